@@ -1,0 +1,153 @@
+"""Teachers, and the terms by which they teach.
+
+A teacher is a module, frozen variables and schedules for its weights. Its
+variables live in a pytree of their own: they are never differentiated, never
+in the optimiser's state, never in the student's checkpoint.
+"""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from gaitkd_jax import errors
+from gaitkd_jax import losses
+from gaitkd_jax import models
+from gaitkd_jax import schedules
+
+Outputs = Mapping[str, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Teacher:
+  """A frozen network and how much it says.
+
+  Attributes:
+    name: its key in `config.teachers`.
+    module: the network.
+    decision_weight: of the decision loss, a function of the step.
+    boundary_weight: of the boundary loss, a function of the step.
+    temperature: of the decision loss, a function of the step.
+  """
+
+  name: str
+  module: nn.Module
+  decision_weight: Callable[[jax.Array], jax.Array]
+  boundary_weight: Callable[[jax.Array], jax.Array]
+  temperature: Callable[[jax.Array], jax.Array]
+
+
+def create_teachers(
+  config: Mapping[str, Any], dtype: str = "float32"
+) -> dict[str, Teacher]:
+  """Builds the teachers of `config.teachers`, without their variables."""
+  teachers = {}
+  for name, teacher in config.items():
+    if name in ("loss", "accuracy"):
+      raise errors.UserError(f"a teacher cannot be called {name!r}")
+    teachers[name] = Teacher(
+      name=name,
+      module=models.create_model(teacher["model"], dtype),
+      **{
+        key: schedules.create_schedule(teacher[key], f"teachers.{name}.{key}")
+        for key in ("decision_weight", "boundary_weight", "temperature")
+      },
+    )
+  return teachers
+
+
+def check_compatible(
+  student: nn.Module,
+  student_name: str,
+  teachers: Mapping[str, Teacher],
+  input_shape: tuple[int, ...],
+) -> None:
+  """Raises a UserError where a teacher's outputs do not fit the student's."""
+  ours = _output_shapes(student, input_shape)
+  for name, teacher in teachers.items():
+    theirs = _output_shapes(teacher.module, input_shape)
+    for key, axes in (
+      ("embedding", ("parts", "channels")),
+      ("logits", ("parts", "classes")),
+    ):
+      if key not in ours or key not in theirs:
+        who = "the student" if key not in ours else f"teacher {name}"
+        raise errors.UserError(
+          f"{who} has no {key}; set num_classes of model {student_name} and of "
+          f"teachers.{name}.model to the number of training subjects"
+        )
+      for axis, a, b in zip(axes, ours[key][1:], theirs[key][1:], strict=True):
+        if a != b:
+          raise errors.UserError(
+            f"{key} of student {student_name} has {a} {axis} and that of "
+            f"teacher {name} {b}; make config.model and "
+            f"config.teachers.{name}.model agree"
+          )
+
+
+def teacher_outputs(
+  teachers: Mapping[str, Teacher],
+  variables: Mapping[str, Any],
+  silhouettes: jax.Array,
+  lengths: jax.Array | None,
+) -> dict[str, Outputs]:
+  """Runs every teacher on the student's clips, in evaluation mode."""
+  return {
+    name: jax.lax.stop_gradient(
+      teacher.module.apply(variables[name], silhouettes, lengths)
+    )
+    for name, teacher in teachers.items()
+  }
+
+
+def distillation_loss(
+  teachers: Mapping[str, Teacher],
+  student: Outputs,
+  taught: Mapping[str, Outputs],
+  labels: jax.Array,
+  step: jax.Array,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """GaitKD's objective: the sum over teachers of weighted terms.
+
+  Args:
+    teachers: by name.
+    student: its "embedding" and "logits".
+    taught: the same of every teacher.
+    labels: int `[n]`, for the teachers' own accuracy.
+    step: of the schedules.
+
+  Returns:
+    The loss, and the unweighted terms by name. "teacher_accuracy/<name>" and
+    "teacher_kl/<name>" (divergence at temperature 1) show a wrong checkpoint at
+    the first step.
+  """
+  total = jnp.zeros([], jnp.float32)
+  metrics = {}
+  for name, teacher in teachers.items():
+    out = taught[name]
+    decision = losses.decision_loss(
+      student["logits"], out["logits"], teacher.temperature(step)
+    )
+    boundary = losses.boundary_loss(student["embedding"], out["embedding"])
+    total += teacher.decision_weight(step) * decision
+    total += teacher.boundary_weight(step) * boundary
+    metrics[f"decision/{name}"] = decision
+    metrics[f"boundary/{name}"] = boundary
+    metrics[f"teacher_accuracy/{name}"] = losses.part_accuracy(
+      out["logits"], labels
+    )
+    metrics[f"teacher_kl/{name}"] = losses.decision_loss(
+      student["logits"], out["logits"], 1.0
+    )
+  return total, metrics
+
+
+def _output_shapes(
+  module: nn.Module, input_shape: tuple[int, ...]
+) -> dict[str, tuple[int, ...]]:
+  x = jax.ShapeDtypeStruct(input_shape, jnp.float32)
+  out, _ = jax.eval_shape(module.init_with_output, jax.random.key(0), x)
+  return {key: value.shape for key, value in out.items()}

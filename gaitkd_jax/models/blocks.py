@@ -1,0 +1,182 @@
+"""Residual blocks on frames `[n, s, h, w, c]`: 2-D, pseudo-3-D and 3-D.
+
+Every block takes `mask`, bool `[n, s, 1, 1, 1]` or None: True where a frame is
+real. Frames outside it never change the result of the others: they are left
+out of the batch statistics and are zero before every convolution over time,
+which is what PyTorch's zero padding puts beyond the ends of a sequence.
+"""
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from gaitkd_jax.models import normalization
+
+conv_init = nn.initializers.xavier_uniform()
+
+
+class SpatialConv(nn.Module):
+  """A bias-free convolution of every frame on its own."""
+
+  features: int
+  kernel_size: int = 3
+  stride: int = 1
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps `[n, s, h, w, c]` to `[n, s, h', w', features]`."""
+    # PyTorch pads both sides, also at stride 2, where "SAME" would not.
+    pad = self.kernel_size // 2
+    return nn.Conv(
+      self.features,
+      (self.kernel_size,) * 2,
+      strides=self.stride,
+      padding=((pad, pad),) * 2,
+      use_bias=False,
+      dtype=self.dtype,
+      kernel_init=conv_init,
+      name="conv",
+    )(x)
+
+
+class TemporalConv(nn.Module):
+  """A bias-free (3, 1, 1) convolution over time, lowered to two dimensions.
+
+  `[n, s, h, w, c]` is seen as an image `[n, s, h * w, c]` under a (3, 1)
+  kernel: the same sums as the 3-D convolution, but compilers and quantisers
+  have fast 2-D kernels.
+  """
+
+  features: int
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Maps `[n, s, h, w, c]` to `[n, s, h, w, features]`."""
+    n, s, h, w, c = x.shape
+    x = zero_outside(x, mask).reshape(n, s, h * w, c)
+    x = nn.Conv(
+      self.features,
+      (3, 1),
+      padding=((1, 1), (0, 0)),
+      use_bias=False,
+      dtype=self.dtype,
+      kernel_init=conv_init,
+      name="conv",
+    )(x)
+    return x.reshape(n, s, h, w, self.features)
+
+
+class SpatioTemporalConv(nn.Module):
+  """A bias-free 3 x 3 x 3 convolution, strided in space only."""
+
+  features: int
+  stride: int = 1
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Maps `[n, s, h, w, c]` to `[n, s, h', w', features]`."""
+    return nn.Conv(
+      self.features,
+      (3, 3, 3),
+      strides=(1, self.stride, self.stride),
+      padding=((1, 1),) * 3,
+      use_bias=False,
+      dtype=self.dtype,
+      kernel_init=conv_init,
+      name="conv",
+    )(zero_outside(x, mask))
+
+
+class BasicBlock2D(nn.Module):
+  """The basic residual block, on every frame."""
+
+  features: int
+  stride: int = 1
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
+  ) -> jax.Array:
+    """Maps `[n, s, h, w, c]` to `[n, s, h', w', features]`."""
+    y = SpatialConv(
+      self.features, stride=self.stride, dtype=self.dtype, name="conv1"
+    )(x)
+    y = nn.relu(_norm(self, "bn1")(y, train=train, mask=mask))
+    y = SpatialConv(self.features, dtype=self.dtype, name="conv2")(y)
+    y = _norm(self, "bn2")(y, train=train, mask=mask)
+    return nn.relu(y + _shortcut(self, x, train, mask))
+
+
+class P3DBlock(nn.Module):
+  """The pseudo-3-D block of DeepGaitV2: space, then time as a residual."""
+
+  features: int
+  stride: int = 1
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
+  ) -> jax.Array:
+    """Maps `[n, s, h, w, c]` to `[n, s, h', w', features]`."""
+    y = SpatialConv(
+      self.features, stride=self.stride, dtype=self.dtype, name="conv1"
+    )(x)
+    y = nn.relu(_norm(self, "bn1")(y, train=train, mask=mask))
+    t = TemporalConv(self.features, dtype=self.dtype, name="temporal")(y, mask)
+    y = nn.relu(y + _norm(self, "temporal_bn")(t, train=train, mask=mask))
+    y = SpatialConv(self.features, dtype=self.dtype, name="conv2")(y)
+    y = _norm(self, "bn2")(y, train=train, mask=mask)
+    return nn.relu(y + _shortcut(self, x, train, mask))
+
+
+class BasicBlock3D(nn.Module):
+  """The basic residual block with 3 x 3 x 3 convolutions."""
+
+  features: int
+  stride: int = 1
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
+  ) -> jax.Array:
+    """Maps `[n, s, h, w, c]` to `[n, s, h', w', features]`."""
+    y = SpatioTemporalConv(
+      self.features, stride=self.stride, dtype=self.dtype, name="conv1"
+    )(x, mask)
+    y = nn.relu(_norm(self, "bn1")(y, train=train, mask=mask))
+    y = SpatioTemporalConv(self.features, dtype=self.dtype, name="conv2")(
+      y, mask
+    )
+    y = _norm(self, "bn2")(y, train=train, mask=mask)
+    return nn.relu(y + _shortcut(self, x, train, mask))
+
+
+def zero_outside(x: jax.Array, mask: jax.Array | None) -> jax.Array:
+  """Zeroes the frames outside `mask`, whatever (even NaN) they hold."""
+  return x if mask is None else jnp.where(mask, x, jnp.zeros((), x.dtype))
+
+
+def _norm(block: nn.Module, name: str) -> normalization.BatchNorm:
+  return normalization.BatchNorm(dtype=block.dtype, name=name)
+
+
+def _shortcut(
+  block: nn.Module, x: jax.Array, train: bool, mask: jax.Array | None
+) -> jax.Array:
+  """The identity, or a strided 1 x 1 convolution where the shape changes."""
+  if block.stride == 1 and x.shape[-1] == block.features:
+    return x
+  x = SpatialConv(
+    block.features,
+    kernel_size=1,
+    stride=block.stride,
+    dtype=block.dtype,
+    name="shortcut",
+  )(x)
+  return _norm(block, "shortcut_bn")(x, train=train, mask=mask)

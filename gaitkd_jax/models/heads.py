@@ -1,0 +1,78 @@
+"""Per-part linear layer and batch-normalised, cosine classifier (neck)."""
+
+import math
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from gaitkd_jax.models import normalization
+
+
+def part_init(
+  key: jax.Array, shape: tuple[int, int, int], dtype=jnp.float32
+) -> jax.Array:
+  """Xavier-uniform with the fans PyTorch takes from a `[p, in, out]` tensor.
+
+  PyTorch reads dimension 0 as outputs, 1 as inputs and the rest as a receptive
+  field, so the fans are `in * out` and `p * out` rather than `in` and `out`.
+  """
+  p, d_in, d_out = shape
+  bound = math.sqrt(6.0 / (d_in * d_out + p * d_out))
+  return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+class SeparateFC(nn.Module):
+  """One bias-free linear layer for every part."""
+
+  features: int
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps `[n, p, c]` to float32 `[n, p, features]`."""
+    shape = (x.shape[1], x.shape[2], self.features)
+    kernel = self.param("kernel", part_init, shape)
+    return jnp.einsum(
+      "npc,pcd->npd",
+      x.astype(self.dtype),
+      kernel.astype(self.dtype),
+    ).astype(jnp.float32)
+
+
+class Neck(nn.Module):
+  """Batch normalisation and a cosine classifier for every part (BNNeck).
+
+  The logits are cosines in [-1, 1]; the losses scale them.
+  """
+
+  num_classes: int
+
+  @nn.compact
+  def __call__(
+    self, embedding: jax.Array, *, train: bool
+  ) -> tuple[jax.Array, jax.Array]:
+    """Classifies every part.
+
+    Args:
+      embedding: float32 `[n, p, d]`.
+      train: whether to use the statistics of this batch.
+
+    Returns:
+      The unit-length feature `[n, p, d]` behind the neck and the logits
+      `[n, p, k]`, both float32.
+    """
+    n, p, d = embedding.shape
+    x = normalization.BatchNorm(name="bn")(
+      embedding.reshape(n, p * d), train=train
+    )
+    feature = unit_length(x.reshape(n, p, d), axis=-1)
+    kernel = self.param("kernel", part_init, (p, d, self.num_classes))
+    logits = jnp.einsum("npd,pdk->npk", feature, unit_length(kernel, axis=1))
+    return feature, logits
+
+
+def unit_length(x: jax.Array, axis: int) -> jax.Array:
+  """Divides by the Euclidean norm, at least 1e-12, with a finite gradient."""
+  square = jnp.sum(jnp.square(x), axis=axis, keepdims=True)
+  return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))

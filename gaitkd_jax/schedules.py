@@ -1,0 +1,69 @@
+"""Numbers that may change with the step, as configs write them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+
+from gaitkd_jax import errors
+
+_KINDS = {
+  "constant": ("value",),
+  "linear": ("start", "end", "steps"),
+  "cosine": ("start", "end", "steps"),
+  "multistep": ("value", "milestones", "gamma"),
+  "onecycle": ("value", "steps", "warmup"),
+}
+
+
+def create_schedule(spec: float | Mapping[str, Any], name: str):
+  """Turns a number, or a mapping with a `kind`, into a schedule.
+
+  Kinds and their keys (steps are optimiser steps):
+    constant: value.
+    linear, cosine: from `start` to `end` within `steps`, `end` afterwards.
+    multistep: `value`, times `gamma` at each of `milestones` (PyTorch's
+      MultiStepLR).
+    onecycle: linear from 0 to `value` in `warmup` steps, then a cosine to 0
+      at `steps`.
+
+  Args:
+    spec: the number or mapping.
+    name: the config's key, for messages.
+
+  Returns:
+    A function from the step (array) to a float32 scalar.
+
+  Raises:
+    UserError: unknown kind, or a key that is missing or too many.
+  """
+  if not isinstance(spec, Mapping) and not hasattr(spec, "items"):
+    return optax.schedules.constant_schedule(
+      jnp.asarray(float(spec), jnp.float32)
+    )
+  keys = dict(spec.items())
+  kind = keys.pop("kind", None)
+  if kind not in _KINDS or set(keys) != set(_KINDS[kind]):
+    known = "; ".join(f"{k}: {', '.join(v)}" for k, v in _KINDS.items())
+    raise errors.UserError(
+      f"config.{name} is {dict(spec.items())}; give a number or one of the "
+      f"kinds {known}"
+    )
+  if kind == "constant":
+    return create_schedule(keys["value"], name)
+  if kind == "linear":
+    return optax.schedules.linear_schedule(
+      keys["start"], keys["end"], keys["steps"]
+    )
+  if kind == "cosine":
+    start, end = keys["start"], keys["end"]
+    shape = optax.schedules.cosine_decay_schedule(1.0, keys["steps"])
+    return lambda step: end + (start - end) * shape(step)
+  if kind == "multistep":
+    return optax.schedules.piecewise_constant_schedule(
+      keys["value"], {m: keys["gamma"] for m in keys["milestones"]}
+    )
+  return optax.schedules.warmup_cosine_decay_schedule(
+    0.0, keys["value"], keys["warmup"], keys["steps"]
+  )

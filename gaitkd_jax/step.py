@@ -1,0 +1,188 @@
+"""The state, and the jitted functions that a program repeats."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flax import linen as nn
+from flax import struct
+import jax
+from jax.sharding import Mesh
+import jax.numpy as jnp
+import optax
+
+from gaitkd_jax import distill
+from gaitkd_jax import losses
+from gaitkd_jax import sharding
+
+Batch = Mapping[str, jax.Array]
+
+
+@struct.dataclass
+class TrainState:
+  """What training changes: arrays only.
+
+  Attributes:
+    step: int32, finished optimiser steps.
+    params: the student's parameters.
+    batch_stats: its running statistics.
+    opt_state: of the optimiser.
+  """
+
+  step: jax.Array
+  params: Any
+  batch_stats: Any
+  opt_state: Any
+
+  @property
+  def variables(self) -> dict[str, Any]:
+    """What `module.apply` takes."""
+    return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+def scale_pixels(silhouettes: jax.Array) -> jax.Array:
+  """uint8 0 ... 255 to float32 0 ... 1, on the device."""
+  return silhouettes.astype(jnp.float32) / 255.0
+
+
+def init_variables(
+  module: nn.Module, key: jax.Array, input_shape: tuple[int, ...]
+) -> dict[str, Any]:
+  """Draws the variables of a network."""
+  variables = module.init(key, jnp.zeros(input_shape, jnp.float32))
+  return {"batch_stats": {}, **variables}
+
+
+def make_init(
+  module: nn.Module,
+  optimizer: optax.GradientTransformation,
+  input_shape: tuple[int, ...],
+  mesh: Mesh,
+) -> Callable[[jax.Array], TrainState]:
+  """Returns the jitted function from a key to the state of step 0."""
+
+  def init(key: jax.Array) -> TrainState:
+    variables = init_variables(module, key, input_shape)
+    return TrainState(
+      step=jnp.zeros([], jnp.int32),
+      opt_state=optimizer.init(variables["params"]),
+      **variables,
+    )
+
+  return jax.jit(init, out_shardings=sharding.replicated(mesh))
+
+
+def make_train_step(
+  module: nn.Module,
+  optimizer: optax.GradientTransformation,
+  schedule: optax.Schedule,
+  loss_config: Mapping[str, Any],
+  teachers: Mapping[str, distill.Teacher],
+  mesh: Mesh,
+) -> Callable[
+  [TrainState, Mapping[str, Any], Batch],
+  tuple[TrainState, dict[str, jax.Array]],
+]:
+  """Returns the jitted step over the global batch.
+
+  Args:
+    module: the student.
+    optimizer: its optimiser.
+    schedule: the learning rate, to be logged.
+    loss_config: `triplet` (weight, margin) and `cross_entropy` (weight, scale,
+      label_smoothing).
+    teachers: by name; none is plain training.
+    mesh: devices of the data axis.
+
+  Returns:
+    A function `(state, teacher variables, batch) -> (state, metrics)`. The
+    state is donated. A batch has "silhouettes" uint8 `[n, s, h, w]`, "labels"
+    int32 `[n]` and, for clips of unequal length, "lengths" int32 `[n]`.
+    Metrics are float32 scalars of this step, before its update.
+  """
+
+  def train_step(state, teacher_variables, batch):
+    silhouettes = scale_pixels(batch["silhouettes"])
+    lengths, labels = batch.get("lengths"), batch["labels"]
+    taught = distill.teacher_outputs(
+      teachers, teacher_variables, silhouettes, lengths
+    )
+
+    def loss_fn(params):
+      out, updated = module.apply(
+        {"params": params, "batch_stats": state.batch_stats},
+        silhouettes,
+        lengths,
+        train=True,
+        mutable=["batch_stats"],
+      )
+      loss, metrics = _supervised_loss(loss_config, out, labels)
+      extra, terms = distill.distillation_loss(
+        teachers, out, taught, labels, state.step
+      )
+      return loss + extra, (updated.get("batch_stats", {}), metrics | terms)
+
+    (loss, (batch_stats, metrics)), grads = jax.value_and_grad(
+      loss_fn, has_aux=True
+    )(state.params)
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    metrics |= {
+      "loss": loss,
+      "gradient_norm": optax.tree.norm(grads),
+      "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
+    }
+    state = TrainState(
+      step=state.step + 1,
+      params=optax.apply_updates(state.params, updates),
+      batch_stats=batch_stats,
+      opt_state=opt_state,
+    )
+    return state, metrics
+
+  whole, split = sharding.replicated(mesh), sharding.by_sequence(mesh)
+  return jax.jit(
+    train_step,
+    donate_argnums=0,
+    in_shardings=(whole, whole, split),
+    out_shardings=(whole, whole),
+  )
+
+
+def make_embed_step(
+  module: nn.Module, mesh: Mesh
+) -> Callable[[Mapping[str, Any], Batch], jax.Array]:
+  """Returns the jitted `(variables, batch) -> [n, p, d]` of a search."""
+
+  def embed_step(variables, batch):
+    out = module.apply(
+      variables, scale_pixels(batch["silhouettes"]), batch["lengths"]
+    )
+    return out["retrieval"].astype(jnp.float32)
+
+  whole, split = sharding.replicated(mesh), sharding.by_sequence(mesh)
+  return jax.jit(
+    embed_step, in_shardings=(whole, split), out_shardings=whole
+  )
+
+
+def _supervised_loss(
+  config: Mapping[str, Any], out: distill.Outputs, labels: jax.Array
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """The losses that need labels only, and their figures."""
+  triplet, active = losses.triplet_parts(
+    out["embedding"], labels, config["triplet"]["margin"]
+  )
+  metrics = {
+    "triplet": jnp.mean(triplet),
+    "active_triplets": jnp.mean(active),
+  }
+  loss = config["triplet"]["weight"] * metrics["triplet"]
+  if "logits" in out:
+    metrics["cross_entropy"] = losses.cross_entropy_loss(
+      out["logits"],
+      labels,
+      config["cross_entropy"]["scale"],
+      config["cross_entropy"]["label_smoothing"],
+    )
+    metrics["accuracy"] = losses.part_accuracy(out["logits"], labels)
+    loss += config["cross_entropy"]["weight"] * metrics["cross_entropy"]
+  return loss, metrics

@@ -1,0 +1,7 @@
+"""Every test sees eight virtual CPU devices and strict ranks."""
+
+import jax
+
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")

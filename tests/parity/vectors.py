@@ -1,0 +1,64 @@
+"""Reads the reference's numbers and fills networks with its weights."""
+
+import json
+import pathlib
+
+import jax
+import numpy as np
+
+from gaitkd_jax import convert
+from tests.parity import weights
+
+FOLDER = pathlib.Path(__file__).parent
+
+
+def load(name):
+  """Returns the arrays of a vector file, and its description."""
+  with np.load(FOLDER / f"{name}.npz") as f:
+    arrays = {key: f[key] for key in f.files if key != "meta"}
+    meta = json.loads(bytes(f["meta"])) if "meta" in f.files else {}
+  return arrays, meta
+
+
+def model_config(meta):
+  """Translates a reference model_cfg into ours."""
+  necks = meta["SeparateBNNecks"]
+  if meta["model"] == "Baseline":
+    return dict(
+      name="gaitbase",
+      channels=tuple(meta["backbone_cfg"]["channels"]),
+      blocks=tuple(meta["backbone_cfg"]["layers"]),
+      embedding_dim=meta["SeparateFCs"]["out_channels"],
+      num_classes=necks["class_num"],
+    )
+  backbone = meta["Backbone"]
+  return dict(
+    name="deepgaitv2",
+    mode=backbone["mode"],
+    channels=tuple(backbone["channels"]),
+    blocks=tuple(backbone["layers"]),
+    in_channels=backbone["in_channels"],
+    num_classes=necks["class_num"],
+  )
+
+
+def variables(config, shapes, salt):
+  """The reference's deterministic weights as variables of `config`."""
+  return convert.variables_from_opengait(
+    weights.state_dict(shapes, salt), config
+  )
+
+
+def flat(tree):
+  """Leaves by path."""
+  return {
+    "/".join(k.key for k in path): np.asarray(leaf)
+    for path, leaf in jax.tree.leaves_with_path(tree)
+  }
+
+
+def difference(ours, theirs):
+  """The largest absolute difference, relative to the largest value."""
+  ours, theirs = np.asarray(ours), np.asarray(theirs)
+  assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
+  return np.max(np.abs(ours - theirs)) / np.max(np.abs(theirs))
