@@ -149,14 +149,22 @@ def make_train_step(
 
 def make_embed_step(
   module: nn.Module, mesh: Mesh
-) -> Callable[[Mapping[str, Any], Batch], jax.Array]:
-  """Returns the jitted `(variables, batch) -> [n, p, d]` of a search."""
+) -> Callable[
+  [Mapping[str, Any], Batch], tuple[jax.Array, jax.Array, jax.Array]
+]:
+  """Returns the jitted function that embeds a batch for a search.
+
+  It takes variables and a batch of "silhouettes", "lengths", "index", "mask",
+  and gives float32 `[n, p, d]` with the batch's index and mask: all of the
+  global batch, in every process.
+  """
 
   def embed_step(variables, batch):
     out = module.apply(
       variables, scale_pixels(batch["silhouettes"]), batch["lengths"]
     )
-    return out["retrieval"].astype(jnp.float32)
+    embedding = out["retrieval"].astype(jnp.float32)
+    return embedding, batch["index"], batch["mask"]
 
   whole, split = sharding.replicated(mesh), sharding.by_sequence(mesh)
   return jax.jit(

@@ -1,0 +1,1 @@
+"""Data sets prepared by TFDS, held in memory and fed as numpy batches."""

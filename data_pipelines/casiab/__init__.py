@@ -1,0 +1,1 @@
+"""CASIA-B (Gait Database, Dataset B), from PNG silhouettes or pickles."""

@@ -1,0 +1,81 @@
+"""The data sets that can be trained on, by name."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from gaitkd_jax import errors
+
+if TYPE_CHECKING:
+  import tensorflow_datasets as tfds
+
+NAMES = ("walkers", "casiab")
+
+
+def prepare(data: Any) -> tfds.core.DatasetBuilder:
+  """Prepares a data set once and returns its builder.
+
+  Args:
+    data: has the attributes `name` (one of `NAMES`), `root` (folder of the
+      real data; unused by walkers), `prepared` (folder of the prepared data),
+      `variant` (walkers: tiny, small or full), `train_subjects` and
+      `test_subjects` (empty: the data set's own division).
+
+  Returns:
+    A builder whose splits "train" and "test" are ready to be read. A second
+    call with the same settings finds the prepared data and builds nothing.
+
+  Raises:
+    errors.UserError: the name or variant is unknown, the real data cannot be
+      used, or the prepared data cannot be written.
+  """
+  prepared = os.path.expanduser(data.prepared)
+  # A builder's module needs TensorFlow and its own readers of images: only
+  # the one that is asked for is imported.
+  if data.name == "walkers":
+    from data_pipelines.walkers import walkers_dataset_builder
+
+    configs = walkers_dataset_builder.Builder.builder_configs
+    if data.variant not in configs:
+      raise errors.UserError(
+        f"data.variant: there is no walkers variant {data.variant!r}; choose"
+        f" one of {', '.join(configs)}"
+      )
+
+    def make():
+      return walkers_dataset_builder.Builder(
+        config=data.variant, data_dir=prepared
+      )
+
+  elif data.name == "casiab":
+    from data_pipelines.casiab import casiab_dataset_builder
+
+    def make():
+      return casiab_dataset_builder.make_builder(
+        data.root,
+        prepared,
+        tuple(data.train_subjects),
+        tuple(data.test_subjects),
+      )
+
+  else:
+    raise errors.UserError(
+      f"data.name: there is no data set {data.name!r}; choose one of"
+      f" {', '.join(NAMES)}"
+    )
+  builder = make()
+  try:
+    builder.download_and_prepare()
+  except (OSError, errors.UserError) as error:
+    # Of processes that prepare at once, one moves its files into place and
+    # the others find the place taken.
+    builder = make()
+    if not builder.is_prepared():
+      if isinstance(error, errors.UserError):
+        raise
+      raise errors.UserError(
+        f"data.prepared: cannot prepare {data.name} in {prepared} ({error});"
+        " set it to a folder that can be written to and has space"
+      ) from error
+  return builder

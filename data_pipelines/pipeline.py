@@ -1,0 +1,271 @@
+"""Batches of silhouettes for training and for evaluation.
+
+A training batch is a function of (seed, step) alone, so resuming needs no
+state of an iterator, and processes draw their shares without talking.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from data_pipelines import sampling, transforms
+from data_pipelines import store as store_lib
+from gaitkd_jax import errors
+
+Clip = sampling.Clip
+Augment = transforms.Augment
+
+MAX_BUCKETS = 4
+# Another bucket, which costs a compilation, has to save this part of frames.
+WORTHWHILE = 0.05
+
+
+def train_batches(
+  store: store_lib.SequenceStore,
+  *,
+  identities: int,
+  sequences: int,
+  clip: Clip,
+  augment: Augment,
+  seed: int,
+  start_step: int = 0,
+  process_index: int = 0,
+  process_count: int = 1,
+) -> Iterator[dict[str, np.ndarray]]:
+  """Yields this process's share of batch start_step, start_step + 1, ...
+
+  Args:
+    store: the training split.
+    identities: P, identities of a global batch.
+    sequences: K, sequences of each identity.
+    clip: how a clip is cut from a sequence.
+    augment: probability of each augmentation.
+    seed: not negative; with the step it determines the global batch.
+    start_step: number of the first batch.
+    process_index: which of the processes this is.
+    process_count: into how many contiguous shares a global batch is divided.
+
+  Returns:
+    An endless iterator over {"silhouettes": uint8 [b, s, 64, 44],
+    "labels": int32 [b]}, b = P * K / process_count; read-only arrays. The K
+    sequences of an identity are adjacent in the global batch.
+
+  Raises:
+    errors.UserError: P * K cannot be divided by process_count.
+  """
+  if identities < 1 or sequences < 1:
+    raise errors.UserError(
+      f"batch.identities {identities}, batch.sequences {sequences}: give"
+      " at least 1 of each"
+    )
+  share = _share(
+    identities * sequences,
+    "batch.identities x batch.sequences",
+    process_index,
+    process_count,
+  )
+  if seed < 0:
+    raise errors.UserError(f"seed is {seed}; give a number from 0 upwards")
+  n = identities * sequences
+
+  def plan(step):
+    index = sampling.draw_sequences(
+      store.labels, identities, sequences, seed, step
+    )
+    frames = sampling.draw_frames(store.lengths[index], clip, seed, step)
+    rng = sampling.generator(seed, step, sampling.AUGMENTATION)
+    columns = (
+      store.offsets[index][:, None] + frames,
+      store.labels[index],
+      *transforms.draw(augment, n, rng),
+    )
+    return [column[share] for column in columns]
+
+  b = share.stop - share.start
+  signature = (
+    tf.TensorSpec([b, clip.frames], tf.int64),
+    tf.TensorSpec([b], tf.int32),
+    tf.TensorSpec([b], tf.bool),
+    tf.TensorSpec([b], tf.bool),
+    tf.TensorSpec([b, 4, 3], tf.float32),
+    tf.TensorSpec([b, 4], tf.int32),
+  )
+
+  def planned(step):
+    columns = tf.numpy_function(
+      plan, [step], [spec.dtype for spec in signature]
+    )
+    return tuple(map(tf.ensure_shape, columns, [s.shape for s in signature]))
+
+  def load(frames, label, *draw):
+    silhouettes = transforms.apply(_decode(store, frames), *draw)
+    silhouettes.set_shape([clip.frames, transforms.SIZE, transforms.WIDTH])
+    return {"silhouettes": silhouettes, "labels": label}
+
+  # Not from_generator: on Python 3.11 it makes malloc give every freed 128 kB
+  # back to the kernel, in the whole process, which halves the speed.
+  dataset = (
+    tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
+    .map(planned, 2, deterministic=True)
+    .unbatch()
+    .map(load, tf.data.AUTOTUNE, deterministic=True)
+    .batch(b, drop_remainder=True)
+    .prefetch(2)
+  )
+  return _numpy(dataset)
+
+
+def eval_batches(
+  store: store_lib.SequenceStore,
+  *,
+  batch_size: int,
+  max_frames: int = 720,
+  buckets: Sequence[int] | None = None,
+  process_index: int = 0,
+  process_count: int = 1,
+) -> Iterator[dict[str, np.ndarray]]:
+  """Yields every sequence once, padded to one of few lengths.
+
+  A batch holds sequences of one bucket, in the order of the store. A bucket's
+  last batch is filled up with rows of zeros (mask False, length 1, index 0),
+  so that no sequence is dropped and all processes yield the same number of
+  batches of the same shapes.
+
+  Args:
+    store: the split to evaluate.
+    batch_size: sequences of a global batch.
+    max_frames: of a longer sequence only the first max_frames are used.
+    buckets: lengths to pad to; by default `default_buckets` of the split.
+    process_index: which of the processes this is.
+    process_count: into how many contiguous shares a global batch is divided.
+
+  Returns:
+    An iterator over {"silhouettes": uint8 [b, s, 64, 44], "lengths": int32
+    [b], "index": int32 [b], position in the store, "mask": bool [b], whether
+    the row is a sequence}; s is the bucket; read-only arrays.
+
+  Raises:
+    errors.UserError: batch_size cannot be divided by process_count, or no
+      bucket holds the longest sequence.
+  """
+  if batch_size < 1 or max_frames < 1:
+    raise errors.UserError(
+      f"eval.batch_size {batch_size}, max_frames {max_frames}: give at least"
+      " 1 of each"
+    )
+  share = _share(batch_size, "eval.batch_size", process_index, process_count)
+  lengths = np.minimum(store.lengths, max_frames)
+  if buckets is None:
+    buckets = default_buckets(store.lengths, max_frames)
+  buckets = np.unique(np.asarray(buckets))
+  if not len(buckets) or buckets[-1] < lengths.max():
+    raise errors.UserError(
+      f"buckets {buckets.tolist()} do not hold a sequence of {lengths.max()}"
+      " frames; add a longer one or lower max_frames"
+    )
+  bucket_of = np.searchsorted(buckets, lengths)
+
+  def bucket_batches(i):
+    index = np.flatnonzero(bucket_of == i)
+    total = -(-len(index) // batch_size) * batch_size
+    mask = np.arange(total) < len(index)
+    index = np.pad(index, (0, total - len(index)))
+    rows = {
+      "index": index.astype(np.int32),
+      "mask": mask,
+      "lengths": np.where(mask, lengths[index], 1).astype(np.int32),
+    }
+    mine = np.arange(total).reshape(-1, batch_size)[:, share].ravel()
+    rows = {name: column[mine] for name, column in rows.items()}
+    offsets = store.offsets[rows["index"]]
+
+    def load(row, offset):
+      # A row that only fills a batch decodes nothing.
+      frames = tf.where(row["mask"], row["lengths"], 0)
+      silhouettes = transforms.cut(
+        _decode(store, offset + tf.range(tf.cast(frames, tf.int64)))
+      )
+      padding = int(buckets[i]) - frames
+      silhouettes = tf.pad(silhouettes, [[0, padding], [0, 0], [0, 0]])
+      silhouettes.set_shape(
+        [int(buckets[i]), transforms.SIZE, transforms.WIDTH]
+      )
+      return row | {"silhouettes": silhouettes}
+
+    dataset = (
+      tf.data.Dataset.from_tensor_slices((rows, offsets))
+      .map(load, tf.data.AUTOTUNE, deterministic=True)
+      .batch(share.stop - share.start, drop_remainder=True)
+      .prefetch(1)
+    )
+    return _numpy(dataset)
+
+  return itertools.chain.from_iterable(
+    bucket_batches(i) for i in np.unique(bucket_of)
+  )
+
+
+def default_buckets(
+  lengths: np.ndarray, max_frames: int = 720
+) -> tuple[int, ...]:
+  """Chooses at most 4 lengths to which a split is padded.
+
+  As many as save, one by one, at least 5 % of the frames: each is one more
+  shape to compile. They are the best that quantiles of the lengths give.
+
+  Args:
+    lengths: int [n], frames of the sequences.
+    max_frames: of a longer sequence only the first max_frames are used.
+  """
+  values, counts = np.unique(
+    np.minimum(lengths, max_frames), return_counts=True
+  )
+
+  def padded(buckets):
+    return counts @ np.take(buckets, np.searchsorted(buckets, values))
+
+  quantiles = np.arange(1, 20) / 20
+  candidates = np.unique(
+    np.quantile(np.repeat(values, counts), quantiles, method="inverted_cdf")
+  )
+  candidates = candidates[candidates < values[-1]]
+  best = (values[-1],)
+  for extra in range(1, MAX_BUCKETS):
+    choices = itertools.combinations(candidates, extra)
+    choice = min(
+      ((*choice, values[-1]) for choice in choices), key=padded, default=best
+    )
+    if padded(choice) > (1 - WORTHWHILE) * padded(best):
+      break
+    best = choice
+  return tuple(int(length) for length in best)
+
+
+def _share(total: int, name: str, index: int, count: int) -> slice:
+  """Returns the rows of a global batch that are this process's."""
+  if total % count:
+    raise errors.UserError(
+      f"{name} is {total}, which {count} processes cannot share equally; make"
+      f" it a multiple of {count}"
+    )
+  return slice(total // count * index, total // count * (index + 1))
+
+
+def _decode(store: store_lib.SequenceStore, index: tf.Tensor) -> tf.Tensor:
+  """Returns frames, uint8 [s, 64, 64], by their positions in the store."""
+  packed = tf.gather(store.frames, index)
+  pixels = tf.io.decode_raw(tf.io.decode_compressed(packed, "ZLIB"), tf.uint8)
+  return tf.reshape(pixels, [-1, transforms.SIZE, transforms.SIZE])
+
+
+def _numpy(dataset: tf.data.Dataset) -> Iterator[dict[str, np.ndarray]]:
+  """Runs a pipeline in threads of its own, without copying its results."""
+  options = tf.data.Options()
+  options.deterministic = True
+  # A clip is too small to be divided further.
+  options.threading.max_intra_op_parallelism = 1
+  return dataset.with_options(options).as_numpy_iterator()

@@ -1,0 +1,1 @@
+"""Synthetic walking people, rendered as silhouettes."""

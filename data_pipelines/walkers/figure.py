@@ -1,0 +1,392 @@
+"""Builds a walking figure out of tapered capsules and ellipsoids.
+
+The walker's frame: x forward, y left, z up, metres; the origin lies midway
+between the hip joints. Arrays are [s, 3], one point a frame.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from data_pipelines.walkers import appearance, motion
+
+Array = np.ndarray
+
+# Part of the way from hip joint to shoulder joint; factors on the breadth and
+# the depth that hold there.
+_TORSO_LEVELS = (
+  (-0.17, "hip_breadth", 0.86, "buttock_depth", 0.80),
+  (0.02, "hip_breadth", 1.00, "buttock_depth", 1.00),
+  (0.33, "waist_breadth", 0.97, "waist_depth", 0.97),
+  (0.68, "chest_breadth", 1.06, "chest_depth", 1.06),
+  (0.84, "chest_breadth", 1.12, "chest_depth", 0.86),
+  (0.95, "biacromial_breadth", 0.74, "chest_depth", 0.60),
+  (1.03, "biacromial_breadth", 0.40, "chest_depth", 0.42),
+)
+# Fewer slices show teeth along the outline.
+_SLICES = np.linspace(-0.17, 1.03, 17)
+# The sole is flat on the floor where the measured pitch of the foot (ankle to
+# toe marker) is about -11 degrees, its value all through mid stance.
+_FLAT_FOOT = np.deg2rad(11.0)
+_HEAD_FORWARD = 0.015
+
+
+@dataclasses.dataclass
+class Shapes:
+  """Primitives of a figure.
+
+  Attributes:
+    ends: float32 [c, 2, s, 3], centres of both ends of every capsule.
+    radii: float32 [c, 2].
+    centres: float32 [e, s, 3], of the ellipsoids.
+    axes: float32 [e, s, 3, 3], columns are the half axes.
+    floor: float32 [s], z of the lowest point of the soles.
+  """
+
+  ends: Array
+  radii: Array
+  centres: Array
+  axes: Array
+  floor: Array
+
+
+def _direction(a: Array, b: Array, side: int = 1) -> Array:
+  """Unit vector hanging down, swung forward by `a` and outward by `b`."""
+  return np.stack(
+    [np.sin(a) * np.cos(b), side * np.sin(b), -np.cos(a) * np.cos(b)], -1
+  )
+
+
+def _frame(yaw: Array, roll: Array, up: Array) -> Array:
+  """Rotations [..., 3, 3]; columns forward, left (exact), up (nearly `up`)."""
+  left = np.stack(
+    [
+      -np.sin(yaw) * np.cos(roll),
+      np.cos(yaw) * np.cos(roll),
+      np.sin(roll),
+    ],
+    -1,
+  )
+  forward = np.cross(left, up)
+  forward /= np.linalg.norm(forward, axis=-1, keepdims=True)
+  return np.stack([forward, left, np.cross(forward, left)], -1)
+
+
+class _Builder:
+  """Collects primitives."""
+
+  def __init__(self):
+    self._ends = []
+    self._radii = []
+    self._centres = []
+    self._axes = []
+
+  def capsule(self, start: Array, end: Array, r0: float, r1: float) -> None:
+    self._ends.append((start, end))
+    self._radii.append((r0, r1))
+
+  def ellipsoid(self, centre: Array, frame: Array, half_axes) -> None:
+    self._centres.append(centre[None])
+    self._axes.append((frame * np.asarray(half_axes))[None])
+
+  def slices(self, centres: Array, frames: Array, half_axes: Array) -> None:
+    self._centres.append(centres)
+    self._axes.append(frames * half_axes[:, None, None, :])
+
+  def shapes(self, floor: Array) -> Shapes:
+    single = np.float32
+    return Shapes(
+      np.array(self._ends, single),
+      np.array(self._radii, single),
+      np.concatenate(self._centres).astype(single),
+      np.concatenate(self._axes).astype(single),
+      floor.astype(single),
+    )
+
+
+def _radius(measures: dict[str, float], name: str, factor: float) -> float:
+  return measures[f"{name}_circumference"] / (2.0 * np.pi) * factor
+
+
+def _leg(
+  out: _Builder,
+  measures: dict[str, float],
+  clothes: appearance.Clothes,
+  angles: dict[str, Array],
+  hip: Array,
+  side: int,
+) -> tuple[Array, Array]:
+  """Adds a leg; returns the hip-to-knee vector and the floor [s]."""
+  thigh = measures["trochanterion_height"] - measures["tibial_height"]
+  shank = measures["tibial_height"] - measures["malleolus_height"]
+  cloth, flare = clothes.trousers, clothes.flare
+  r_thigh = _radius(measures, "thigh", 0.88) + cloth
+  r_knee = _radius(measures, "lower_thigh", 0.90) + cloth
+  r_calf = _radius(measures, "calf", 0.95) + cloth + 0.3 * flare
+  r_ankle = _radius(measures, "ankle", 0.95) + cloth + flare
+  down = thigh * _direction(angles["thigh_a"], angles["thigh_b"], side)
+  knee = hip + down
+  out.capsule(hip, hip + 0.5 * down, r_thigh, 0.5 * (r_thigh + r_knee))
+  out.capsule(hip + 0.5 * down, knee, 0.5 * (r_thigh + r_knee), r_knee)
+  lower = shank * _direction(angles["shank_a"], angles["shank_b"], side)
+  ankle = knee + lower
+  out.capsule(knee, knee + 0.32 * lower, r_knee * 0.95, r_calf)
+  out.capsule(knee + 0.32 * lower, ankle - 0.04 * lower, r_calf, r_ankle)
+
+  pitch = angles["foot_a"] + _FLAT_FOOT
+  out_turn = side * angles["foot_b"]
+  forward = np.stack(
+    [
+      np.cos(pitch) * np.cos(out_turn),
+      np.cos(pitch) * np.sin(out_turn),
+      np.sin(pitch),
+    ],
+    -1,
+  )
+  upward = np.stack(
+    [
+      -np.sin(pitch) * np.cos(out_turn),
+      -np.sin(pitch) * np.sin(out_turn),
+      np.cos(pitch),
+    ],
+    -1,
+  )
+  length = measures["foot_length"]
+  sole = 0.030 + clothes.shoe
+  tip = 0.020 + clothes.shoe
+  drop = measures["malleolus_height"] + clothes.shoe
+  heel = ankle + (sole - 0.25 * length) * forward - (drop - sole) * upward
+  toe = ankle + (0.75 * length - tip) * forward - (drop - tip) * upward
+  out.capsule(heel, toe, sole, tip)
+  instep = 0.5 * heel + 0.5 * toe + 0.012 * upward
+  out.capsule(ankle, instep, _radius(measures, "ankle", 0.95), sole)
+  floor = np.minimum(heel[:, 2] - sole, toe[:, 2] - tip)
+  return down, floor
+
+
+def _arm(
+  out: _Builder,
+  measures: dict[str, float],
+  clothes: appearance.Clothes,
+  angles: dict[str, Array],
+  shoulder: Array,
+  side: int,
+) -> Array:
+  """Adds an arm; returns the tip of the curled hand [s, 3]."""
+  upper = 0.93 * measures["shoulder_elbow_length"]
+  r_upper = _radius(measures, "biceps", 0.90) + clothes.sleeve
+  r_elbow = _radius(measures, "forearm", 0.92) + clothes.cuff
+  r_middle = _radius(measures, "forearm", 0.88) + clothes.cuff
+  r_wrist = _radius(measures, "wrist", 0.97) + clothes.cuff
+  elbow = shoulder + upper * _direction(
+    angles["upper_arm_a"], angles["upper_arm_b"], side
+  )
+  start = shoulder + 0.04 * (elbow - shoulder)
+  out.capsule(start, elbow, r_upper, max(r_elbow, 0.85 * r_upper))
+  along = _direction(angles["forearm_a"], angles["forearm_b"], side)
+  wrist = elbow + measures["radiale_stylion_length"] * along
+  middle = 0.6 * elbow + 0.4 * wrist
+  out.capsule(elbow, middle, r_elbow, r_middle)
+  out.capsule(middle, wrist, r_middle, r_wrist)
+  hand = wrist + 0.55 * measures["hand_length"] * along
+  out.capsule(wrist, hand, 0.033, 0.030)
+  return hand
+
+
+def _torso(
+  out: _Builder,
+  measures: dict[str, float],
+  clothes: appearance.Clothes,
+  central: dict[str, Array],
+  spine: Array,
+) -> Array:
+  """Adds the torso; returns its frames [17, s, 3, 3], crotch first."""
+  levels = np.array([level[0] for level in _TORSO_LEVELS])
+  breadths = [measures[name] * f for _, name, f, _, _ in _TORSO_LEVELS]
+  depths = [measures[name] * f for _, _, _, name, f in _TORSO_LEVELS]
+  share = np.clip(_SLICES, 0.0, 1.0)[:, None]
+  yaw, roll = (
+    (1.0 - share) * central[f"pelvis_{kind}"]
+    + share * central[f"shoulder_{kind}"]
+    for kind in ("yaw", "roll")
+  )
+  frames = _frame(yaw, roll, np.broadcast_to(spine, (*yaw.shape, 3)))
+  length = _torso_length(measures)
+  # A shirt thins out towards the neck.
+  cloth = clothes.torso * np.interp(_SLICES, [0.9, 1.03], [1.0, 0.5])
+  half_axes = np.stack(
+    [
+      0.5 * np.interp(_SLICES, levels, depths) + cloth,
+      0.5 * np.interp(_SLICES, levels, breadths) + cloth,
+      np.full(len(_SLICES), 1.7 * length * (_SLICES[1] - _SLICES[0])),
+    ],
+    -1,
+  )
+  out.slices(_SLICES[:, None, None] * length * spine, frames, half_axes)
+  return frames
+
+
+def _torso_length(measures: dict[str, float]) -> float:
+  # The shoulder joint lies 4.5 cm under the acromion.
+  shoulder = measures["acromial_height"] - 0.045
+  return shoulder - measures["trochanterion_height"]
+
+
+def _head(
+  out: _Builder,
+  measures: dict[str, float],
+  clothes: appearance.Clothes,
+  central: dict[str, Array],
+  neck: Array,
+) -> None:
+  """Adds neck, head, hair, collar and hood above the shoulders' middle."""
+  half_height = 0.118 * (measures["stature"] / 1.70) ** 0.35
+  rise = measures["stature"] - half_height
+  rise -= measures["acromial_height"] - 0.045
+  lean, aside = central["head_a"], central["head_b"]
+  up = np.stack(
+    [np.sin(lean) * np.cos(aside), np.sin(aside), np.cos(lean) * np.cos(aside)],
+    -1,
+  )
+  frame = _frame(central["shoulder_yaw"], np.zeros_like(lean), up)
+  forward, upward = frame[..., 0], frame[..., 2]
+  centre = neck + rise * up + _HEAD_FORWARD * forward
+  half_length = 0.93 * measures["head_length"] / 2.0
+  half_breadth = measures["head_breadth"] / 2.0
+  r_neck = _radius(measures, "neck", 0.95)
+  out.capsule(neck, centre - 0.3 * half_height * upward, r_neck, r_neck)
+  out.ellipsoid(
+    centre + 0.012 * forward,
+    frame,
+    (0.90 * half_length, 0.92 * half_breadth, half_height),
+  )
+  hair = clothes.hair
+  cranium = centre + (0.24 * half_height) * upward - 0.006 * forward
+  out.ellipsoid(
+    cranium,
+    frame,
+    (half_length + hair, half_breadth + hair, 0.76 * half_height + hair),
+  )
+  back = cranium - half_length * forward
+  if clothes.long_hair:
+    end = centre - clothes.long_hair * upward - 0.065 * forward
+    out.capsule(back + 0.05 * forward, end, 0.055, 0.045)
+  if clothes.bun:
+    out.capsule(back, back, clothes.bun, clothes.bun)
+  if clothes.collar:
+    top = neck + (0.03 + clothes.collar) * up
+    out.capsule(neck, top, r_neck + 0.045, r_neck + 0.025)
+  if clothes.hood:
+    behind = neck + 0.05 * up - 0.085 * forward
+    out.ellipsoid(behind, frame, (0.075, 0.13, 0.10))
+
+
+def _hem(
+  out: _Builder,
+  measures: dict[str, float],
+  clothes: appearance.Clothes,
+  hips: list[Array],
+  thighs: list[Array],
+) -> None:
+  """Adds what hangs of a shirt or a coat around the thighs."""
+  if clothes.hem < 0.05:
+    return
+  top = _radius(measures, "thigh", 0.88) + clothes.torso
+  bottom = 0.80 * top + 0.2 * clothes.torso + clothes.hem_flare
+  # Cloth follows the legs in part only; the rest hangs between them.
+  hang = 0.5 * (thighs[0] + thighs[1])
+  ends = [
+    hip + clothes.hem * (0.65 * thigh + 0.35 * hang)
+    for hip, thigh in zip(hips, thighs, strict=True)
+  ]
+  for hip, end in zip(hips, ends, strict=True):
+    out.capsule(hip, end, top, bottom)
+  out.capsule(ends[0], ends[1], bottom, bottom)
+  if clothes.hem > 0.5:
+    # Cloth spans the legs all the way down, not only at the hem.
+    middles = [0.5 * (h + e) for h, e in zip(hips, ends, strict=True)]
+    out.capsule(middles[0], middles[1], 0.5 * (top + bottom), top)
+
+
+def _bag(
+  out: _Builder,
+  measures: dict[str, float],
+  clothes: appearance.Clothes,
+  bag: appearance.Bag,
+  torso: Array,
+  spine: Array,
+  hands: dict[int, Array],
+) -> None:
+  """Adds a bag."""
+  ahead, aside, up = bag.half_axes
+  length = _torso_length(measures)
+  if bag.kind == "backpack":
+    frame = torso[10]
+    gap = 0.5 * measures["chest_depth"] + clothes.torso + 0.6 * ahead
+    centre = 0.58 * length * spine - gap * frame[..., 0]
+  elif bag.kind == "side":
+    frame = torso[2]
+    gap = 0.5 * measures["hip_breadth"] + clothes.torso + 0.7 * aside
+    centre = bag.side * gap * frame[..., 1] - 0.06 * spine
+  else:
+    frame = np.broadcast_to(np.eye(3), torso[0].shape)
+    centre = hands[bag.side] - np.array([0.0, 0.0, 0.9 * up])
+  out.ellipsoid(centre, frame, bag.half_axes)
+
+
+def build(
+  measures: dict[str, float],
+  clothes: appearance.Clothes,
+  bag: appearance.Bag | None,
+  walk: motion.Walk,
+) -> Shapes:
+  """Poses a body.
+
+  Args:
+    measures: The body, as `body.sample` returns it.
+    clothes: What it wears.
+    bag: What it carries.
+    walk: Its joint angles, s frames.
+
+  Returns:
+    The figure's primitives, about 26 capsules and 20 ellipsoids.
+  """
+  central = dict(zip(motion.CENTRAL, walk.central, strict=True))
+  sides = {
+    1: dict(zip(motion.SIDED, walk.left, strict=True)),
+    -1: dict(zip(motion.SIDED, walk.right, strict=True)),
+  }
+  out = _Builder()
+  # Trunk channels lean forward and to the left.
+  lean, aside = central["trunk_a"], central["trunk_b"]
+  spine = np.stack(
+    [np.sin(lean) * np.cos(aside), np.sin(aside), np.cos(lean) * np.cos(aside)],
+    -1,
+  )
+  torso = _torso(out, measures, clothes, central, spine)
+  pelvis_left, shoulder_left = torso[2][..., 1], torso[-1][..., 1]
+  neck = _torso_length(measures) * spine
+  _head(out, measures, clothes, central, neck + 0.02 * spine)
+
+  half_hips = 0.05 * measures["stature"]
+  half_hips += 0.125 * (measures["hip_breadth"] - 0.345)
+  half_shoulders = 0.45 * measures["biacromial_breadth"]
+  hips, thighs, floors, hands = [], [], [], {}
+  for side, angles in sides.items():
+    hip = side * half_hips * pelvis_left
+    thigh, floor = _leg(out, measures, clothes, angles, hip, side)
+    shoulder = neck + side * half_shoulders * shoulder_left
+    # Without this slope from neck to shoulder the figure looks boxy.
+    slope = 0.045 + 0.6 * clothes.torso
+    round_end = 0.040 + 0.6 * clothes.sleeve
+    out.capsule(
+      neck + 0.045 * spine, shoulder - 0.015 * spine, slope, round_end
+    )
+    hands[side] = _arm(out, measures, clothes, angles, shoulder, side)
+    hips.append(hip)
+    thighs.append(thigh)
+    floors.append(floor)
+  _hem(out, measures, clothes, hips, thighs)
+  if bag is not None:
+    _bag(out, measures, clothes, bag, torso, spine, hands)
+  return out.shapes(np.minimum(*floors))

@@ -1,0 +1,118 @@
+"""Renders many sequences on all cores, in a fixed order."""
+
+import collections
+import contextlib
+import itertools
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import types
+from collections.abc import Iterator, Sequence
+from concurrent import futures
+
+import numpy as np
+
+from data_pipelines.walkers import sequence
+from data_pipelines.walkers import spec as spec_lib
+
+# Bounds the memory that finished, unread tasks take, at about 1 MB each.
+_TASKS_AHEAD = 4  # a core
+
+
+def _render(
+  size: spec_lib.Size, spec: spec_lib.Spec, subject: str, condition: str
+) -> np.ndarray:
+  """Returns all views of one walk as bits, uint8 [views, s, 64, 8]."""
+  views = [
+    sequence.render_sequence(size, subject, condition, view, spec)
+    for view in size.views
+  ]
+  return np.packbits(np.stack(views), axis=-1)
+
+
+@contextlib.contextmanager
+def _bare_main() -> Iterator[None]:
+  """Keeps child processes from importing the program that started them.
+
+  A spawned process imports its parent's main module first. Rendering needs
+  numpy only, the program may take seconds to import (or have no file at all).
+  """
+  main = sys.modules["__main__"]
+  sys.modules["__main__"] = types.ModuleType("__main__")
+  try:
+    yield
+  finally:
+    sys.modules["__main__"] = main
+
+
+def _end_with_parent() -> None:
+  multiprocessing.parent_process().join()
+  os._exit(1)
+
+
+def _start_worker() -> None:
+  # Ctrl-C reaches the whole group; the parent alone ends the pool.
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  # A worker waits for tasks forever if its parent is killed outright.
+  threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _render_all(
+  size: spec_lib.Size,
+  spec: spec_lib.Spec,
+  tasks: Sequence[tuple[str, str]],
+  cores: int,
+) -> Iterator[np.ndarray]:
+  if cores == 1:
+    for task in tasks:
+      yield _render(size, spec, *task)
+    return
+  # A fork would copy the threads' locks of TensorFlow and JAX; spawn does not.
+  context = multiprocessing.get_context("spawn")
+  pool = futures.ProcessPoolExecutor(
+    cores, mp_context=context, initializer=_start_worker
+  )
+  try:
+    todo = iter(tasks)
+    pending = collections.deque()
+    with _bare_main():
+      for task in itertools.islice(todo, _TASKS_AHEAD * cores):
+        pending.append(pool.submit(_render, size, spec, *task))
+    while pending:
+      bits = pending.popleft().result()
+      for task in itertools.islice(todo, 1):
+        pending.append(pool.submit(_render, size, spec, *task))
+      yield bits
+  finally:
+    pool.shutdown(cancel_futures=True)
+
+
+def sequences(
+  size: str | spec_lib.Size,
+  subjects: Sequence[str],
+  spec: spec_lib.Spec,
+  cores: int | None = None,
+) -> Iterator[tuple[str, str, str, np.ndarray]]:
+  """Renders all sequences of some subjects.
+
+  Args:
+    size: Name of a size, or a `Size`.
+    subjects: Names of the subjects.
+    spec: Knobs of the difficulty.
+    cores: Processes to render in; None: as many as the machine has cores. One
+      renders in this process.
+
+  Yields:
+    (subject, condition, view, uint8 [s, 64, 64]), ordered by subject,
+    condition, view whatever the number of processes.
+  """
+  size = spec_lib.get_size(size)
+  tasks = list(itertools.product(subjects, size.conditions))
+  cores = min(cores or os.cpu_count() or 1, len(tasks))
+  rendered = _render_all(size, spec, tasks, cores)
+  with contextlib.closing(rendered):
+    for (subject, condition), bits in zip(tasks, rendered, strict=True):
+      for view, frames in zip(size.views, bits, strict=True):
+        yield subject, condition, view, np.unpackbits(frames, axis=-1) * 255

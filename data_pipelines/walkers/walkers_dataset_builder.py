@@ -1,0 +1,90 @@
+"""TFDS builder of the synthetic walkers."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from data_pipelines.walkers import generate
+from data_pipelines.walkers import spec as spec_lib
+
+
+@dataclasses.dataclass(eq=False)
+class WalkersConfig(tfds.core.BuilderConfig):
+  """One variant of the set.
+
+  Attributes:
+    size: Subjects, splits, views and frames.
+    spec: Knobs of the difficulty. A variant with other knobs needs a name of
+      its own: prepared data are found by name.
+  """
+
+  size: spec_lib.Size = spec_lib.SIZES["tiny"]
+  spec: spec_lib.Spec = spec_lib.Spec()
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+  """Silhouettes of synthetic walking people.
+
+  Preparing renders on all cores. Frames go to an "incomplete" folder that is
+  renamed when everything is written, so that an interrupted run leaves nothing
+  that is taken for the whole set; the next run starts over.
+  """
+
+  # The first number follows `spec.VERSION`.
+  VERSION = tfds.core.Version(f"{spec_lib.VERSION}.0.0")
+  BUILDER_CONFIGS = [
+    WalkersConfig(
+      name=name,
+      description=(
+        f"{size.subjects} subjects ({size.train} train), {len(size.views)}"
+        f" views, {size.frames} frames a sequence."
+      ),
+      size=size,
+    )
+    for name, size in spec_lib.SIZES.items()
+  ]
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    return self.dataset_info_from_configs(
+      features=tfds.features.FeaturesDict(
+        {
+          "silhouettes": tfds.features.Sequence(
+            tfds.features.Tensor(
+              shape=(64, 64), dtype=np.uint8, encoding="zlib"
+            )
+          ),
+          "subject": tfds.features.Text(),
+          "condition": tfds.features.Text(),
+          "view": tfds.features.Text(),
+        }
+      ),
+      homepage=None,
+    )
+
+  def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+    del dl_manager  # nothing to download
+    size = self.builder_config.size
+    return {
+      split: self._generate_examples(size.split(split))
+      for split in ("train", "test")
+    }
+
+  def _generate_examples(
+    self, subjects: tuple[str, ...]
+  ) -> Iterator[tuple[str, dict[str, object]]]:
+    config = self.builder_config
+    rendered = generate.sequences(config.size, subjects, config.spec)
+    with contextlib.closing(rendered):
+      for subject, condition, view, silhouettes in rendered:
+        yield (
+          f"{subject}-{condition}-{view}",
+          {
+            "silhouettes": silhouettes,
+            "subject": subject,
+            "condition": condition,
+            "view": view,
+          },
+        )

@@ -1,0 +1,230 @@
+"""Checkpoints: Orbax, with `model` and `optimizer` as separate items.
+
+A checkpoint `<folder>/<step>/` has the items
+  model:     {"params", "batch_stats"} - all that a teacher or a test reads,
+  optimizer: {"step", "opt_state"} - what training needs besides,
+  meta:      JSON, the model's config.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+import jax
+from jax.sharding import Sharding
+from orbax import checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from gaitkd_jax import errors
+
+Paths = str | os.PathLike[str]
+
+
+class Checkpointer:
+  """Saves in the background; keeps the newest two and the best."""
+
+  def __init__(self, folder: Paths, best: str):
+    """Opens (and makes) the folder.
+
+    Args:
+      folder: where the steps lie.
+      best: the figure, higher is better, that marks the checkpoint to keep.
+    """
+    self._folder = pathlib.Path(folder).resolve()
+
+    def figure(metrics: Mapping[str, float]) -> float:
+      return metrics[best]
+
+    self._manager = ocp.CheckpointManager(
+      self._folder,
+      options=ocp.CheckpointManagerOptions(
+        preservation_policy=preservation_policy.AnyPreservationPolicy(
+          [
+            preservation_policy.LatestN(2),
+            preservation_policy.BestN(n=1, get_metric_fn=figure),
+          ]
+        ),
+        best_fn=figure,
+      ),
+    )
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *unused):
+    self._manager.close()  # waits for what is being written
+
+  @property
+  def latest_step(self) -> int | None:
+    """The newest finished checkpoint, or None."""
+    return self._manager.latest_step()
+
+  def save(
+    self,
+    step: int,
+    state: Any,
+    meta: Mapping[str, Any],
+    metrics: Mapping[str, float] | None,
+  ) -> None:
+    """Starts to save; `state` may be donated as soon as this returns.
+
+    Args:
+      step: number of the checkpoint; nothing happens if it exists.
+      state: a `step.TrainState`.
+      meta: JSON.
+      metrics: figures of an evaluation of this state, if there was one.
+    """
+    if self._manager.latest_step() == step:
+      return
+    self._manager.save(
+      step,
+      args=ocp.args.Composite(
+        model=ocp.args.StandardSave(state.variables),
+        optimizer=ocp.args.StandardSave(
+          {"step": state.step, "opt_state": state.opt_state}
+        ),
+        meta=ocp.args.JsonSave(dict(meta)),
+      ),
+      metrics=None if metrics is None else dict(metrics),
+    )
+
+  def restore(self, abstract: Any, sharding: Sharding) -> Any:
+    """Restores the newest state onto the devices of `sharding`.
+
+    Args:
+      abstract: a `step.TrainState` of shapes.
+      sharding: of every array.
+
+    Returns:
+      The state.
+
+    Raises:
+      errors.UserError: the checkpoint is of another model or optimiser.
+    """
+    step = self._manager.latest_step()
+    place = _Place(self._folder, step)
+    model = _read(place, "model", abstract.variables, sharding)
+    rest = _read(
+      place,
+      "optimizer",
+      {"step": abstract.step, "opt_state": abstract.opt_state},
+      sharding,
+    )
+    return dataclasses.replace(abstract, **model, **rest)
+
+
+def restore_model(
+  path: Paths, abstract: Mapping[str, Any], sharding: Sharding
+) -> dict[str, Any]:
+  """Reads the variables of a checkpoint, and nothing else of it.
+
+  Args:
+    path: a workdir, its `checkpoints` folder, or one step in it.
+    abstract: shapes of `{"params": ..., "batch_stats": ...}`.
+    sharding: of every array.
+
+  Returns:
+    The variables.
+
+  Raises:
+    errors.UserError: no checkpoint there, or one of another model.
+  """
+  return _read(_find(path), "model", abstract, sharding)
+
+
+def save_model(
+  folder: Paths, variables: Any, meta: Mapping[str, Any], step: int = 0
+) -> None:
+  """Writes a checkpoint that holds a model only (a converted one, say)."""
+  with ocp.CheckpointManager(pathlib.Path(folder).resolve()) as manager:
+    manager.save(
+      step,
+      args=ocp.args.Composite(
+        model=ocp.args.StandardSave(variables),
+        meta=ocp.args.JsonSave(dict(meta)),
+      ),
+    )
+
+
+def restored_step(path: Paths) -> int:
+  """The number of the checkpoint that `restore_model` would read."""
+  return _find(path).step
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+  folder: pathlib.Path
+  step: int
+
+  def __str__(self) -> str:
+    return str(self.folder / str(self.step))
+
+
+def _find(path: Paths) -> _Place:
+  path = pathlib.Path(path).expanduser().resolve()
+  if path.name.isdecimal() and (path / "model").is_dir():
+    return _Place(path.parent, int(path.name))
+  for folder in (path / "checkpoints", path):
+    steps = [
+      int(p.name)
+      for p in (folder.iterdir() if folder.is_dir() else ())
+      if p.name.isdecimal() and (p / "model").is_dir()
+    ]
+    if steps:
+      return _Place(folder, max(steps))
+  raise errors.UserError(
+    f"there is no checkpoint in {path}; give the workdir of a training run or "
+    "one step of its checkpoints folder"
+  )
+
+
+def _read(place: _Place, item: str, abstract: Any, sharding: Sharding) -> Any:
+  target = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+    abstract,
+  )
+  with ocp.StandardCheckpointer() as reader:
+    folder = place.folder / str(place.step) / item
+    try:
+      stored = reader.metadata(folder).item_metadata.tree
+    except (OSError, ValueError, AttributeError) as e:
+      raise errors.UserError(
+        f"the {item} of checkpoint {place} cannot be read; it may be damaged "
+        f"or unfinished: delete it or name another ({_first_line(e)})"
+      ) from e
+    ours, theirs = _shapes(target), _shapes(stored)
+    if ours != theirs:
+      different = [k for k in ours | theirs if ours.get(k) != theirs.get(k)]
+      key = min(different)
+      raise errors.UserError(
+        f"checkpoint {place} is of another {item}: {len(different)} arrays "
+        f"differ, such as {key}, {_text(theirs.get(key))} there and "
+        f"{_text(ours.get(key))} in the config; use the config that wrote it"
+      )
+    try:
+      return reader.restore(folder, target)
+    except (OSError, ValueError) as e:
+      raise errors.UserError(
+        f"the {item} of checkpoint {place} cannot be read; it may be damaged: "
+        f"delete it or name another ({_first_line(e)})"
+      ) from e
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+  return {
+    "/".join(str(getattr(k, "key", getattr(k, "name", k))) for k in path): (
+      tuple(leaf.shape)
+    )
+    for path, leaf in jax.tree.leaves_with_path(tree)
+    if hasattr(leaf, "shape")
+  }
+
+
+def _text(shape: tuple[int, ...] | None) -> str:
+  return "absent" if shape is None else str(list(shape))
+
+
+def _first_line(error: Exception) -> str:
+  return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,258 @@
+"""The training loop."""
+
+from collections.abc import Mapping
+import json
+import os
+import pathlib
+import time
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+import numpy as np
+import tqdm
+
+from gaitkd_jax import checkpoint
+from gaitkd_jax import config as config_lib
+from gaitkd_jax import distill
+from gaitkd_jax import errors
+from gaitkd_jax import evaluate
+from gaitkd_jax import models
+from gaitkd_jax import optim
+from gaitkd_jax import sharding
+from gaitkd_jax import step as step_lib
+from gaitkd_jax import writers
+
+
+def train_and_evaluate(
+  config: Any, workdir: str | os.PathLike[str]
+) -> dict[str, float]:
+  """Trains the student of `config` and scores it.
+
+  Starts from the newest checkpoint of `workdir`, else from scratch. Batch i
+  and everything random are functions of (seed, i), so a run that was stopped
+  and goes on equals one that was not.
+
+  Args:
+    config: see `config.default`.
+    workdir: takes config.json, metrics.jsonl, checkpoints/, eval/ and
+      TensorBoard's events.
+
+  Returns:
+    The protocol's figures at the end.
+
+  Raises:
+    errors.UserError: what the user can mend.
+  """
+  workdir = pathlib.Path(workdir)
+  mesh = sharding.create_mesh()
+  config_lib.check(config, mesh.size)
+  # All that can be wrong in the config is found before data are prepared.
+  module = models.create_model(config.model, config.dtype)
+  teachers = distill.create_teachers(config.teachers, config.dtype)
+  channels = config.model.get("in_channels", 1)
+  shape = (1, 2, 64, 44, channels)
+  distill.check_compatible(module, config.model.name, teachers, shape)
+  optimizer, schedule = optim.create_optimizer(config.optim)
+  best = evaluate.main_figure(config)
+  frozen = restore_teachers(config, teachers, mesh)
+  make_state = step_lib.make_init(module, optimizer, shape, mesh)
+  train_step = step_lib.make_train_step(
+    module, optimizer, schedule, config.losses, teachers, mesh
+  )
+  workdir.mkdir(parents=True, exist_ok=True)
+  with checkpoint.Checkpointer(workdir / "checkpoints", best) as checkpointer:
+    first = checkpointer.latest_step
+    if first is None:
+      state = make_state(jax.random.key(config.seed))
+    else:
+      abstract = jax.eval_shape(make_state, jax.random.key(0))
+      state = checkpointer.restore(abstract, sharding.replicated(mesh))
+      print(f"resumed from {workdir / 'checkpoints' / str(first)}", flush=True)
+    evaluator = evaluate.Evaluator(config, module, mesh)
+    batches = train_batches(config, first or 0)
+    with create_writer(config, workdir, first) as writer:
+      return _loop(
+        config,
+        workdir,
+        range(first or 0, config.train.steps),
+        state,
+        frozen,
+        train_step,
+        batches,
+        evaluator,
+        checkpointer,
+        writer,
+        mesh,
+      )
+
+
+def _loop(
+  config,
+  workdir,
+  steps,
+  state,
+  frozen,
+  train_step,
+  batches,
+  evaluator,
+  checkpointer,
+  writer,
+  mesh,
+) -> dict[str, float]:
+  """Runs the steps; see `train_and_evaluate`."""
+  results = None
+  pending = None  # metrics that the device may still be computing
+  meta = {"model": config.model.to_dict()}
+  clock = _Clock(config.batch.identities * config.batch.sequences)
+  bar = tqdm.tqdm(
+    steps, initial=steps.start, total=steps.stop, desc="train", disable=None
+  )
+  batch = sharding.put_batch(next(batches), mesh) if steps else None
+  for i in bar:
+    # The order matters: step i is under way while the host makes batch i + 1
+    # and reads the metrics of an earlier step.
+    with jax.transfer_guard("disallow"):
+      state, metrics = train_step(state, frozen, batch)
+    done = i + 1
+    if done < steps.stop:
+      batch = sharding.put_batch(next(batches), mesh)
+    if pending is not None:
+      _write(writer, *pending)
+      pending = None
+    if done % config.train.log_every == 0 or done == steps.stop:
+      pending = done, metrics, clock
+    every = config.train.eval_every
+    if done == steps.stop or (every and done % every == 0):
+      results = evaluator(state.variables)
+      _report(results, done, workdir, writer)
+      checkpointer.save(done, state, meta, results)
+      clock.restart(done)
+    elif done % config.train.checkpoint_every == 0:
+      checkpointer.save(done, state, meta, None)
+  if pending is not None:
+    _write(writer, *pending)
+  if results is None:  # an earlier run had finished the steps
+    results = evaluator(state.variables)
+    _report(results, int(state.step), workdir, writer)
+  return results
+
+
+def restore_teachers(
+  config: Any, teachers: Mapping[str, distill.Teacher], mesh: Mesh
+) -> dict[str, Any]:
+  """Reads the teachers' variables onto the mesh."""
+  frozen = {}
+  for name, teacher in teachers.items():
+    own = config.teachers[name]
+    shape = (1, 2, 64, 44, own.model.get("in_channels", 1))
+    init = jax.jit(
+      lambda key, m=teacher.module, s=shape: step_lib.init_variables(m, key, s),
+      out_shardings=sharding.replicated(mesh),
+    )
+    if not own.checkpoint:
+      raise errors.UserError(
+        f"teacher {name} has no checkpoint; give "
+        f"--config.teachers.{name}.checkpoint=<workdir of its training>"
+      )
+    if own.checkpoint == config_lib.RANDOM:
+      print(f"teacher {name} is UNTRAINED (checkpoint=random)", flush=True)
+      frozen[name] = init(jax.random.key(config.seed + 1))
+    else:
+      frozen[name] = checkpoint.restore_model(
+        own.checkpoint,
+        jax.eval_shape(init, jax.random.key(0)),
+        sharding.replicated(mesh),
+      )
+  return frozen
+
+
+def train_batches(config: Any, start_step: int):
+  """This process's shares of batch `start_step`, `start_step + 1`, ..."""
+  # TensorFlow is loaded by a run, not by an import of this module.
+  from data_pipelines import datasets
+  from data_pipelines import pipeline
+  from data_pipelines import store
+
+  split = store.SequenceStore.from_builder(
+    datasets.prepare(config.data), "train"
+  )
+  for owner, model in [("model", config.model)] + [
+    (f"teachers.{name}.model", t.model) for name, t in config.teachers.items()
+  ]:
+    classes = model.get("num_classes", 0)
+    if 0 < classes < split.num_classes:
+      raise errors.UserError(
+        f"config.{owner}.num_classes is {classes}, but {config.data.name} "
+        f"trains on {split.num_classes} subjects; give at least as many"
+      )
+  return pipeline.train_batches(
+    split,
+    identities=config.batch.identities,
+    sequences=config.batch.sequences,
+    clip=pipeline.Clip(**config.clip),
+    augment=pipeline.Augment(**config.augment),
+    seed=config.seed,
+    start_step=start_step,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+  )
+
+
+def create_writer(
+  config: Any, workdir: pathlib.Path, last_step: int | None
+) -> writers.MultiWriter:
+  """Opens the logs (in the first process only) and writes config.json."""
+  if jax.process_index():
+    return writers.MultiWriter([])
+  text = json.dumps(config.to_dict(), indent=2, default=str)
+  (workdir / "config.json").write_text(text + "\n")
+  return writers.MultiWriter(
+    [
+      writers.JsonlWriter(workdir / "metrics.jsonl", last_step),
+      writers.TensorBoardWriter(workdir),
+      writers.ConsoleWriter(),
+    ]
+  )
+
+
+class _Clock:
+  """Counts the time of training steps, leaving evaluations out."""
+
+  def __init__(self, sequences: int):
+    self._sequences = sequences
+    self.restart(None)
+
+  def restart(self, step: int | None) -> None:
+    self._since, self._step = time.monotonic(), step
+
+  def speed(self, step: int) -> dict[str, float]:
+    """Figures since the last call."""
+    before, self._since = self._since, time.monotonic()
+    last, self._step = self._step, step
+    if last is None or last == step:  # the first window holds compilation
+      return {}
+    seconds = (self._since - before) / (step - last)
+    return {
+      "train/seconds_per_step": seconds,
+      "train/sequences_per_second": self._sequences / seconds,
+    }
+
+
+def _write(writer, step: int, metrics, clock: _Clock) -> None:
+  """Waits for the metrics of a step and writes them."""
+  scalars = {f"train/{k}": float(v) for k, v in jax.device_get(metrics).items()}
+  if not np.isfinite(scalars["train/loss"]):
+    raise errors.UserError(
+      f"the loss is {scalars['train/loss']} at step {step}; lower "
+      "optim.learning_rate, set optim.clip_norm, or look at the data"
+    )
+  writer.write(step, scalars | clock.speed(step))
+
+
+def _report(results, step: int, workdir: pathlib.Path, writer) -> None:
+  evaluate.report(results, step, workdir)
+  writer.write(
+    step,
+    {f"eval/{k}": v for k, v in results.items() if "/view/" not in k},
+  )

@@ -1,0 +1,54 @@
+"""The pre-treatment gives the reference's bits."""
+
+import pathlib
+
+import numpy as np
+
+from data_pipelines import pretreatment
+
+_PARITY = pathlib.Path(__file__).parent / "parity" / "normalise.npz"
+
+
+def test_equals_the_reference_to_the_bit():
+  with np.load(_PARITY) as vectors:
+    raw, expected = vectors["raw"], vectors["normalised"]
+  assert len(raw) == 14
+  assert len(expected) == 12  # One frame is empty, one is too small.
+  actual = pretreatment.pretreat(raw)
+  assert actual.dtype == np.uint8
+  np.testing.assert_array_equal(actual, expected)
+
+
+def test_the_mass_must_exceed_the_threshold():
+  frame = np.zeros((240, 320), np.uint8)
+  frame[100:110, 150:160] = 100  # A pixel sum of exactly 10,000.
+  assert pretreatment.pretreat_frame(frame) is None
+  frame[100, 150] += 1
+  assert pretreatment.pretreat_frame(frame).shape == (64, 64)
+
+
+def test_a_person_at_either_border_is_centred():
+  for columns in (slice(0, 40), slice(280, 320)):
+    frame = np.zeros((240, 320), np.uint8)
+    frame[60:188, columns] = 255
+    result = pretreatment.pretreat_frame(frame)
+    # 40 columns at half size are 20, around the centre column.
+    width = np.flatnonzero(result.any(axis=0))
+    assert 20 <= len(width) <= 22
+    assert abs(width.mean() - 32) <= 1
+
+
+def test_mass_in_the_first_column_is_dropped():
+  frame = np.zeros((200, 160), np.uint8)
+  frame[:, 0] = 255
+  assert pretreatment.pretreat_frame(frame) is None
+
+
+def test_a_sliver_is_dropped():
+  assert pretreatment.pretreat_frame(np.full((200, 2), 255, np.uint8)) is None
+
+
+def test_nothing_usable_gives_no_frame():
+  result = pretreatment.pretreat(np.zeros((3, 240, 320), np.uint8))
+  assert result.shape == (0, 64, 64)
+  assert result.dtype == np.uint8
