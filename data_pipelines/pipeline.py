@@ -263,7 +263,7 @@ def _decode(store: store_lib.SequenceStore, index: tf.Tensor) -> tf.Tensor:
 
 
 def _numpy(dataset: tf.data.Dataset) -> Iterator[dict[str, np.ndarray]]:
-  """Runs a pipeline in threads of its own, without copying its results."""
+  """Runs a pipeline; its arrays are TensorFlow's memory, not copies."""
   options = tf.data.Options()
   options.deterministic = True
   # A clip is too small to be divided further.

@@ -85,14 +85,25 @@ def draw(augment: Augment, n: int, rng: np.random.Generator) -> Draws:
   insets = rng.integers(0, MAX_INSET, (n, 4)) * tilted[:, None]
   boxes = _boxes(rng.random((4, n))) * (u_erase < augment.erase)[:, None]
 
-  to_cut = _flip(flipped) @ _rotation(angles)
-  to_uncut = _perspective(insets, tilted) @ _shift(LEFT) @ to_cut
   return Draws(
     flipped=flipped,
     warped=rotated | tilted,
-    matrices=np.concatenate([to_uncut, to_cut[:, :1]], 1).astype(np.float32),
+    matrices=_compose(flipped, angles, insets, tilted),
     boxes=boxes.astype(np.int32),
   )
+
+
+def _compose(
+  flipped: np.ndarray,
+  angles: np.ndarray,
+  insets: np.ndarray,
+  tilted: np.ndarray,
+) -> np.ndarray:
+  """Returns float32 [n, 4, 3], the `Draws.matrices` of n clips."""
+  # From the result back to the source, hence the last step first.
+  to_cut = _flip(flipped) @ _rotation(angles)
+  to_uncut = _perspective(insets, tilted) @ _shift(LEFT) @ to_cut
+  return np.concatenate([to_uncut, to_cut[:, :1]], 1).astype(np.float32)
 
 
 def _shift(dx: float) -> np.ndarray:

@@ -8,6 +8,7 @@ import tensorflow_datasets as tfds
 
 from data_pipelines import datasets, pipeline
 from data_pipelines import store as store_lib
+from data_pipelines.walkers import walkers_dataset_builder
 from gaitkd_jax import errors
 
 AUGMENT = pipeline.Augment(0.5, 0.5, 0.5, 0.5)
@@ -306,7 +307,7 @@ def test_unknown_data_is_refused(tmp_path):
     datasets.prepare(data)
 
 
-def test_walkers_are_prepared_once_and_feed_training(tmp_path):
+def test_walkers_are_prepared_once_and_feed_training(tmp_path, monkeypatch):
   data = types.SimpleNamespace(
     name="walkers",
     root="",
@@ -315,6 +316,16 @@ def test_walkers_are_prepared_once_and_feed_training(tmp_path):
     train_subjects=(),
     test_subjects=(),
   )
+  builder_class = walkers_dataset_builder.Builder
+  split_generators = builder_class._split_generators
+
+  def overtaken(self, *args):
+    # Another process prepares the same data while this one does.
+    monkeypatch.undo()
+    builder_class(config="tiny", data_dir=tmp_path).download_and_prepare()
+    return split_generators(self, *args)
+
+  monkeypatch.setattr(builder_class, "_split_generators", overtaken)
   builder = datasets.prepare(data)
   written = sorted(
     (path, path.stat().st_mtime_ns)

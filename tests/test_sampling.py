@@ -109,6 +109,15 @@ def test_ordered_frames_of_a_short_sequence_go_round(length):
     assert ((np.diff(frames) < 0).sum(1) <= 1).all()
 
 
+def test_ordered_windows_of_a_short_sequence_start_uniformly():
+  clip = sampling.Clip("fixed_ordered", 12, 0)
+  frames = sampling.draw_frames(np.full(20000, 5), clip, seed=0, step=0)
+  # Three times round, 15 frames: four windows of 12.
+  starts = np.bincount(frames[:, 0]) / 20000
+  np.testing.assert_allclose(starts, [0.25] * 4, atol=0.015)
+  assert (np.diff(frames) % 5 == 1).all()
+
+
 def test_unordered_frames_do_not_repeat_unless_they_must():
   clip = sampling.Clip("fixed_unordered", 6)
   lengths = np.array([6, 9, 30, 5, 1] * 200)
@@ -129,6 +138,13 @@ def test_unordered_frames_are_equally_likely():
   frames = sampling.draw_frames(lengths, clip, seed=0, step=0)
   rates = np.bincount(frames[lengths == 10].ravel()) / 10000
   np.testing.assert_allclose(rates, 0.4, atol=0.03)
+
+
+def test_unordered_frames_of_a_short_sequence_are_drawn_with_replacement():
+  clip = sampling.Clip("fixed_unordered", 3)
+  frames = sampling.draw_frames(np.full(20000, 2), clip, seed=0, step=0)
+  patterns = np.bincount(frames @ [1, 2, 4]) / 20000
+  np.testing.assert_allclose(patterns, [1 / 8] * 8, atol=0.015)
 
 
 @pytest.mark.parametrize(
