@@ -19,8 +19,10 @@ def prepare(data: Any) -> tfds.core.DatasetBuilder:
   Args:
     data: has the attributes `name` (one of `NAMES`), `root` (folder of the
       real data; unused by walkers), `prepared` (folder of the prepared data),
-      `variant` (walkers: tiny, small or full), `train_subjects` and
-      `test_subjects` (empty: the data set's own division).
+      `variant` (walkers: tiny, small or full), `partition`,
+      `train_subjects` and `test_subjects` (all empty: the data set's own
+      division; partition "halves": the first half of the subjects that are
+      there trains).
 
   Returns:
     A builder whose splits "train" and "test" are ready to be read. A second
@@ -51,12 +53,11 @@ def prepare(data: Any) -> tfds.core.DatasetBuilder:
   elif data.name == "casiab":
     from data_pipelines.casiab import casiab_dataset_builder
 
+    train, test = _subject_lists(data)
+
     def make():
       return casiab_dataset_builder.make_builder(
-        data.root,
-        prepared,
-        tuple(data.train_subjects),
-        tuple(data.test_subjects),
+        data.root, prepared, train, test
       )
 
   else:
@@ -79,3 +80,19 @@ def prepare(data: Any) -> tfds.core.DatasetBuilder:
         " set it to a folder that can be written to and has space"
       ) from error
   return builder
+
+
+def _subject_lists(data: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+  """Returns who trains and who tests; empty lists are the data set's own."""
+  train, test = tuple(data.train_subjects), tuple(data.test_subjects)
+  if data.partition not in ("", "halves"):
+    raise errors.UserError(
+      f"data.partition is {data.partition!r}; leave it empty or give halves"
+    )
+  if data.partition and data.root and not train and not test:
+    from data_pipelines.casiab import tree
+
+    subjects = sorted({f.subject for f in tree.scan(data.root).folders})
+    half = len(subjects) // 2
+    train, test = tuple(subjects[:half]), tuple(subjects[half:])
+  return train, test

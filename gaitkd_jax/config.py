@@ -33,7 +33,6 @@ def default() -> ConfigDict:
   c.losses.cross_entropy = ConfigDict(
     dict(weight=1.0, scale=16.0, label_smoothing=0.1)
   )
-  # learning_rate: a number, or a schedule (see gaitkd_jax/schedules.py).
   c.optim = ConfigDict(
     dict(
       name="sgd",
@@ -41,9 +40,10 @@ def default() -> ConfigDict:
       momentum=0.9,
       weight_decay=5e-4,
       clip_norm=0.0,
-    ),
-    convert_dict=False,
+    )
   )
+  # How the learning rate changes with the step: gaitkd_jax/schedules.py.
+  c.optim.schedule = ConfigDict(dict(kind="constant"))
   # In steps; eval_every=0 evaluates at the end only.
   c.train = ConfigDict(
     dict(steps=60_000, log_every=100, eval_every=0, checkpoint_every=5_000)
@@ -134,11 +134,18 @@ def teacher(model: ConfigDict, checkpoint: str = "", **values: Any):
   )
 
 
-def multistep(value: float, milestones: tuple[int, ...]) -> ConfigDict:
+def multistep(*milestones: int) -> ConfigDict:
   """A learning rate that falls tenfold at each milestone."""
-  return ConfigDict(
-    dict(kind="multistep", value=value, milestones=milestones, gamma=0.1)
-  )
+  return ConfigDict(dict(kind="multistep", milestones=milestones, gamma=0.1))
+
+
+def onecycle(c: ConfigDict) -> ConfigDict:
+  """A learning rate that rises for a tenth of `train.steps`, then falls to 0.
+
+  It follows a later change of `train.steps`.
+  """
+  steps = c.train.get_ref("steps")
+  return ConfigDict(dict(kind="onecycle", steps=steps, warmup=steps // 10))
 
 
 def smoke(c: ConfigDict) -> None:
@@ -154,10 +161,9 @@ def smoke(c: ConfigDict) -> None:
       model.embedding_dim = 8
   for t in c.teachers.values():
     t.checkpoint = RANDOM
-  if c.data.name == "walkers":
-    c.data.variant = "tiny"
-  else:
-    c.data.partition = "halves"
+  for source in (c.data, c.eval.data):
+    if len(source):
+      source.variant, source.partition = "tiny", "halves"
 
 
 def with_variant(

@@ -5,13 +5,12 @@ python -m gaitkd_jax.main --config=configs/casiab.py --workdir=runs/casiab
 
 import os
 import pathlib
-import sys
 
-from absl import app
 from absl import flags
 import jax
 from ml_collections import config_flags
 
+from gaitkd_jax import cli
 from gaitkd_jax import errors
 from gaitkd_jax import evaluate
 from gaitkd_jax import train
@@ -32,36 +31,17 @@ _MULTIHOST = flags.DEFINE_bool(
 
 def main(argv: list[str]) -> None:
   """Runs the mode; the logic is in modules that can be imported."""
-  if len(argv) > 1:
-    raise errors.UserError(f"unknown arguments: {' '.join(argv[1:])}")
+  del argv
   config = _CONFIG.value
   if config is None:
     raise errors.UserError("--config is missing; give --config=configs/x.py")
-  stem = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"]))
-  workdir = _WORKDIR.value or os.path.join("runs", stem.stem.split(":")[0])
+  path = config_flags.get_config_filename(flags.FLAGS["config"])
+  workdir = _WORKDIR.value or os.path.join("runs", pathlib.Path(path).stem)
   if _MULTIHOST.value:
     jax.distributed.initialize()
   print(f"{jax.device_count()} devices ({jax.devices()[0].device_kind})")
   MODES[_MODE.value](config, workdir)
 
 
-def run() -> None:
-  """Parses flags; a user's mistake is one line and status 2."""
-  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-  try:
-    app.run(main)
-  except errors.UserError as e:
-    sys.exit(_fail(e))
-  except (AttributeError, KeyError, OSError, TypeError) as e:
-    if flags.FLAGS.is_parsed():  # a bug, not a mistake in the flags
-      raise
-    sys.exit(_fail(e))
-
-
-def _fail(error: Exception) -> int:
-  print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-  return 2
-
-
 if __name__ == "__main__":
-  run()
+  cli.run(main)

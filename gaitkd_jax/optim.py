@@ -19,18 +19,19 @@ def create_optimizer(
   of "adamw" is decoupled. Gradients are clipped first, before the decay.
 
   Args:
-    config: `name` ("sgd", "adam", "adamw"), `learning_rate` (see
-      `schedules.create_schedule`), `weight_decay`, `momentum` (sgd), and
-      `clip_norm` (largest global norm of the gradient; 0 for none).
+    config: `name` ("sgd", "adam", "adamw"), `learning_rate`, `schedule` (how
+      it changes: the `kind` and keys of `schedules.create_schedule` without
+      the value), `weight_decay`, `momentum` (sgd), and `clip_norm` (largest
+      global norm of the gradient; 0 for none).
 
   Returns:
     The transformation and the learning rate's schedule.
 
   Raises:
-    UserError: unknown name.
+    UserError: unknown name or schedule.
   """
   schedule = schedules.create_schedule(
-    config["learning_rate"], "optim.learning_rate"
+    {"value": config["learning_rate"], **config["schedule"]}, "optim.schedule"
   )
   decay = config["weight_decay"]
   clip = config["clip_norm"]

@@ -124,14 +124,15 @@ def _loop(
       pending = done, metrics, clock
     every = config.train.eval_every
     if done == steps.stop or (every and done % every == 0):
+      if pending is not None:
+        _write(writer, *pending)
+        pending = None
       results = evaluator(state.variables)
       _report(results, done, workdir, writer)
       checkpointer.save(done, state, meta, results)
       clock.restart(done)
     elif done % config.train.checkpoint_every == 0:
       checkpointer.save(done, state, meta, None)
-  if pending is not None:
-    _write(writer, *pending)
   if results is None:  # an earlier run had finished the steps
     results = evaluator(state.variables)
     _report(results, int(state.step), workdir, writer)

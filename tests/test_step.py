@@ -46,11 +46,9 @@ def test_gaitkd_training_parity():
   optimizer, schedule = optim.create_optimizer(
     dict(
       name="sgd",
-      learning_rate=dict(
-        kind="multistep",
-        value=meta["lr"],
-        milestones=meta["milestones"],
-        gamma=meta["gamma"],
+      learning_rate=meta["lr"],
+      schedule=dict(
+        kind="multistep", milestones=meta["milestones"], gamma=meta["gamma"]
       ),
       momentum=meta["momentum"],
       weight_decay=meta["weight_decay"],
@@ -139,6 +137,7 @@ def run(num_devices, steps=5, dtype="float32", teachers="one"):
     dict(
       name="sgd",
       learning_rate=1e-3,
+      schedule=dict(kind="constant"),
       momentum=0.9,
       weight_decay=5e-4,
       clip_norm=0.0,
@@ -234,6 +233,7 @@ def test_sgd_is_pytorchs():
     dict(
       name="sgd",
       learning_rate=0.1,
+      schedule=dict(kind="constant"),
       momentum=0.9,
       weight_decay=0.5,
       clip_norm=0.0,

@@ -54,7 +54,7 @@ def create_model(
     )
   for key in ("channels", "blocks"):
     value = options.get(key, (1,) * 4)
-    if len(value) != 4 or min(value) < 1:
+    if len(value) != 4 or min(value) < (1 if key == "channels" else 0):
       raise errors.UserError(
         f"model.{key} is {value}; {name} needs four positive numbers"
       )

@@ -10,6 +10,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from gaitkd_jax.models import convolution
 from gaitkd_jax.models import normalization
 
 conv_init = nn.initializers.xavier_uniform()
@@ -34,6 +35,7 @@ class SpatialConv(nn.Module):
       strides=self.stride,
       padding=((pad, pad),) * 2,
       use_bias=False,
+      conv_general_dilated=convolution.for_frames(x.shape[1]),
       dtype=self.dtype,
       kernel_init=conv_init,
       name="conv",
@@ -61,6 +63,7 @@ class TemporalConv(nn.Module):
       (3, 1),
       padding=((1, 1), (0, 0)),
       use_bias=False,
+      conv_general_dilated=convolution.for_frames(1),
       dtype=self.dtype,
       kernel_init=conv_init,
       name="conv",
@@ -172,11 +175,10 @@ def _shortcut(
   """The identity, or a strided 1 x 1 convolution where the shape changes."""
   if block.stride == 1 and x.shape[-1] == block.features:
     return x
+  # A strided 1 x 1 convolution reads every second pixel: taking those first
+  # leaves a plain product, whose gradients are several times faster on CPU.
+  x = x[:, :, :: block.stride, :: block.stride]
   x = SpatialConv(
-    block.features,
-    kernel_size=1,
-    stride=block.stride,
-    dtype=block.dtype,
-    name="shortcut",
+    block.features, kernel_size=1, dtype=block.dtype, name="shortcut"
   )(x)
   return _norm(block, "shortcut_bn")(x, train=train, mask=mask)

@@ -1,0 +1,60 @@
+"""Trains as `walkers.py` and tests on recorded walks in CASIA-B's layout.
+
+python -m gaitkd_jax.main --config=configs/recorded_walks.py \
+  --workdir=runs/recorded_walks --config.data.root=<recorded walks>
+
+or, for a model that is already trained (variants `baseline` and `teacher` are
+the other two networks of the embedded data):
+
+python -m gaitkd_jax.main --mode=eval --config=configs/recorded_walks.py \
+  --workdir=runs/recorded_walks --config.data.root=<recorded walks> \
+  --config.eval.checkpoint=runs/walkers
+
+Hardware: two CPU cores, some three minutes. To expect: see README.md.
+`:smoke` runs three steps in seconds.
+"""
+
+import pathlib
+
+from gaitkd_jax import config as config_lib
+
+_TEACHER = pathlib.Path(__file__).parent / "teachers" / "walkers"
+
+
+def get_config(variant: str = ""):
+  """Returns the config; variants: smoke, baseline, teacher."""
+  c = config_lib.default()
+  c.data = config_lib.data("walkers", variant="small")
+  c.eval.data = config_lib.data("casiab", root=c.data.get_ref("root"))
+  c.model = config_lib.gaitbase(
+    channels=(8, 16, 24, 32),
+    blocks=(0, 1, 1, 1),
+    embedding_dim=32,
+    num_classes=32,
+  )
+  c.teachers.deepgaitv2 = config_lib.teacher(
+    config_lib.deepgaitv2(
+      channels=(8, 16, 32, 64), blocks=(0, 1, 1, 1), num_classes=32
+    ),
+    checkpoint=str(_TEACHER),
+  )
+  c.clip.frames, c.clip.skip = 10, 4
+  c.augment.flip, c.augment.erase = 0.2, 0.2
+  c.batch.identities, c.batch.sequences = 8, 4
+  c.train.steps = 200
+  c.optim.name, c.optim.weight_decay = "adamw", 1e-4
+  c.optim.learning_rate = 3e-3
+  c.optim.schedule = config_lib.onecycle(c)
+  c.train.log_every, c.train.checkpoint_every = 20, 100
+  return config_lib.with_variant(
+    c, variant, baseline=_without_teacher, teacher=_teacher_alone
+  )
+
+
+def _without_teacher(c):
+  c.teachers = type(c)()
+
+
+def _teacher_alone(c):
+  c.model = c.teachers.deepgaitv2.model
+  c.teachers = type(c)()

@@ -1,0 +1,52 @@
+"""What the programs share: flags, quiet libraries, mistakes in one line."""
+
+from collections.abc import Callable
+from logging import WARNING
+import os
+import sys
+
+from absl import app
+from absl import flags
+from absl import logging
+
+from gaitkd_jax import errors
+
+
+def run(main: Callable[[list[str]], None]) -> None:
+  """Runs `main`; a user's mistake is one line and status 2."""
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+  os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # it only logs here
+  try:
+    app.run(lambda argv: _main(main, argv), flags_parser=_parse)
+  except errors.UserError as e:
+    print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _main(main: Callable[[list[str]], None], argv: list[str]) -> None:
+  if len(argv) > 1:
+    raise errors.UserError(f"unknown arguments: {' '.join(argv[1:])}")
+  logging.set_verbosity(logging.WARNING)
+  # Of the libraries only errors: TFDS warns of its own deprecated calls.
+  logging.get_absl_handler().addFilter(
+    lambda record: (
+      record.levelno > WARNING or "data_pipelines" in record.pathname
+    )
+  )
+  main(argv)
+
+
+def _parse(argv: list[str]) -> list[str]:
+  """Parses the flags; what is wrong in them is a UserError."""
+  try:
+    return flags.FLAGS(argv)
+  except (AttributeError, KeyError, TypeError, flags.Error) as e:
+    raise errors.UserError(_reason(e)) from e
+
+
+def _reason(error: BaseException) -> str:
+  """One line; of a config that could not be read, the last of its traceback."""
+  lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+  if any(line.startswith("Traceback") for line in lines):
+    lines = [lines[0], lines[-1]]
+  return " ".join(lines)

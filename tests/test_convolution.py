@@ -1,0 +1,53 @@
+"""The convolution's own gradients against XLA's."""
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gaitkd_jax.models import convolution
+
+
+@pytest.mark.parametrize(
+  "size, strides, channels, frames",
+  [
+    ((3, 3), (1, 1), 16, 3),
+    ((3, 3), (2, 2), 16, 3),
+    ((3, 3), (2, 2), 4, 1),
+    ((1, 1), (1, 1), 17, 2),
+    ((3, 1), (1, 1), 16, 1),
+  ],
+)
+def test_gradients_equal_xlas(size, strides, channels, frames):
+  keys = jax.random.split(jax.random.key(0), 3)
+  padding = tuple((k // 2, k // 2) for k in size)
+  x = jax.random.normal(keys[0], (6, 8, 10, channels))
+  kernel = jax.random.normal(keys[1], (*size, channels, 5))
+
+  def plain(x, kernel):
+    return lax.conv_general_dilated(
+      x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+  def ours(x, kernel):
+    return convolution.for_frames(frames)(x, kernel, strides, padding)
+
+  expected, vjp = jax.vjp(plain, x, kernel)
+  value, our_vjp = jax.vjp(ours, x, kernel)
+  np.testing.assert_array_equal(value, expected)
+  g = jax.random.normal(keys[2], value.shape)
+  for a, b in zip(our_vjp(g), vjp(g), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_bfloat16_gradients_keep_their_dtype():
+  x = jnp.ones((2, 4, 4, 16), jnp.bfloat16)
+  kernel = jnp.ones((3, 3, 16, 2), jnp.bfloat16)
+  convolve = convolution.for_frames(1)
+
+  def total(x, kernel):
+    return jnp.sum(convolve(x, kernel, (1, 1), ((1, 1), (1, 1))))
+
+  gradients = jax.grad(total, (0, 1))(x, kernel)
+  assert [g.dtype for g in gradients] == [jnp.bfloat16, jnp.bfloat16]

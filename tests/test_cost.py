@@ -1,0 +1,49 @@
+"""Sizes against the reference's."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from gaitkd_jax import cost
+from gaitkd_jax import models
+
+
+@pytest.mark.parametrize(
+  "config, total, core, gmac",
+  [
+    (dict(name="gaitbase"), 7_305_408, 6_994_112, 1.178),
+    (dict(name="deepgaitv2", mode="p3d"), 8_339_392, 8_028_096, 1.386),
+    (
+      dict(name="deepgaitv2", mode="p3d", blocks=(1, 4, 4, 1)),
+      13_507_264,
+      13_195_968,
+      2.839,
+    ),
+    (
+      dict(name="deepgaitv2", mode="2d", blocks=(1, 4, 4, 1)),
+      11_733_696,
+      11_422_400,
+      2.424,
+    ),
+    (dict(name="deepgaitv2", mode="3d"), 16_595_136, 16_283_840, 3.047),
+  ],
+)
+def test_sizes_equal_the_references(config, total, core, gmac):
+  config = dict(blocks=(1, 1, 1, 1), num_classes=74) | config
+  module = models.create_model(config)
+  shape = jax.ShapeDtypeStruct((1, 2, 64, 44), jnp.float32)
+  params = jax.eval_shape(module.init, jax.random.key(0), shape)["params"]
+  assert sum(x.size for x in jax.tree.leaves(params)) == total
+  assert cost.inference_parameters(params) == core
+  assert cost.gmac_per_frame(module) == pytest.approx(gmac, abs=6e-4)
+
+
+def test_products_and_loops_by_hand():
+  def function(x, w):
+    def body(total, _):
+      return total + x @ w, None
+
+    return jax.lax.scan(body, jnp.zeros((2, 5)), None, length=7)
+
+  count = cost.multiply_accumulates(function, jnp.ones((2, 3)), jnp.ones((3, 5)))
+  assert count == 7 * 2 * 3 * 5
