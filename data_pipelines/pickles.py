@@ -7,13 +7,13 @@ anything is looked up, imported or called. Memory stays within a few times the
 size of the file.
 """
 
+from collections.abc import Iterator
 import dataclasses
 import io
 import math
 import os
 import pickletools
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -257,8 +257,11 @@ class _Interpreter:
       case _Array(values=None), (1, shape, dtype, bool(fortran), data):
         order = "F" if fortran else "C"
         target.values = _values(data, dtype, shape, order)
-      case _Dtype(), (int(), str(order), None, None, None, *_) if (
-        order in ("|", "<", ">", "=")
+      case _Dtype(), (int(), str(order), None, None, None, *_) if order in (
+        "|",
+        "<",
+        ">",
+        "=",
       ):
         target.order = "=" if order == "|" else order
       case _:
@@ -325,7 +328,11 @@ def load_array(path: str | os.PathLike[str]) -> np.ndarray:
       "again."
     ) from None
   except (
-    ArithmeticError, AssertionError, LookupError, MemoryError, TypeError,
+    ArithmeticError,
+    AssertionError,
+    LookupError,
+    MemoryError,
+    TypeError,
     ValueError,
   ) as error:
     raise UserError(
@@ -335,7 +342,7 @@ def load_array(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def as_silhouettes(
-    values: np.ndarray, path: str | os.PathLike[str]
+  values: np.ndarray, path: str | os.PathLike[str]
 ) -> np.ndarray:
   """Brings normalised silhouettes to uint8 0..255 and 64 x 64 pixels.
 

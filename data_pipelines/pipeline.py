@@ -6,14 +6,16 @@ state of an iterator, and processes draw their shares without talking.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from collections.abc import Sequence
 import itertools
-from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines import sampling, transforms
+from data_pipelines import sampling
 from data_pipelines import store as store_lib
+from data_pipelines import transforms
 from gaitkd_jax import errors
 
 Clip = sampling.Clip

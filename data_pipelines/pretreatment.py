@@ -14,7 +14,7 @@ _LEAST_MASS = 10_000
 
 
 def pretreat_frame(
-    frame: np.ndarray, size: int = FRAME_SIZE
+  frame: np.ndarray, size: int = FRAME_SIZE
 ) -> np.ndarray | None:
   """Cuts one raw silhouette to its person, scales and centres it.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
+import zlib
 
 import numpy as np
 import tensorflow as tf

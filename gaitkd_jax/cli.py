@@ -8,6 +8,8 @@ import sys
 from absl import app
 from absl import flags
 from absl import logging
+from ml_collections import ConfigDict
+from ml_collections import config_flags
 
 from gaitkd_jax import errors
 
@@ -21,6 +23,19 @@ def run(main: Callable[[list[str]], None]) -> None:
   except errors.UserError as e:
     print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
     sys.exit(2)
+
+
+def config(flag: flags.FlagHolder) -> ConfigDict:
+  """Returns the config that `--config` names."""
+  if flag.value is None:
+    raise errors.UserError("--config is missing; give --config=configs/x.py")
+  try:
+    return flag.value.lock()
+  except OSError as e:  # ml_collections tells at the first use
+    path = config_flags.get_config_filename(flags.FLAGS[flag.name])
+    raise errors.UserError(
+      f"--config={path} cannot be read; name one of the files in configs/"
+    ) from e
 
 
 def _main(main: Callable[[list[str]], None], argv: list[str]) -> None:

@@ -21,9 +21,7 @@ def default() -> ConfigDict:
   # fixed_unordered: `frames` at random.
   c.clip = ConfigDict(dict(kind="fixed_ordered", frames=30, skip=4))
   # Probabilities, one draw a clip.
-  c.augment = ConfigDict(
-    dict(perspective=0.0, flip=0.0, rotate=0.0, erase=0.0)
-  )
+  c.augment = ConfigDict(dict(perspective=0.0, flip=0.0, rotate=0.0, erase=0.0))
   # A batch holds `sequences` clips of each of `identities` subjects.
   c.batch = ConfigDict(dict(identities=8, sequences=16))
   c.model = gaitbase()

@@ -4,7 +4,8 @@ The keys of both families are rewritten by the tables below; what is left over
 or missing afterwards is an error that lists it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from collections.abc import Sequence
 import re
 from typing import Any
 

@@ -53,9 +53,7 @@ def _count(jaxpr: jax_core.Jaxpr) -> int:
       (contracted, _), _ = eqn.params["dimension_numbers"]
       depth = math.prod(shapes[0][i] for i in contracted)
       total += math.prod(eqn.outvars[0].aval.shape) * depth
-    for inner in jax.tree.leaves(
-      list(eqn.params.values()), is_leaf=_is_jaxpr
-    ):
+    for inner in jax.tree.leaves(list(eqn.params.values()), is_leaf=_is_jaxpr):
       if _is_jaxpr(inner):
         total += _count(getattr(inner, "jaxpr", inner)) * eqn.params.get(
           "length", 1

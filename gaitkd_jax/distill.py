@@ -5,7 +5,8 @@ variables live in a pytree of their own: they are never differentiated, never
 in the optimiser's state, never in the student's checkpoint.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from collections.abc import Mapping
 import dataclasses
 from typing import Any
 

@@ -1,6 +1,7 @@
 """Embed a split, score it by a protocol, show the table."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from collections.abc import Mapping
 import json
 import math
 import os

@@ -11,7 +11,6 @@ import jax
 from ml_collections import config_flags
 
 from gaitkd_jax import cli
-from gaitkd_jax import errors
 from gaitkd_jax import evaluate
 from gaitkd_jax import train
 
@@ -32,9 +31,7 @@ _MULTIHOST = flags.DEFINE_bool(
 def main(argv: list[str]) -> None:
   """Runs the mode; the logic is in modules that can be imported."""
   del argv
-  config = _CONFIG.value
-  if config is None:
-    raise errors.UserError("--config is missing; give --config=configs/x.py")
+  config = cli.config(_CONFIG)
   path = config_flags.get_config_filename(flags.FLAGS["config"])
   workdir = _WORKDIR.value or os.path.join("runs", pathlib.Path(path).stem)
   if _MULTIHOST.value:

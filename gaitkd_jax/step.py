@@ -1,13 +1,14 @@
 """The state, and the jitted functions that a program repeats."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 from flax import linen as nn
 from flax import struct
 import jax
-from jax.sharding import Mesh
 import jax.numpy as jnp
+from jax.sharding import Mesh
 import optax
 
 from gaitkd_jax import distill
@@ -167,9 +168,7 @@ def make_embed_step(
     return embedding, batch["index"], batch["mask"]
 
   whole, split = sharding.replicated(mesh), sharding.by_sequence(mesh)
-  return jax.jit(
-    embed_step, in_shardings=(whole, split), out_shardings=whole
-  )
+  return jax.jit(embed_step, in_shardings=(whole, split), out_shardings=whole)
 
 
 def _supervised_loss(

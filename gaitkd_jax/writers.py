@@ -1,6 +1,7 @@
 """Where figures go: a JSON line, TensorBoard, a line on the console."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from collections.abc import Sequence
 import json
 import math
 import os

@@ -1,6 +1,7 @@
 """Times training steps and forward passes of any config; imports no TensorFlow.
 
-python scripts/bench_step.py --config=configs/casiab.py --sequences=8 --frames=10
+python scripts/bench_step.py --config=configs/casiab.py --sequences=8 \
+  --frames=10
 
 For float32 and bfloat16, with and without the teachers (untrained, on random
 silhouettes): compilation, seconds a step and a forward pass (median of
@@ -126,9 +127,7 @@ def bench(config, dtype: str, with_teachers: bool) -> None:
 def main(argv: list[str]) -> None:
   """Times all combinations."""
   del argv
-  config = _CONFIG.value
-  if config is None:
-    raise errors.UserError("--config is missing; give --config=configs/x.py")
+  config = cli.config(_CONFIG)
   print(
     f"{config.model.name}, {jax.device_count()} x "
     f"{jax.devices()[0].device_kind}, jax {jax.__version__}"

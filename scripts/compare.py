@@ -13,13 +13,12 @@ import os
 import pathlib
 import time
 
-from absl import app
 from absl import flags
 import numpy as np
 
+from gaitkd_jax import cli
 from gaitkd_jax import cost
 from gaitkd_jax import evaluate
-from gaitkd_jax import cli
 from gaitkd_jax import models
 from gaitkd_jax import train
 

@@ -59,21 +59,17 @@ def read_state(path: pathlib.Path) -> dict[str, np.ndarray]:
       f"--input {path} holds no state dict; give OpenGait's checkpoint, with "
       "the weights under 'model'"
     )
-  return {
-    key: value.to(torch.float32).numpy() for key, value in state.items()
-  }
+  return {key: value.to(torch.float32).numpy() for key, value in state.items()}
 
 
 def main(argv: list[str]) -> None:
   """Converts and writes."""
   del argv
-  if _CONFIG.value is None:
-    raise errors.UserError("--config is missing; give --config=configs/x.py")
+  model = cli.config(_CONFIG).model
   output = pathlib.Path(_OUTPUT.value)
   if output.exists() and any(output.iterdir()):
     raise errors.UserError(f"--output {output} exists; give a new folder")
   state = read_state(pathlib.Path(_INPUT.value))
-  model = _CONFIG.value.model
   variables = convert.variables_from_opengait(state, model)
   checkpoint.save_model(
     output / "checkpoints", variables, {"model": model.to_dict()}

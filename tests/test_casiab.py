@@ -13,7 +13,8 @@ import pytest
 
 from data_pipelines import pretreatment
 from data_pipelines.casiab import casiab_dataset_builder as casiab
-from data_pipelines.casiab import frames, tree
+from data_pipelines.casiab import frames
+from data_pipelines.casiab import tree
 from gaitkd_jax.errors import UserError
 
 _PARITY = pathlib.Path(__file__).parent / "parity" / "normalise.npz"
@@ -60,8 +61,9 @@ def read(builder):
   """Returns {split: {(subject, condition, view): frames}}."""
   return {
     split: {
-      tuple(example[k].decode() for k in ("subject", "condition", "view")):
-      example["silhouettes"]
+      tuple(
+        example[k].decode() for k in ("subject", "condition", "view")
+      ): example["silhouettes"]
       for example in builder.as_dataset(split=split).as_numpy_iterator()
     }
     for split in builder.info.splits
@@ -169,8 +171,10 @@ def test_subject_lists(tmp_path):
 
   def splits(train, test):
     builder = prepare(
-      tmp_path / "tree", tmp_path / "prepared",
-      train_subjects=train, test_subjects=test,
+      tmp_path / "tree",
+      tmp_path / "prepared",
+      train_subjects=train,
+      test_subjects=test,
     )
     return {
       split: sorted(key[0] for key in examples)
@@ -179,7 +183,8 @@ def test_subject_lists(tmp_path):
 
   assert splits((), ()) == {"train": ["001", "002"], "test": ["075"]}
   assert splits(("002", "200", "999"), ["001"]) == {
-    "train": ["002", "200"], "test": ["001"],
+    "train": ["002", "200"],
+    "test": ["001"],
   }
   # A list leaves the other split to CASIA-B's own, without a common subject.
   assert splits(("075",), ()) == {"train": ["075"]}
@@ -262,7 +267,9 @@ def test_bad_pickles_stop_the_build_and_run_nothing(tmp_path):
   good = path.read_bytes()
   attack = f"cposix\nsystem\n(S'touch {target}'\ntR.".encode()
   for data, text in [
-    (attack, "posix.system"), (good[:-9], "whole"), (b"", "empty"),
+    (attack, "posix.system"),
+    (good[:-9], "whole"),
+    (b"", "empty"),
     (pickle.dumps(np.zeros((2, 128, 88), np.uint8)), "128 x 88"),
   ]:
     path.write_bytes(data)
@@ -346,8 +353,9 @@ def test_without_a_root_one_build_is_needed(tmp_path):
   assert "0 prepared" in failure("", prepared)
   write_pickle(tmp_path / "tree", KEYS[0], silhouettes(0))
   prepare(tmp_path / "tree", prepared)
-  builder = prepare(tmp_path / "tree", prepared, train_subjects=("001",),
-                    test_subjects=("002",))
+  builder = prepare(
+    tmp_path / "tree", prepared, train_subjects=("001",), test_subjects=("002",)
+  )
   assert "2 prepared" in failure("", prepared)
   found = casiab.make_builder("", prepared, ("001",), ("002",))
   assert found.data_dir == builder.data_dir
@@ -371,7 +379,9 @@ def test_an_interrupted_build_is_not_reused(tmp_path):
   """)
   done = subprocess.run(
     [sys.executable, "-c", program, str(root), str(prepared)],
-    cwd=_ROOT, capture_output=True, check=False,
+    cwd=_ROOT,
+    capture_output=True,
+    check=False,
   )
   assert done.returncode == -9
   assert leftovers(prepared)  # It was killed while it wrote.

@@ -15,7 +15,9 @@ _FRAME = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
 
 def _chunk(kind, data):
   return (
-    struct.pack(">I", len(data)) + kind + data
+    struct.pack(">I", len(data))
+    + kind
+    + data
     + struct.pack(">I", zlib.crc32(kind + data))
   )
 
@@ -23,7 +25,9 @@ def _chunk(kind, data):
 def _png(width, height, data):
   header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
   return (
-    b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", data)
+    b"\x89PNG\r\n\x1a\n"
+    + _chunk(b"IHDR", header)
+    + _chunk(b"IDAT", data)
     + _chunk(b"IEND", b"")
   )
 

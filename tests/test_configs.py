@@ -59,9 +59,7 @@ def test_every_part_can_be_built(name, variant):
   config_lib.check(config, num_devices=8)
   student = models.create_model(config.model)
   teachers = distill.create_teachers(config.teachers)
-  distill.check_compatible(
-    student, config.model.name, teachers, (1, 2, 64, 44)
-  )
+  distill.check_compatible(student, config.model.name, teachers, (1, 2, 64, 44))
   _, schedule = optim.create_optimizer(config.optim)
   assert schedule(0) <= config.optim.learning_rate
 

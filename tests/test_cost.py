@@ -45,5 +45,7 @@ def test_products_and_loops_by_hand():
 
     return jax.lax.scan(body, jnp.zeros((2, 5)), None, length=7)
 
-  count = cost.multiply_accumulates(function, jnp.ones((2, 3)), jnp.ones((3, 5)))
+  count = cost.multiply_accumulates(
+    function, jnp.ones((2, 3)), jnp.ones((3, 5))
+  )
   assert count == 7 * 2 * 3 * 5

@@ -157,9 +157,7 @@ def test_boundary_oracles():
   assert not jax.grad(losses.boundary_loss, 1)(student, teacher).any()
 
 
-@pytest.mark.parametrize(
-  "loss", [losses.decision_loss, losses.boundary_loss]
-)
+@pytest.mark.parametrize("loss", [losses.decision_loss, losses.boundary_loss])
 def test_unequal_shapes_name_both_sides(loss):
   with pytest.raises(ValueError, match=r"\(2, 4, 3\).*\(2, 5, 3\)"):
     loss(jnp.zeros([2, 4, 3]), jnp.zeros([2, 5, 3]))

@@ -95,14 +95,10 @@ def test_training_forward_statistics_and_gradients(vector):
   assert check(total, arrays["train/total"]) < 1e-4
   # The reference's own gradients and statistics, through the converter.
   config = vectors.model_config(meta["model_cfg"])
-  template = {
-    k: np.zeros(s, np.float32) for k, s in meta["state"].items()
-  }
+  template = {k: np.zeros(s, np.float32) for k, s in meta["state"].items()}
   convert = vectors.convert.variables_from_opengait
   statistics = convert(
-    {
-      k: arrays.get(f"stats/{k}", v) for k, v in template.items()
-    },
+    {k: arrays.get(f"stats/{k}", v) for k, v in template.items()},
     config,
   )["batch_stats"]
   ours, theirs = vectors.flat(updated["batch_stats"]), vectors.flat(statistics)

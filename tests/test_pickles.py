@@ -170,71 +170,109 @@ def attacks(target):
   yield "exec", pickle.dumps(Call(exec, code), 0), "__builtin__.exec"
   yield "open", pickle.dumps(Call(open, str(target), "w")), "io.open"
   yield "getattr", pickle.dumps(Call(getattr, "", "upper")), "getattr"
-  yield "numpy file", pickle.dumps(
-    Call(np.save, str(target), np.zeros(1))
-  ), "numpy.save"
-  yield "method", (
-    b"\x80\x04\x8c\x05numpy\x8c\x0endarray.tofile\x93."
-  ), "numpy.ndarray.tofile"
+  yield (
+    "numpy file",
+    pickle.dumps(Call(np.save, str(target), np.zeros(1))),
+    "numpy.save",
+  )
+  yield (
+    "method",
+    (b"\x80\x04\x8c\x05numpy\x8c\x0endarray.tofile\x93."),
+    "numpy.ndarray.tofile",
+  )
   text = command.encode()
   yield "INST", b"(S'" + text + b"'\nios\nsystem\n.", "os.system"
   yield "OBJ", b"(cos\nsystem\nS'" + text + b"'\no.", "os.system"
-  yield "NEWOBJ", (
-    b"\x80\x02csubprocess\nPopen\n(S'" + text + b"'\nt\x81."
-  ), "subprocess.Popen"
-  yield "NEWOBJ of ndarray", (
-    b"\x80\x02cnumpy\nndarray\n((I99999\nI99999\ntt\x81."
-  ), "refused"
-  yield "REDUCE of ndarray", (
-    b"cnumpy\nndarray\n((I99999\nI99999\nttR."
-  ), "call of ndarray"
-  yield "other class", (
-    b"cnumpy.core.multiarray\n_reconstruct\n(cposix\nsystem\n(I0\nt"
-    b"S'b'\ntR."
-  ), "posix.system"
+  yield (
+    "NEWOBJ",
+    (b"\x80\x02csubprocess\nPopen\n(S'" + text + b"'\nt\x81."),
+    "subprocess.Popen",
+  )
+  yield (
+    "NEWOBJ of ndarray",
+    (b"\x80\x02cnumpy\nndarray\n((I99999\nI99999\ntt\x81."),
+    "refused",
+  )
+  yield (
+    "REDUCE of ndarray",
+    (b"cnumpy\nndarray\n((I99999\nI99999\nttR."),
+    "call of ndarray",
+  )
+  yield (
+    "other class",
+    (b"cnumpy.core.multiarray\n_reconstruct\n(cposix\nsystem\n(I0\ntS'b'\ntR."),
+    "posix.system",
+  )
   yield "subclass", pickle.dumps(np.ma.zeros(1)), "numpy.ma"
   yield "persistent id", b"Pfile\n.", "PERSID"
   yield "binary persistent id", b"N\x51.", "BINPERSID"
   yield "extension", b"\x80\x02\x82\x01.", "EXT1"
   yield "buffer", b"\x80\x05\x97.", "NEXT_BUFFER"
-  yield "BUILD of a name", (
-    b"cnumpy\nndarray\n(N(S'__call__'\ncposix\nsystem\ndtb."
-  ), "posix.system"
-  yield "BUILD with attributes", (
-    b"c_codecs\nencode\n}S'__defaults__'\nNsb."
-  ), "state"
+  yield (
+    "BUILD of a name",
+    (b"cnumpy\nndarray\n(N(S'__call__'\ncposix\nsystem\ndtb."),
+    "posix.system",
+  )
+  yield (
+    "BUILD with attributes",
+    (b"c_codecs\nencode\n}S'__defaults__'\nNsb."),
+    "state",
+  )
   yield "codec", b"c_codecs\nencode\n(S'x'\nS'bz2'\ntR.", "call of encode"
   yield "bytes of a size", b"c__builtin__\nbytes\n(I9999999999\ntR.", "bytes"
   for dtype in (b"O8", b"V8", b"U9", b"u1,O", b"(9999,9999)u1", b"f16"):
-    yield "dtype", (
-      b"cnumpy\ndtype\n(S'" + dtype + b"'\nI0\nI1\ntR."
-    ), "dtype " + dtype.decode()
-  for shape in (b"I99999\nI99999\nI99999\n", b"I-1\nI-4\nI1\n",
-                b"I4611686018427387904\nI4\nI1\n", b"I01\nI2\nI2\n",
-                b"L" + b"9" * 4000 + b"L\n" + b"L" + b"9" * 4000 + b"L\n"):
-    yield "shape", (
-      b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\nt"
-      b"S'b'\ntR(I1\n(" + shape + b"tcnumpy\ndtype\n(S'u1'\nI0\nI1\ntR"
-      b"I00\nS'abcd'\ntb."
-    ), "the shape of its array"
-  yield "unbuilt array", (
-    b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n"
-    b"(I99999\nI99999\ntS'b'\ntR."
-  ), "type array"
+    yield (
+      "dtype",
+      (b"cnumpy\ndtype\n(S'" + dtype + b"'\nI0\nI1\ntR."),
+      "dtype " + dtype.decode(),
+    )
+  for shape in (
+    b"I99999\nI99999\nI99999\n",
+    b"I-1\nI-4\nI1\n",
+    b"I4611686018427387904\nI4\nI1\n",
+    b"I01\nI2\nI2\n",
+    b"L" + b"9" * 4000 + b"L\n" + b"L" + b"9" * 4000 + b"L\n",
+  ):
+    yield (
+      "shape",
+      (
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\nt"
+        b"S'b'\ntR(I1\n(" + shape + b"tcnumpy\ndtype\n(S'u1'\nI0\nI1\ntR"
+        b"I00\nS'abcd'\ntb."
+      ),
+      "the shape of its array",
+    )
+  yield (
+    "unbuilt array",
+    (
+      b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n"
+      b"(I99999\nI99999\ntS'b'\ntR."
+    ),
+    "type array",
+  )
   yield "memo bomb", b"\x80\x02Nr\xff\xff\xff\xff.", "nonetype"
   yield "huge bytes", b"\x80\x04\x8e" + struct.pack("<Q", 2**62), "whole"
   yield "huge bytearray", b"\x80\x05\x96" + struct.pack("<Q", 2**36), "whole"
   yield "huge number", b"\x8b\xff\xff\xff\x7f", "whole"
   text = b"X" + struct.pack("<I", 10**6) + b"a" * 10**6
-  yield "repeated text", (
-    b"c_codecs\nencode\np0\n0(" + text + b"X\6\0\0\0latin1tp1\n0"
-    + b"g0\ng1\nR" * 2000 + b"."
-  ), "repeated text"
+  yield (
+    "repeated text",
+    (
+      b"c_codecs\nencode\np0\n0("
+      + text
+      + b"X\6\0\0\0latin1tp1\n0"
+      + b"g0\ng1\nR" * 2000
+      + b"."
+    ),
+    "repeated text",
+  )
   yield "flood", b"(" * 10**6, "opcodes"
   yield "doubling", b"\x80\x02)" + b"2\x86" * 4000 + b".", "DUP"
-  yield "terminal", (
-    b"\x80\x04\x8c\x04os\n\x1b\x8c\x06system\x93."
-  ), "os??.system"
+  yield (
+    "terminal",
+    (b"\x80\x04\x8c\x04os\n\x1b\x8c\x06system\x93."),
+    "os??.system",
+  )
   yield "number as a name", b"\x80\x04K\1K\2\x93.", "a int"
   yield "protocol", b"\x80\x09N.", "protocol 9"
   yield "no mark", b"t.", "whole"
@@ -315,6 +353,7 @@ def test_pickles_of_python_2_have_a_known_form():
   # The forms written by hand above must be pickles to Python, too.
   data = b"(S'a\\xff'\nI01\ntp0\n."
   assert [op.name for op, _, _ in pickletools.genops(b"I01\n.")] == [
-    "INT", "STOP",
+    "INT",
+    "STOP",
   ]
   assert pickle.loads(data, encoding="latin-1") == ("a\xff", True)

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from data_pipelines import datasets, pipeline
+from data_pipelines import datasets
+from data_pipelines import pipeline
 from data_pipelines import store as store_lib
 from data_pipelines.walkers import walkers_dataset_builder
 from gaitkd_jax import errors

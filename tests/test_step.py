@@ -101,13 +101,16 @@ def test_gaitkd_training_parity():
 
 
 def small_model(**changes):
-  return dict(
-    name="gaitbase",
-    channels=(4, 4, 8, 8),
-    blocks=(1, 1, 1, 1),
-    embedding_dim=8,
-    num_classes=4,
-  ) | changes
+  return (
+    dict(
+      name="gaitbase",
+      channels=(4, 4, 8, 8),
+      blocks=(1, 1, 1, 1),
+      embedding_dim=8,
+      num_classes=4,
+    )
+    | changes
+  )
 
 
 def teacher_of(**changes):
@@ -161,9 +164,7 @@ def run(num_devices, steps=5, dtype="float32", teachers="one"):
       silhouettes=rng.integers(0, 2, (16, 3, 64, 44), np.uint8) * 255,
       labels=np.repeat(np.arange(4, dtype=np.int32), 4),
     )
-    state, metrics = train_step(
-      state, frozen, sharding.put_batch(batch, mesh)
-    )
+    state, metrics = train_step(state, frozen, sharding.put_batch(batch, mesh))
     history.append({k: float(v) for k, v in metrics.items()})
   return history, state, train_step
 

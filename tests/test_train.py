@@ -93,18 +93,18 @@ def test_a_killed_run_goes_on_bit_for_bit(
 ):
   config, workdir, results, _ = uninterrupted
 
-  class Killed(Exception):
+  class KilledError(Exception):
     pass
 
   real = writers.JsonlWriter.write
 
   def write(self, step, scalars):
     if step == 3:
-      raise Killed
+      raise KilledError
     real(self, step, scalars)
 
   monkeypatch.setattr(writers.JsonlWriter, "write", write)
-  with pytest.raises(Killed):
+  with pytest.raises(KilledError):
     train.train_and_evaluate(config, folder / "killed")
   monkeypatch.undo()
   with (folder / "killed" / "metrics.jsonl").open("a") as f:

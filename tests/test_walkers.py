@@ -6,13 +6,11 @@ import sys
 import numpy as np
 import pytest
 
-from data_pipelines.walkers import (
-  appearance,
-  generate,
-  motion,
-  segmentation,
-  sequence,
-)
+from data_pipelines.walkers import appearance
+from data_pipelines.walkers import generate
+from data_pipelines.walkers import motion
+from data_pipelines.walkers import segmentation
+from data_pipelines.walkers import sequence
 from data_pipelines.walkers import spec as spec_lib
 from gaitkd_jax import errors
 

@@ -1,6 +1,8 @@
 """CASIA-B as a TFDS dataset."""
 
 import collections
+from collections.abc import Iterator
+from collections.abc import Sequence
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -9,13 +11,12 @@ import itertools
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
 from typing import Any
 
+from absl import logging
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from absl import logging
 
 from data_pipelines.casiab import frames
 from data_pipelines.casiab import tree as tree_lib
@@ -59,16 +60,18 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
   def _info(self) -> tfds.core.DatasetInfo:
     return self.dataset_info_from_configs(
-      features=tfds.features.FeaturesDict({
-        "silhouettes": tfds.features.Sequence(
-          tfds.features.Tensor(
-            shape=(64, 64), dtype=np.uint8, encoding="zlib"
-          )
-        ),
-        "subject": tfds.features.Text(),
-        "condition": tfds.features.Text(),
-        "view": tfds.features.Text(),
-      }),
+      features=tfds.features.FeaturesDict(
+        {
+          "silhouettes": tfds.features.Sequence(
+            tfds.features.Tensor(
+              shape=(64, 64), dtype=np.uint8, encoding="zlib"
+            )
+          ),
+          "subject": tfds.features.Text(),
+          "condition": tfds.features.Text(),
+          "view": tfds.features.Text(),
+        }
+      ),
     )
 
   def download_and_prepare(self, **kwargs) -> None:
@@ -111,7 +114,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       )
 
   def _split_generators(
-      self, dl_manager: tfds.download.DownloadManager
+    self, dl_manager: tfds.download.DownloadManager
   ) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
     del dl_manager
     config = self.builder_config
@@ -145,7 +148,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     return splits
 
   def _generate_examples(
-      self, split: str, folders: Sequence[tree_lib.SequenceFolder]
+    self, split: str, folders: Sequence[tree_lib.SequenceFolder]
   ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields the examples of one split in the order of the folders."""
     bar = tfds.core.utils.tqdm(
@@ -170,12 +173,15 @@ class Builder(tfds.core.GeneratorBasedBuilder):
           continue
         finally:
           bar.update(1)
-        yield done.key, {
-          "silhouettes": silhouettes,
-          "subject": done.subject,
-          "condition": done.condition,
-          "view": done.view,
-        }
+        yield (
+          done.key,
+          {
+            "silhouettes": silhouettes,
+            "subject": done.subject,
+            "condition": done.condition,
+            "view": done.view,
+          },
+        )
       self._write_notes()
     finally:
       pool.shutdown(cancel_futures=True)
@@ -211,7 +217,7 @@ def _raise_user_error(error: BaseException, data_dir: str) -> None:
 
 
 def _subject_lists(
-    train: Sequence[str], test: Sequence[str]
+  train: Sequence[str], test: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
   """Fills in CASIA-B's own split; no subject is in both lists."""
   train, test = (
@@ -230,7 +236,7 @@ def _subject_lists(
 
 
 def _sole_prepared(
-    prepared: str, train: Sequence[str], test: Sequence[str]
+  prepared: str, train: Sequence[str], test: Sequence[str]
 ) -> str:
   """Finds the one prepared build; returns its config's name."""
   lists = _subject_lists(train, test)
@@ -253,7 +259,7 @@ def _sole_prepared(
 
 
 def _log_subjects(
-    tree: tree_lib.Tree, named: Sequence[str], used: Sequence[str]
+  tree: tree_lib.Tree, named: Sequence[str], used: Sequence[str]
 ) -> None:
   there = {folder.subject for folder in tree.folders}
   if missing := sorted(set(named) - there):
@@ -265,15 +271,17 @@ def _log_subjects(
   if tree.ignored:
     logging.warning(
       "Ignored %d folders in %s whose names do not fit %s",
-      tree.ignored, tree.root, tree_lib.LAYOUT,
+      tree.ignored,
+      tree.root,
+      tree_lib.LAYOUT,
     )
 
 
 def make_builder(
-    root: str | os.PathLike[str],
-    prepared: str | os.PathLike[str],
-    train_subjects: Sequence[str] = (),
-    test_subjects: Sequence[str] = (),
+  root: str | os.PathLike[str],
+  prepared: str | os.PathLike[str],
+  train_subjects: Sequence[str] = (),
+  test_subjects: Sequence[str] = (),
 ) -> Builder:
   """Makes the builder of one tree of CASIA-B; prepares nothing yet.
 
@@ -302,9 +310,7 @@ def make_builder(
     return Builder(config=CasiabConfig(name=name), data_dir=prepared)
   tree = tree_lib.scan(root)
   train, test = _subject_lists(train_subjects, test_subjects)
-  _log_subjects(
-    tree, [*train_subjects, *test_subjects], [*train, *test]
-  )
+  _log_subjects(tree, [*train_subjects, *test_subjects], [*train, *test])
   key = json.dumps([_VERSION, tree.fingerprint, train, test])
   config = CasiabConfig(
     name=hashlib.sha256(key.encode()).hexdigest()[:16],

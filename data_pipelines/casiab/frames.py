@@ -7,7 +7,8 @@ import zlib
 import cv2
 import numpy as np
 
-from data_pipelines import pickles, pretreatment
+from data_pipelines import pickles
+from data_pipelines import pretreatment
 from data_pipelines.casiab import tree
 from gaitkd_jax.errors import UserError
 
@@ -74,9 +75,7 @@ def read_png(path: str | os.PathLike[str]) -> np.ndarray:
     ) from error
   damage = _damage(data)
   if not damage:
-    frame = cv2.imdecode(
-      np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE
-    )
+    frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     if frame is not None:
       return frame
     damage = "is damaged"

@@ -82,7 +82,7 @@ def sequence_files(path: str) -> list[os.DirEntry]:
 
 
 def _scan_subject(
-    subject: str, path: str
+  subject: str, path: str
 ) -> tuple[list[SequenceFolder], int, bytes]:
   digest = hashlib.sha256()
   found = []

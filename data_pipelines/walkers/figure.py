@@ -8,7 +8,8 @@ import dataclasses
 
 import numpy as np
 
-from data_pipelines.walkers import appearance, motion
+from data_pipelines.walkers import appearance
+from data_pipelines.walkers import motion
 
 Array = np.ndarray
 

@@ -1,6 +1,9 @@
 """Renders many sequences on all cores, in a fixed order."""
 
 import collections
+from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent import futures
 import contextlib
 import itertools
 import multiprocessing
@@ -9,8 +12,6 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Iterator, Sequence
-from concurrent import futures
 
 import numpy as np
 

@@ -4,14 +4,12 @@ import functools
 
 import numpy as np
 
-from data_pipelines.walkers import (
-  appearance,
-  body,
-  figure,
-  motion,
-  render,
-  segmentation,
-)
+from data_pipelines.walkers import appearance
+from data_pipelines.walkers import body
+from data_pipelines.walkers import figure
+from data_pipelines.walkers import motion
+from data_pipelines.walkers import render
+from data_pipelines.walkers import segmentation
 from data_pipelines.walkers import spec as spec_lib
 
 _WIDTH = 44

@@ -1,8 +1,8 @@
 """TFDS builder of the synthetic walkers."""
 
+from collections.abc import Iterator
 import contextlib
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds

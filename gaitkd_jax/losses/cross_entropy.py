@@ -27,9 +27,7 @@ def cross_entropy_loss(
   log_p = jax.nn.log_softmax(scale * logits.astype(jnp.float32), axis=-1)
   truth = jnp.take_along_axis(log_p, labels[:, None, None], axis=-1)[..., 0]
   smooth = jnp.mean(log_p, axis=-1)
-  return -jnp.mean(
-    (1.0 - label_smoothing) * truth + label_smoothing * smooth
-  )
+  return -jnp.mean((1.0 - label_smoothing) * truth + label_smoothing * smooth)
 
 
 def part_accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:

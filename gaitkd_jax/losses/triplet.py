@@ -47,7 +47,9 @@ def triplet_parts(
   x = jnp.swapaxes(embedding, 0, 1).astype(jnp.float32)
   square = jnp.sum(jnp.square(x), axis=-1)
   # A reduced-precision product would drown small distances.
-  product = jnp.einsum("pid,pjd->pij", x, x, precision=jax.lax.Precision.HIGHEST)
+  product = jnp.einsum(
+    "pid,pjd->pij", x, x, precision=jax.lax.Precision.HIGHEST
+  )
   square = square[:, :, None] + square[:, None, :] - 2.0 * product
   square = jnp.where(jnp.eye(n, dtype=bool)[None], 0.0, square)
   # jax.nn.relu selects, so that sqrt's infinite slope at 0 stays out.

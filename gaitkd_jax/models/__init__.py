@@ -1,6 +1,7 @@
 """Part-structured gait networks, built from a config by name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from collections.abc import Mapping
 import inspect
 from typing import Any
 

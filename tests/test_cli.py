@@ -1,0 +1,43 @@
+"""A user's mistake is one line on standard error and status 2."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests import test_architecture
+
+
+def run(*args, program=("-m", "gaitkd_jax.main")):
+  return subprocess.run(
+    [sys.executable, *program, *args],
+    cwd=test_architecture.ROOT,
+    capture_output=True,
+    text=True,
+    env={"JAX_PLATFORMS": "cpu", "PATH": "", "HOME": "/nonexistent"},
+  )
+
+
+CASIAB = "--config=configs/casiab_baseline.py:smoke"
+
+
+@pytest.mark.parametrize(
+  "args, words",
+  [
+    ((), "--config"),
+    (("--config=configs/none.py",), "configs/none.py"),
+    (("--config=configs/casiab.py:smok",), "no variant 'smok'"),
+    ((CASIAB, "--config.optim.learning_rat=1"), "learning_rat"),
+    ((CASIAB, "--config.foo=1"), "foo"),
+    ((CASIAB, "--config.train.steps=many"), "many"),
+    ((CASIAB, "--mode=fly"), "fly"),
+    ((CASIAB, "surplus"), "surplus"),
+    ((CASIAB, "--config.data.root=/no/such"), "/no/such"),
+  ],
+)
+def test_one_line_and_status_2(tmp_path, args, words):
+  done = run(*args, f"--workdir={tmp_path / 'run'}")
+  assert done.returncode == 2, done.stderr
+  assert words in done.stderr
+  assert done.stderr.count("\n") == 1, done.stderr
+  assert not list(tmp_path.rglob("metrics.jsonl"))
