@@ -1,7 +1,6 @@
 """The whole program on the tiny embedded data."""
 
 import json
-import logging
 
 import jax
 import numpy as np
@@ -19,16 +18,6 @@ from tests import test_configs
 STEPS = 4
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-  return tmp_path_factory.mktemp("prepared")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-  return tmp_path_factory.mktemp("runs")
-
-
 def smoke_config(prepared, name="walkers", **changes):
   config = test_configs.load(name, "smoke")[1]
   config.data.prepared = str(prepared)
@@ -44,21 +33,6 @@ def variables(config, workdir):
     evaluate.abstract_variables(module, config),
     sharding.replicated(sharding.create_mesh()),
   )
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(prepared, folder):
-  """A run of four steps; also counts compilations and watches transfers."""
-  compiled = []
-  handler = logging.Handler()
-  handler.emit = lambda record: compiled.append(record.getMessage())
-  logger = logging.getLogger("jax._src.interpreters.pxla")
-  logger.addHandler(handler)
-  config = smoke_config(prepared)
-  with jax.log_compiles():
-    results = train.train_and_evaluate(config, folder / "whole")
-  logger.removeHandler(handler)
-  return config, folder / "whole", results, compiled
 
 
 def test_workdir_holds_what_is_promised(uninterrupted):

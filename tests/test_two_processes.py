@@ -1,0 +1,65 @@
+"""Two processes of four devices give what one of eight gives."""
+
+import json
+import socket
+import subprocess
+import sys
+
+import numpy as np
+
+from tests import test_architecture
+
+PROGRAM = """
+import json, sys
+import jax
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_num_cpu_devices", 4)
+port, process, prepared, workdir = sys.argv[1:]
+jax.distributed.initialize(f"localhost:{port}", 2, int(process))
+import pathlib
+from gaitkd_jax import train
+from tests import test_train
+config = test_train.smoke_config(prepared)
+results = train.train_and_evaluate(config, workdir)
+pathlib.Path(workdir, f"results_{process}.json").write_text(json.dumps(results))
+"""
+
+
+def test_two_processes_equal_one(tmp_path, uninterrupted, prepared):
+  with socket.socket() as s:
+    s.bind(("localhost", 0))
+    port = str(s.getsockname()[1])
+  workdir = tmp_path / "run"
+  processes = [
+    subprocess.Popen(
+      [sys.executable, "-c", PROGRAM, port, str(i), prepared, workdir],
+      cwd=test_architecture.ROOT,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
+      text=True,
+    )
+    for i in range(2)
+  ]
+  for process in processes:
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+  _, whole, results, _ = uninterrupted
+  both = [
+    json.loads((workdir / f"results_{i}.json").read_text()) for i in range(2)
+  ]
+  assert both[0] == both[1]
+  # A rank may turn where two distances differ by rounding.
+  assert abs(both[0]["mean/rank1"] - results["mean/rank1"]) < 2
+  ours, theirs = (
+    [
+      json.loads(line)
+      for line in (w / "metrics.jsonl").read_text().splitlines()
+    ]
+    for w in (workdir, whole)
+  )
+  for a, b in zip(ours, theirs, strict=True):
+    if "train/loss" in b:
+      np.testing.assert_allclose(a["train/loss"], b["train/loss"], rtol=1e-4)
+  np.testing.assert_allclose(
+    ours[0]["train/loss"], theirs[0]["train/loss"], rtol=1e-6
+  )
