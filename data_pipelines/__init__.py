@@ -1,1 +1,7 @@
-"""Data sets prepared by TFDS, held in memory and fed as numpy batches."""
+"""Data sets and input pipelines; the only part that needs TensorFlow."""
+
+import os
+
+# TensorFlow reads these when it is loaded: no notices of its build.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from logging import WARNING
-import os
 import sys
 
 from absl import app
@@ -16,8 +15,6 @@ from gaitkd_jax import errors
 
 def run(main: Callable[[list[str]], None]) -> None:
   """Runs `main`; a user's mistake is one line and status 2."""
-  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-  os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # it only logs here
   try:
     app.run(lambda argv: _main(main, argv), flags_parser=_parse)
   except errors.UserError as e:

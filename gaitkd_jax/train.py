@@ -60,6 +60,7 @@ def train_and_evaluate(
   train_step = step_lib.make_train_step(
     module, optimizer, schedule, config.losses, teachers, mesh
   )
+  meta = {"model": config.model.to_dict()}
   workdir.mkdir(parents=True, exist_ok=True)
   with checkpoint.Checkpointer(workdir / "checkpoints", best) as checkpointer:
     first = checkpointer.latest_step
@@ -72,71 +73,35 @@ def train_and_evaluate(
     evaluator = evaluate.Evaluator(config, module, mesh)
     batches = train_batches(config, first or 0)
     with create_writer(config, workdir, first) as writer:
-      return _loop(
-        config,
-        workdir,
-        range(first or 0, config.train.steps),
-        state,
-        frozen,
-        train_step,
-        batches,
-        evaluator,
-        checkpointer,
-        writer,
-        mesh,
-      )
+      report = _Reporter(config, workdir, writer)
+      steps = range(first or 0, config.train.steps)
+      batch = sharding.put_batch(next(batches), mesh) if steps else None
+      for i in report.progress(steps):
+        # The order matters: while the device is at step i, the host makes batch
+        # i + 1 and reads the metrics of the step before.
+        with jax.transfer_guard("disallow"):
+          state, metrics = train_step(state, frozen, batch)
+        done, last = i + 1, i + 1 == steps.stop
+        if not last:
+          batch = sharding.put_batch(next(batches), mesh)
+        report.flush()
+        if last or done % config.train.log_every == 0:
+          report.metrics_later(done, metrics)
+        if last or _due(done, config.train.eval_every):
+          report.flush()
+          results = evaluator(state.variables)
+          report.evaluation(done, results)
+          checkpointer.save(done, state, meta, results)
+        elif _due(done, config.train.checkpoint_every):
+          checkpointer.save(done, state, meta, None)
+      if not steps:  # an earlier run finished them
+        results = evaluator(state.variables)
+        report.evaluation(first, results)
+      return results
 
 
-def _loop(
-  config,
-  workdir,
-  steps,
-  state,
-  frozen,
-  train_step,
-  batches,
-  evaluator,
-  checkpointer,
-  writer,
-  mesh,
-) -> dict[str, float]:
-  """Runs the steps; see `train_and_evaluate`."""
-  results = None
-  pending = None  # metrics that the device may still be computing
-  meta = {"model": config.model.to_dict()}
-  clock = _Clock(config.batch.identities * config.batch.sequences)
-  bar = tqdm.tqdm(
-    steps, initial=steps.start, total=steps.stop, desc="train", disable=None
-  )
-  batch = sharding.put_batch(next(batches), mesh) if steps else None
-  for i in bar:
-    # The order matters: step i is under way while the host makes batch i + 1
-    # and reads the metrics of an earlier step.
-    with jax.transfer_guard("disallow"):
-      state, metrics = train_step(state, frozen, batch)
-    done = i + 1
-    if done < steps.stop:
-      batch = sharding.put_batch(next(batches), mesh)
-    if pending is not None:
-      _write(writer, *pending)
-      pending = None
-    if done % config.train.log_every == 0 or done == steps.stop:
-      pending = done, metrics, clock
-    every = config.train.eval_every
-    if done == steps.stop or (every and done % every == 0):
-      if pending is not None:
-        _write(writer, *pending)
-        pending = None
-      results = evaluator(state.variables)
-      _report(results, done, workdir, writer)
-      checkpointer.save(done, state, meta, results)
-      clock.restart(done)
-    elif done % config.train.checkpoint_every == 0:
-      checkpointer.save(done, state, meta, None)
-  if results is None:  # an earlier run had finished the steps
-    results = evaluator(state.variables)
-    _report(results, int(state.step), workdir, writer)
-  return results
+def _due(done: int, every: int) -> bool:
+  return every > 0 and done % every == 0
 
 
 def restore_teachers(
@@ -217,43 +182,57 @@ def create_writer(
   )
 
 
-class _Clock:
-  """Counts the time of training steps, leaving evaluations out."""
+class _Reporter:
+  """Writes figures without making the device wait."""
 
-  def __init__(self, sequences: int):
-    self._sequences = sequences
-    self.restart(None)
+  def __init__(self, config: Any, workdir: pathlib.Path, writer):
+    self._sequences = config.batch.identities * config.batch.sequences
+    self._workdir = workdir
+    self._writer = writer
+    self._pending = None
+    self._since = None  # time and step of the last metrics
 
-  def restart(self, step: int | None) -> None:
-    self._since, self._step = time.monotonic(), step
+  def progress(self, steps: range):
+    """A bar on a terminal; nothing in a log file."""
+    return tqdm.tqdm(
+      steps, initial=steps.start, total=steps.stop, desc="train", disable=None
+    )
 
-  def speed(self, step: int) -> dict[str, float]:
-    """Figures since the last call."""
-    before, self._since = self._since, time.monotonic()
-    last, self._step = self._step, step
-    if last is None or last == step:  # the first window holds compilation
+  def metrics_later(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
+    """Keeps metrics, which may still be under way, for the next `flush`."""
+    self._pending = step, metrics
+
+  def flush(self) -> None:
+    """Waits for the metrics that were kept, and writes them."""
+    if self._pending is None:
+      return
+    (step, metrics), self._pending = self._pending, None
+    scalars = {
+      f"train/{k}": float(v) for k, v in jax.device_get(metrics).items()
+    }
+    if not np.isfinite(scalars["train/loss"]):
+      raise errors.UserError(
+        f"the loss is {scalars['train/loss']} at step {step}; lower "
+        "optim.learning_rate, set optim.clip_norm, or look at the data"
+      )
+    self._writer.write(step, scalars | self._speed(step))
+
+  def evaluation(self, step: int, results: Mapping[str, float]) -> None:
+    """Prints and writes the figures of an evaluation."""
+    evaluate.report(results, step, self._workdir)
+    self._writer.write(
+      step,
+      {f"eval/{k}": v for k, v in results.items() if "/view/" not in k},
+    )
+    self._since = None  # its time is not the training's
+
+  def _speed(self, step: int) -> dict[str, float]:
+    """Figures since the last call; none for the first, which compiled."""
+    before, self._since = self._since, (time.monotonic(), step)
+    if before is None:
       return {}
-    seconds = (self._since - before) / (step - last)
+    seconds = (self._since[0] - before[0]) / (step - before[1])
     return {
       "train/seconds_per_step": seconds,
       "train/sequences_per_second": self._sequences / seconds,
     }
-
-
-def _write(writer, step: int, metrics, clock: _Clock) -> None:
-  """Waits for the metrics of a step and writes them."""
-  scalars = {f"train/{k}": float(v) for k, v in jax.device_get(metrics).items()}
-  if not np.isfinite(scalars["train/loss"]):
-    raise errors.UserError(
-      f"the loss is {scalars['train/loss']} at step {step}; lower "
-      "optim.learning_rate, set optim.clip_norm, or look at the data"
-    )
-  writer.write(step, scalars | clock.speed(step))
-
-
-def _report(results, step: int, workdir: pathlib.Path, writer) -> None:
-  evaluate.report(results, step, workdir)
-  writer.write(
-    step,
-    {f"eval/{k}": v for k, v in results.items() if "/view/" not in k},
-  )

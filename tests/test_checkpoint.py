@@ -1,0 +1,107 @@
+"""Checkpoints on other devices, best and newest, damaged ones."""
+
+import dataclasses
+import pathlib
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gaitkd_jax import checkpoint
+from gaitkd_jax import errors
+from gaitkd_jax import sharding
+from gaitkd_jax import step
+
+
+def state_of(value, mesh):
+  state = step.TrainState(
+    step=jnp.asarray(value, jnp.int32),
+    params={"fc": {"kernel": jnp.full((4, 3), value, jnp.float32)}},
+    batch_stats={"bn": {"mean": jnp.full((3,), value, jnp.float32)}},
+    opt_state=(jnp.full((4, 3), -value, jnp.float32), {}),
+  )
+  return jax.device_put(state, sharding.replicated(mesh))
+
+
+@pytest.fixture
+def saved(tmp_path):
+  """Steps 1 to 5, the best of which is 2."""
+  mesh = sharding.create_mesh(8)
+  with checkpoint.Checkpointer(tmp_path / "checkpoints", "rank1") as c:
+    for i in range(1, 6):
+      metrics = {"rank1": 50.0 - abs(i - 2)} if i != 4 else None
+      c.save(i, state_of(i, mesh), {"model": {}}, metrics)
+  return tmp_path
+
+
+def steps(workdir):
+  return {int(p.name) for p in (workdir / "checkpoints").iterdir()}
+
+
+def test_newest_and_best_are_kept(saved):
+  assert steps(saved) == {2, 4, 5}
+
+
+@pytest.mark.parametrize("devices", [1, 2, 8])
+def test_restores_onto_any_number_of_devices(saved, devices):
+  mesh = sharding.create_mesh(devices)
+  abstract = jax.eval_shape(lambda: state_of(0, sharding.create_mesh(1)))
+  with checkpoint.Checkpointer(saved / "checkpoints", "rank1") as c:
+    assert c.latest_step == 5
+    state = c.restore(abstract, sharding.replicated(mesh))
+  for a, b in zip(
+    jax.tree.leaves(state), jax.tree.leaves(state_of(5, mesh)), strict=True
+  ):
+    np.testing.assert_array_equal(a, b)
+    assert a.sharding.is_equivalent_to(b.sharding, a.ndim)
+
+
+def model(path, **changes):
+  abstract = jax.eval_shape(
+    lambda: state_of(0, sharding.create_mesh(1))
+  ).variables
+  return checkpoint.restore_model(
+    path, abstract | changes, sharding.replicated(sharding.create_mesh(1))
+  )
+
+
+def test_a_model_is_read_from_workdir_folder_or_step(saved):
+  folder = saved / "checkpoints"
+  for path, expected in ((saved, 5), (folder, 5), (folder / "2", 2)):
+    assert model(path)["params"]["fc"]["kernel"][0, 0] == expected
+    assert checkpoint.restored_step(path) == expected
+  # The optimiser is not needed.
+  shutil.rmtree(folder / "5" / "optimizer")
+  assert model(saved)["batch_stats"]["bn"]["mean"][0] == 5
+
+
+def test_another_model_names_the_difference(saved):
+  shape = jax.ShapeDtypeStruct((4, 7), jnp.float32)
+  with pytest.raises(errors.UserError, match=r"params/fc/kernel.*\[4, 7\]"):
+    model(saved, params={"fc": {"kernel": shape}})
+  with pytest.raises(errors.UserError, match="absent"):
+    model(saved, params={"fc": {"bias": shape}})
+
+
+def test_another_optimizer_is_named(saved):
+  mesh = sharding.create_mesh(1)
+  abstract = jax.eval_shape(lambda: state_of(0, mesh))
+  abstract = dataclasses.replace(abstract, opt_state=())
+  with (
+    checkpoint.Checkpointer(saved / "checkpoints", "rank1") as c,
+    pytest.raises(errors.UserError, match="another optimizer"),
+  ):
+    c.restore(abstract, sharding.replicated(mesh))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing"])
+def test_a_damaged_checkpoint_is_one_line(saved, damage):
+  item = saved / "checkpoints" / "5" / "model"
+  for path in pathlib.Path(item).rglob("*"):
+    if path.is_file():
+      path.write_bytes(b"") if damage == "truncated" else path.unlink()
+  with pytest.raises(errors.UserError, match="cannot be read") as e:
+    model(saved)
+  assert "\n" not in str(e.value) and str(saved) in str(e.value)
