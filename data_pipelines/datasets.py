@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -66,6 +67,10 @@ def prepare(data: Any) -> tfds.core.DatasetBuilder:
       f"data.name: there is no data set {data.name!r}; choose one of"
       f" {', '.join(NAMES)}"
     )
+  import tensorflow_datasets as tfds
+
+  # The builder of real data shows a bar of its own; a log file needs none.
+  tfds.display_progress_bar(data.name == "walkers" and sys.stderr.isatty())
   builder = make()
   try:
     builder.download_and_prepare()

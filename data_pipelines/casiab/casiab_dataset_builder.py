@@ -17,6 +17,7 @@ from absl import logging
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+import tqdm
 
 from data_pipelines.casiab import frames
 from data_pipelines.casiab import tree as tree_lib
@@ -151,7 +152,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     self, split: str, folders: Sequence[tree_lib.SequenceFolder]
   ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields the examples of one split in the order of the folders."""
-    bar = tfds.core.utils.tqdm(
+    bar = tqdm.tqdm(
+      disable=None,  # shown on a terminal only
       total=len(folders),
       desc=f"Reading CASIA-B, {split}",
       unit=" sequences",
