@@ -25,7 +25,11 @@ def get_config(variant: str = ""):
   """Returns the config; variants: smoke, baseline, teacher."""
   c = config_lib.default()
   c.data = config_lib.data("walkers", variant="small")
-  c.eval.data = config_lib.data("casiab", root=c.data.get_ref("root"))
+  c.eval.data = config_lib.data(
+    "casiab",
+    root=c.data.get_ref("root"),
+    prepared=c.data.get_ref("prepared"),
+  )
   c.model = config_lib.gaitbase(
     channels=(8, 16, 24, 32),
     blocks=(0, 1, 1, 1),

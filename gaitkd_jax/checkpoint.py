@@ -8,6 +8,7 @@ A checkpoint `<folder>/<step>/` has the items
 
 from collections.abc import Mapping
 import dataclasses
+import math
 import os
 import pathlib
 from typing import Any
@@ -35,7 +36,8 @@ class Checkpointer:
     self._folder = pathlib.Path(folder).resolve()
 
     def figure(metrics: Mapping[str, float]) -> float:
-      return metrics[best]
+      value = metrics[best]
+      return value if math.isfinite(value) else -math.inf
 
     self._manager = ocp.CheckpointManager(
       self._folder,

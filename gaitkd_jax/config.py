@@ -190,7 +190,7 @@ def with_variant(
   return c
 
 
-def check(c: ConfigDict, num_devices: int) -> None:
+def check(c: ConfigDict) -> None:
   """Raises a UserError for values that cannot work."""
   positive = (
     "clip.frames batch.identities batch.sequences train.steps train.log_every "
@@ -206,10 +206,23 @@ def check(c: ConfigDict, num_devices: int) -> None:
     raise errors.UserError(
       f"config.dtype is {c.dtype!r}; give float32 or bfloat16"
     )
-  if c.eval.metric not in ("euclidean", "cosine"):
-    raise errors.UserError(
-      f"config.eval.metric is {c.eval.metric!r}; give euclidean or cosine"
-    )
+  for name, one in {"the student": c, **c.teachers}.items():
+    channels = one.model.get("in_channels", 1)
+    if channels != 1:
+      raise errors.UserError(
+        f"in_channels of {name} is {channels}; the data are silhouettes, of "
+        "one channel"
+      )
+  for name, one in c.teachers.items():
+    if isinstance(one.temperature, float) and one.temperature <= 0:
+      raise errors.UserError(
+        f"config.teachers.{name}.temperature is {one.temperature}; give a "
+        "positive number"
+      )
+
+
+def check_batch(c: ConfigDict, num_devices: int) -> None:
+  """Raises a UserError for a batch that the devices cannot share."""
   batch = c.batch.identities * c.batch.sequences
   if batch % num_devices:
     raise errors.UserError(

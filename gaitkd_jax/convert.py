@@ -6,11 +6,11 @@ or missing afterwards is an error that lists it.
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import functools
 import re
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from gaitkd_jax import errors
@@ -88,8 +88,9 @@ def variables_from_opengait(
   """
   module = models.create_model(model_config)
   name = model_config["name"]
-  shape = (1, 2, 64, 44, model_config.get("in_channels", 1))
-  wanted = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros(shape))
+  wanted = jax.eval_shape(
+    functools.partial(models.init_variables, module), jax.random.key(0)
+  )
   wanted = {
     "/".join(k.key for k in path): leaf
     for path, leaf in jax.tree.leaves_with_path(wanted)
@@ -147,7 +148,7 @@ def _layout(
     value = np.moveaxis(value, (0, 1), (-1, -2))
     if value.ndim == len(shape) + 1 and 1 in value.shape[:3]:
       value = np.squeeze(value, value.shape[:3].index(1))
-  if "bn1d" in key:
+  if "bn1d" in key and value.shape == shape:
     # The reference flattens channels before parts, we parts before channels.
     value = value.reshape(-1, parts).T.reshape(-1)
   if value.shape != shape:

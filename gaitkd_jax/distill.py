@@ -47,8 +47,6 @@ def create_teachers(
   """Builds the teachers of `config.teachers`, without their variables."""
   teachers = {}
   for name, teacher in config.items():
-    if name in ("loss", "accuracy"):
-      raise errors.UserError(f"a teacher cannot be called {name!r}")
     teachers[name] = Teacher(
       name=name,
       module=models.create_model(teacher["model"], dtype),
@@ -64,12 +62,11 @@ def check_compatible(
   student: nn.Module,
   student_name: str,
   teachers: Mapping[str, Teacher],
-  input_shape: tuple[int, ...],
 ) -> None:
   """Raises a UserError where a teacher's outputs do not fit the student's."""
-  ours = _output_shapes(student, input_shape)
+  ours = _output_shapes(student)
   for name, teacher in teachers.items():
-    theirs = _output_shapes(teacher.module, input_shape)
+    theirs = _output_shapes(teacher.module)
     for key, axes in (
       ("embedding", ("parts", "channels")),
       ("logits", ("parts", "classes")),
@@ -110,6 +107,7 @@ def distillation_loss(
   taught: Mapping[str, Outputs],
   labels: jax.Array,
   step: jax.Array,
+  scale: float = 16.0,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """GaitKD's objective: the sum over teachers of weighted terms.
 
@@ -119,6 +117,7 @@ def distillation_loss(
     taught: the same of every teacher.
     labels: int `[n]`, for the teachers' own accuracy.
     step: of the schedules.
+    scale: of the classifier's cross entropy, which calibrates the logits.
 
   Returns:
     The loss, and the unweighted terms by name. "teacher_accuracy/<name>" and
@@ -130,7 +129,7 @@ def distillation_loss(
   for name, teacher in teachers.items():
     out = taught[name]
     decision = losses.decision_loss(
-      student["logits"], out["logits"], teacher.temperature(step)
+      student["logits"], out["logits"], teacher.temperature(step), scale
     )
     boundary = losses.boundary_loss(student["embedding"], out["embedding"])
     total += teacher.decision_weight(step) * decision
@@ -141,14 +140,13 @@ def distillation_loss(
       out["logits"], labels
     )
     metrics[f"teacher_kl/{name}"] = losses.decision_loss(
-      student["logits"], out["logits"], 1.0
+      student["logits"], out["logits"], 1.0, scale
     )
   return total, metrics
 
 
-def _output_shapes(
-  module: nn.Module, input_shape: tuple[int, ...]
-) -> dict[str, tuple[int, ...]]:
-  x = jax.ShapeDtypeStruct(input_shape, jnp.float32)
+def _output_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+  shape = (1, 2, 64, 44, module.in_channels)
+  x = jax.ShapeDtypeStruct(shape, jnp.float32)
   out, _ = jax.eval_shape(module.init_with_output, jax.random.key(0), x)
   return {key: value.shape for key, value in out.items()}

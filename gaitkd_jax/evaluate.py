@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 from collections.abc import Mapping
+import functools
 import json
 import math
 import os
 import pathlib
+import tempfile
 from typing import Any
 
 import jax
@@ -14,6 +16,8 @@ import numpy as np
 import tqdm
 
 from gaitkd_jax import checkpoint
+from gaitkd_jax import config as config_lib
+from gaitkd_jax import distances
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import protocols
@@ -54,6 +58,10 @@ def evaluate_embeddings(
     raise errors.UserError(
       f"eval.protocol is {protocol!r}; give one of "
       f"{', '.join(protocols.PROTOCOLS)}"
+    )
+  if metric not in distances.METRICS:
+    raise errors.UserError(
+      f"eval.metric is {metric!r}; give one of {', '.join(distances.METRICS)}"
     )
   embeddings = np.asarray(embeddings)
   subjects, conditions, views = map(np.asarray, (subjects, conditions, views))
@@ -189,12 +197,15 @@ def evaluate_checkpoint(
   Returns:
     The figures.
   """
+  config_lib.check(config)
+  main_figure(config)
+  make_workdir(workdir)
   mesh = sharding.create_mesh()
   module = models.create_model(config.model, config.dtype)
   path = config.eval.checkpoint or workdir
   variables = checkpoint.restore_model(
     path,
-    abstract_variables(module, config),
+    abstract_variables(module),
     sharding.replicated(mesh),
   )
   results = Evaluator(config, module, mesh)(variables)
@@ -202,13 +213,22 @@ def evaluate_checkpoint(
   return results
 
 
-def abstract_variables(module: Any, config: Any) -> dict[str, Any]:
+def abstract_variables(module: Any) -> dict[str, Any]:
   """Shapes of the variables of a network."""
-  channels = config.model.get("in_channels", 1)
   return jax.eval_shape(
-    lambda key: step_lib.init_variables(module, key, (1, 2, 64, 44, channels)),
-    jax.random.key(0),
+    functools.partial(models.init_variables, module), jax.random.key(0)
   )
+
+
+def make_workdir(workdir: str | os.PathLike[str]) -> None:
+  """Makes the folder of the results, before any work is done."""
+  try:
+    pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=workdir).close()
+  except OSError as e:
+    raise errors.UserError(
+      f"--workdir {workdir} cannot be written ({e.strerror}); give another"
+    ) from e
 
 
 def report(

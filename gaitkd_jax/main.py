@@ -11,6 +11,7 @@ import jax
 from ml_collections import config_flags
 
 from gaitkd_jax import cli
+from gaitkd_jax import errors
 from gaitkd_jax import evaluate
 from gaitkd_jax import train
 
@@ -28,6 +29,16 @@ _MULTIHOST = flags.DEFINE_bool(
 )
 
 
+def _connect() -> None:
+  try:
+    jax.distributed.initialize()
+  except (ValueError, RuntimeError) as e:
+    raise errors.UserError(
+      f"--multihost finds no other process to connect to ({e}); leave it out "
+      "on one host"
+    ) from e
+
+
 def main(argv: list[str]) -> None:
   """Runs the mode; the logic is in modules that can be imported."""
   del argv
@@ -35,7 +46,7 @@ def main(argv: list[str]) -> None:
   path = config_flags.get_config_filename(flags.FLAGS["config"])
   workdir = _WORKDIR.value or os.path.join("runs", pathlib.Path(path).stem)
   if _MULTIHOST.value:
-    jax.distributed.initialize()
+    _connect()
   print(f"{jax.device_count()} devices ({jax.devices()[0].device_kind})")
   MODES[_MODE.value](config, workdir)
 

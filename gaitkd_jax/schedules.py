@@ -38,7 +38,7 @@ def create_schedule(spec: float | Mapping[str, Any], name: str):
   Raises:
     UserError: unknown kind, or a key that is missing or too many.
   """
-  if not isinstance(spec, Mapping) and not hasattr(spec, "items"):
+  if not hasattr(spec, "items"):
     return optax.schedules.constant_schedule(
       jnp.asarray(float(spec), jnp.float32)
     )
@@ -49,6 +49,11 @@ def create_schedule(spec: float | Mapping[str, Any], name: str):
     raise errors.UserError(
       f"config.{name} is {dict(spec.items())}; give a number or one of the "
       f"kinds {known}"
+    )
+  if not 0 <= keys.get("warmup", 0) < keys.get("steps", 1):
+    raise errors.UserError(
+      f"config.{name} is {dict(spec.items())}; steps must be positive, and "
+      "warmup fewer"
     )
   if kind == "constant":
     return create_schedule(keys["value"], name)

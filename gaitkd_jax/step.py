@@ -13,6 +13,7 @@ import optax
 
 from gaitkd_jax import distill
 from gaitkd_jax import losses
+from gaitkd_jax import models
 from gaitkd_jax import sharding
 
 Batch = Mapping[str, jax.Array]
@@ -45,24 +46,15 @@ def scale_pixels(silhouettes: jax.Array) -> jax.Array:
   return silhouettes.astype(jnp.float32) / 255.0
 
 
-def init_variables(
-  module: nn.Module, key: jax.Array, input_shape: tuple[int, ...]
-) -> dict[str, Any]:
-  """Draws the variables of a network."""
-  variables = module.init(key, jnp.zeros(input_shape, jnp.float32))
-  return {"batch_stats": {}, **variables}
-
-
 def make_init(
   module: nn.Module,
   optimizer: optax.GradientTransformation,
-  input_shape: tuple[int, ...],
   mesh: Mesh,
 ) -> Callable[[jax.Array], TrainState]:
   """Returns the jitted function from a key to the state of step 0."""
 
   def init(key: jax.Array) -> TrainState:
-    variables = init_variables(module, key, input_shape)
+    variables = models.init_variables(module, key)
     return TrainState(
       step=jnp.zeros([], jnp.int32),
       opt_state=optimizer.init(variables["params"]),
@@ -118,7 +110,12 @@ def make_train_step(
       )
       loss, metrics = _supervised_loss(loss_config, out, labels)
       extra, terms = distill.distillation_loss(
-        teachers, out, taught, labels, state.step
+        teachers,
+        out,
+        taught,
+        labels,
+        state.step,
+        scale=loss_config["cross_entropy"]["scale"],
       )
       return loss + extra, (updated.get("batch_stats", {}), metrics | terms)
 

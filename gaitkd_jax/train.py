@@ -1,6 +1,7 @@
 """The training loop."""
 
 from collections.abc import Mapping
+import functools
 import json
 import os
 import pathlib
@@ -46,22 +47,21 @@ def train_and_evaluate(
   """
   workdir = pathlib.Path(workdir)
   mesh = sharding.create_mesh()
-  config_lib.check(config, mesh.size)
+  config_lib.check(config)
+  config_lib.check_batch(config, mesh.size)
   # All that can be wrong in the config is found before data are prepared.
   module = models.create_model(config.model, config.dtype)
   teachers = distill.create_teachers(config.teachers, config.dtype)
-  channels = config.model.get("in_channels", 1)
-  shape = (1, 2, 64, 44, channels)
-  distill.check_compatible(module, config.model.name, teachers, shape)
+  distill.check_compatible(module, config.model.name, teachers)
   optimizer, schedule = optim.create_optimizer(config.optim)
   best = evaluate.main_figure(config)
   frozen = restore_teachers(config, teachers, mesh)
-  make_state = step_lib.make_init(module, optimizer, shape, mesh)
+  make_state = step_lib.make_init(module, optimizer, mesh)
   train_step = step_lib.make_train_step(
     module, optimizer, schedule, config.losses, teachers, mesh
   )
   meta = {"model": config.model.to_dict()}
-  workdir.mkdir(parents=True, exist_ok=True)
+  evaluate.make_workdir(workdir)
   with checkpoint.Checkpointer(workdir / "checkpoints", best) as checkpointer:
     first = checkpointer.latest_step
     if first is None:
@@ -71,11 +71,15 @@ def train_and_evaluate(
       state = checkpointer.restore(abstract, sharding.replicated(mesh))
       print(f"resumed from {workdir / 'checkpoints' / str(first)}", flush=True)
     evaluator = evaluate.Evaluator(config, module, mesh)
+    steps = range(first or 0, config.train.steps)
+    if not steps:  # an earlier run finished them
+      results = evaluator(state.variables)
+      evaluate.report(results, first, workdir)
+      return results
     batches = train_batches(config, first or 0)
     with create_writer(config, workdir, first) as writer:
       report = _Reporter(config, workdir, writer)
-      steps = range(first or 0, config.train.steps)
-      batch = sharding.put_batch(next(batches), mesh) if steps else None
+      batch = sharding.put_batch(next(batches), mesh)
       for i in report.progress(steps):
         # The order matters: while the device is at step i, the host makes batch
         # i + 1 and reads the metrics of the step before.
@@ -85,18 +89,15 @@ def train_and_evaluate(
         if not last:
           batch = sharding.put_batch(next(batches), mesh)
         report.flush()
-        if last or done % config.train.log_every == 0:
+        evaluates = last or _due(done, config.train.eval_every)
+        saves = evaluates or _due(done, config.train.checkpoint_every)
+        if saves or done % config.train.log_every == 0:
           report.metrics_later(done, metrics)
-        if last or _due(done, config.train.eval_every):
-          report.flush()
-          results = evaluator(state.variables)
+        if saves:
+          report.flush()  # a state that is not finite is never saved
+          results = evaluator(state.variables) if evaluates else None
           report.evaluation(done, results)
           checkpointer.save(done, state, meta, results)
-        elif _due(done, config.train.checkpoint_every):
-          checkpointer.save(done, state, meta, None)
-      if not steps:  # an earlier run finished them
-        results = evaluator(state.variables)
-        report.evaluation(first, results)
       return results
 
 
@@ -111,9 +112,8 @@ def restore_teachers(
   frozen = {}
   for name, teacher in teachers.items():
     own = config.teachers[name]
-    shape = (1, 2, 64, 44, own.model.get("in_channels", 1))
     init = jax.jit(
-      lambda key, m=teacher.module, s=shape: step_lib.init_variables(m, key, s),
+      functools.partial(models.init_variables, teacher.module),
       out_shardings=sharding.replicated(mesh),
     )
     if not own.checkpoint:
@@ -176,7 +176,7 @@ def create_writer(
   return writers.MultiWriter(
     [
       writers.JsonlWriter(workdir / "metrics.jsonl", last_step),
-      writers.TensorBoardWriter(workdir),
+      writers.TensorBoardWriter(workdir, last_step),
       writers.ConsoleWriter(),
     ]
   )
@@ -210,15 +210,18 @@ class _Reporter:
     scalars = {
       f"train/{k}": float(v) for k, v in jax.device_get(metrics).items()
     }
-    if not np.isfinite(scalars["train/loss"]):
-      raise errors.UserError(
-        f"the loss is {scalars['train/loss']} at step {step}; lower "
-        "optim.learning_rate, set optim.clip_norm, or look at the data"
-      )
+    for name in ("loss", "gradient_norm"):
+      if not np.isfinite(scalars[f"train/{name}"]):
+        raise errors.UserError(
+          f"the {name} is {scalars[f'train/{name}']} at step {step}; lower "
+          "optim.learning_rate, set optim.clip_norm, or look at the data"
+        )
     self._writer.write(step, scalars | self._speed(step))
 
-  def evaluation(self, step: int, results: Mapping[str, float]) -> None:
-    """Prints and writes the figures of an evaluation."""
+  def evaluation(self, step: int, results: Mapping[str, float] | None) -> None:
+    """Prints and writes the figures of an evaluation, if there was one."""
+    if results is None:
+      return
     evaluate.report(results, step, self._workdir)
     self._writer.write(
       step,

@@ -62,8 +62,11 @@ class JsonlWriter:
 class TensorBoardWriter:
   """Event files."""
 
-  def __init__(self, folder: str | os.PathLike[str]):
-    self._writer = tensorboardX.SummaryWriter(str(folder))
+  def __init__(self, folder: str | os.PathLike[str], last_step: int | None):
+    """Opens a file; points of steps after `last_step` are hidden."""
+    self._writer = tensorboardX.SummaryWriter(
+      str(folder), purge_step=None if last_step is None else last_step + 1
+    )
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
     """Adds a point to every curve."""
@@ -79,7 +82,7 @@ class ConsoleWriter:
   """One line a step, above any progress bar."""
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
-    """Prints the figures with their last two names, shortened."""
+    """Prints the figures without the first part of their names."""
     figures = " ".join(
       f"{name.partition('/')[2]}={value:.4g}" for name, value in scalars.items()
     )

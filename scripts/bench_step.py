@@ -33,7 +33,7 @@ _SEQUENCES = flags.DEFINE_integer(
   "sequences", 0, "clips of the global batch; 0: the config's"
 )
 _FRAMES = flags.DEFINE_integer("frames", 0, "of a clip; 0: the config's")
-_REPEATS = flags.DEFINE_integer("repeats", 5, "timed steps")
+_REPEATS = flags.DEFINE_integer("repeats", 5, "timed steps", lower_bound=1)
 _DTYPES = flags.DEFINE_list("dtypes", ["float32", "bfloat16"], "to time")
 
 
@@ -76,13 +76,11 @@ def bench(config, dtype: str, with_teachers: bool) -> None:
   chosen = config.teachers if with_teachers else {}
   teachers = distill.create_teachers(chosen, dtype)
   optimizer, schedule = optim.create_optimizer(config.optim)
-  shape = (1, 2, 64, 44)
   key = jax.random.key(0)
-  state = step_lib.make_init(module, optimizer, shape, mesh)(key)
+  state = step_lib.make_init(module, optimizer, mesh)(key)
   frozen = jax.device_put(
     {
-      name: step_lib.init_variables(t.module, key, shape)
-      for name, t in teachers.items()
+      name: models.init_variables(t.module, key) for name, t in teachers.items()
     },
     sharding.replicated(mesh),
   )

@@ -16,14 +16,18 @@ import time
 from absl import flags
 import numpy as np
 
+from data_pipelines import datasets
 from gaitkd_jax import cli
+from gaitkd_jax import config as config_lib
 from gaitkd_jax import cost
 from gaitkd_jax import evaluate
 from gaitkd_jax import models
 from gaitkd_jax import train
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/quickstart", "results")
-_SEEDS = flags.DEFINE_integer("seeds", 1, "training runs of each student")
+_SEEDS = flags.DEFINE_integer(
+  "seeds", 1, "training runs of each student", lower_bound=1
+)
 _STEPS = flags.DEFINE_integer("steps", 0, "steps of each run; 0: the config's")
 _VARIANT = flags.DEFINE_string("variant", "", "of the configs, e.g. smoke")
 _CONFIGS = pathlib.Path(__file__).resolve().parent.parent / "configs"
@@ -53,10 +57,12 @@ def train_student(name: str, seed: int) -> tuple[np.ndarray, float]:
   return np.array([results[f"{c}/rank1"] for c in _COLUMNS]), seconds
 
 
-def score_teacher() -> tuple[np.ndarray, float]:
-  """Returns Rank-1 of the shipped teacher by column, and seconds."""
+def score_teacher() -> tuple[np.ndarray, float] | None:
+  """Returns Rank-1 of the teacher by column, and seconds; None if untrained."""
   config = load("walkers")
   teacher = config.teachers.deepgaitv2
+  if teacher.checkpoint == config_lib.RANDOM:
+    return None
   config.model, config.eval.checkpoint = teacher.model, teacher.checkpoint
   print("== teacher", flush=True)
   start = time.monotonic()
@@ -67,21 +73,21 @@ def score_teacher() -> tuple[np.ndarray, float]:
   return np.array([results[f"{c}/rank1"] for c in _COLUMNS]), seconds
 
 
-def row(name: str, config, figures: np.ndarray, seconds: float) -> str:
-  """One line of the table; figures are `[seeds, columns]`."""
-  module = models.create_model(config)
-  params = evaluate.abstract_variables(module, load("walkers"))["params"]
-  cells = [
-    f"{mean:6.2f}" + (f" ±{sd:5.2f}" if len(figures) > 1 else "")
-    for mean, sd in zip(
-      figures.mean(0), figures.std(0, ddof=len(figures) > 1), strict=True
-    )
+def row(name: str, model, runs: list[tuple[np.ndarray, float]]) -> str:
+  """One line of the table; with several runs, mean and standard deviation."""
+  module = models.create_model(model)
+  params = evaluate.abstract_variables(module)["params"]
+  figures = np.stack([rank1 for rank1, _ in runs])
+  cells = [f"{mean:.2f}" for mean in figures.mean(0)]
+  if len(runs) > 1:
+    spread = figures.std(0, ddof=1)
+    cells = [f"{c} ±{sd:.2f}" for c, sd in zip(cells, spread, strict=True)]
+  cells += [
+    f"{cost.inference_parameters(params):,}",
+    f"{cost.gmac_per_frame(module):.4f}",
+    f"{np.mean([seconds for _, seconds in runs]):.0f}",
   ]
-  return (
-    f"| {name:<19} | {' | '.join(cells)} | "
-    f"{cost.inference_parameters(params):>9,} | "
-    f"{cost.gmac_per_frame(module):6.4f} | {seconds:5.0f} |"
-  )
+  return f"| {name:<19} | " + " | ".join(f"{c:>10}" for c in cells) + " |"
 
 
 def main(argv: list[str]) -> None:
@@ -89,49 +95,40 @@ def main(argv: list[str]) -> None:
   del argv
   start = time.monotonic()
   config = load("walkers")
+  print("== walkers", flush=True)
+  datasets.prepare(config.data)
   seeds = range(_SEEDS.value)
-  runs = {
-    name: [train_student(name, seed) for seed in seeds]
-    for name in ("walkers", "walkers_baseline")
-  }
-  kd, alone = (np.stack([r[0] for r in runs[n]]) for n in runs)
-  kd_time, alone_time = (np.mean([r[1] for r in runs[n]]) for n in runs)
-  teacher, teacher_time = score_teacher()
+  taught = [train_student("walkers", seed) for seed in seeds]
+  alone = [train_student("walkers_baseline", seed) for seed in seeds]
+  teacher = score_teacher()
+  many = len(seeds) > 1
   print(
-    "\nRank-1 (%) on the test walkers without identical views; "
-    f"{_SEEDS.value} seed(s), mean"
-    + (" ± standard deviation" if _SEEDS.value > 1 else "")
+    "\nRank-1 (%) on the test walkers without identical views"
+    + (f"; mean ± standard deviation of {len(seeds)} seeds" if many else "")
   )
-  width = 13 if _SEEDS.value > 1 else 6
-  print(
-    f"| {'':<19} | "
-    + " | ".join(f"{c:>{width}}" for c in _COLUMNS)
-    + " | parameters | GMAC/frame | seconds |"
-  )
-  print("|---" * (len(_COLUMNS) + 4) + "|")
-  print(row("student", config.model, alone, alone_time))
-  print(row("student with GaitKD", config.model, kd, kd_time))
-  print(
-    row(
-      "teacher (test only)",
-      config.teachers.deepgaitv2.model,
-      teacher[None],
-      teacher_time,
+  columns = (*_COLUMNS, "parameters", "GMAC/frame", "seconds")
+  print(f"| {'':<19} | " + " | ".join(f"{c:>10}" for c in columns) + " |")
+  print("|" + "---|" * (len(columns) + 1))
+  print(row("student", config.model, alone))
+  print(row("student with GaitKD", config.model, taught))
+  if teacher:
+    print(
+      row("teacher (test only)", config.teachers.deepgaitv2.model, [teacher])
     )
-  )
-  if _SEEDS.value > 1:
-    gain = kd - alone
+  if many:
+    gain = np.stack([a[0] - b[0] for a, b in zip(taught, alone, strict=True)])
     print(
       "gain of GaitKD, paired by seed: "
       + ", ".join(
-        f"{c} {m:+.2f} ±{s:.2f}"
-        for c, m, s in zip(
+        f"{name} {mean:+.2f} ±{sd:.2f}"
+        for name, mean, sd in zip(
           _COLUMNS, gain.mean(0), gain.std(0, ddof=1), strict=True
         )
       )
     )
   print(
-    f"\nparameters: at inference. Files: {os.path.abspath(_WORKDIR.value)} "
+    "parameters: at inference; seconds: training and test, of a finished run "
+    f"the test only.\nFiles: {os.path.abspath(_WORKDIR.value)} "
     f"({time.monotonic() - start:.0f} s in all)"
   )
 

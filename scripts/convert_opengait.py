@@ -67,7 +67,7 @@ def main(argv: list[str]) -> None:
   del argv
   model = cli.config(_CONFIG).model
   output = pathlib.Path(_OUTPUT.value)
-  if output.exists() and any(output.iterdir()):
+  if output.is_file() or (output.exists() and any(output.iterdir())):
     raise errors.UserError(f"--output {output} exists; give a new folder")
   state = read_state(pathlib.Path(_INPUT.value))
   variables = convert.variables_from_opengait(state, model)

@@ -26,11 +26,11 @@ def main(argv: list[str]) -> None:
   del argv
   config = cli.config(_CONFIG)
   output = pathlib.Path(_OUTPUT.value)
-  if output.exists() and any(output.iterdir()):
+  if output.is_file() or (output.exists() and any(output.iterdir())):
     raise errors.UserError(f"--output {output} exists; give a new folder")
   variables = checkpoint.restore_model(
     _INPUT.value,
-    evaluate.abstract_variables(models.create_model(config.model), config),
+    evaluate.abstract_variables(models.create_model(config.model)),
     sharding.replicated(sharding.create_mesh(1)),
   )
   checkpoint.save_model(

@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def uninterrupted(prepared, folder):
-  """A run of four steps; also counts compilations and watches transfers."""
+  """A run of four steps; also counts compilations."""
   from gaitkd_jax import train
   from tests import test_train
 

@@ -56,12 +56,13 @@ def test_every_part_can_be_built(name, variant):
   module, config = load(name, variant)
   assert f"configs/{name}.py" in module.__doc__
   assert "To expect" in module.__doc__ or "to expect" in module.__doc__
-  config_lib.check(config, num_devices=8)
+  config_lib.check(config)
+  config_lib.check_batch(config, num_devices=8)
   student = models.create_model(config.model)
   teachers = distill.create_teachers(config.teachers)
-  distill.check_compatible(student, config.model.name, teachers, (1, 2, 64, 44))
+  distill.check_compatible(student, config.model.name, teachers)
   _, schedule = optim.create_optimizer(config.optim)
-  assert schedule(0) <= config.optim.learning_rate
+  assert schedule(60_000) < config.optim.learning_rate
 
 
 def test_onecycle_follows_the_steps():
@@ -87,7 +88,14 @@ def test_unknown_keys_and_variants():
     (dict(channel=(8,) * 4), "no key channel"),
     (dict(name="gaitbas"), "gaitbase"),
     (dict(channels=(8, 8)), "four"),
+    (dict(channels=8), "four"),
     (dict(blocks=(1, 1, 1, -1)), "four"),
+    (dict(blocks=(1, 0, 1, 1)), "four"),
+    (dict(retrieval="stage0"), "embedding or neck"),
+    (dict(retrieval="neck", num_classes=0), "no neck"),
+    (dict(num_classes=-1), "num_classes"),
+    (dict(embedding_dim=0), "embedding_dim"),
+    (dict(parts=5), "parts"),
   ],
 )
 def test_bad_model_is_one_line(change, words):
@@ -102,11 +110,13 @@ def test_bad_model_is_one_line(change, words):
     ({"batch.identities": 3, "batch.sequences": 3}, "9 clips.*8 devices"),
     ({"train.steps": 0}, "train.steps is 0"),
     ({"dtype": "float16"}, "dtype"),
-    ({"eval.metric": "cos"}, "metric"),
+    ({"teachers.deepgaitv2.temperature": 0.0}, "temperature"),
+    ({"model.in_channels": 2}, "in_channels of the student is 2"),
   ],
 )
 def test_check_finds_what_cannot_work(change, words):
   _, config = load("casiab")
   config.update_from_flattened_dict(change)
   with pytest.raises(errors.UserError, match=words):
-    config_lib.check(config, num_devices=8)
+    config_lib.check(config)
+    config_lib.check_batch(config, num_devices=8)

@@ -67,5 +67,7 @@ def test_one_view_has_no_cross_view_figure():
 def test_bad_input_is_one_line(change, words):
   with pytest.raises(errors.UserError, match=words):
     evaluate.evaluate_embeddings("casiab", **(walkers() | change))
+  with pytest.raises(errors.UserError, match="euclidean"):
+    evaluate.evaluate_embeddings("casiab", **walkers(), metric="cos")
   with pytest.raises(errors.UserError, match="casiab"):
     evaluate.evaluate_embeddings("casia", **walkers())

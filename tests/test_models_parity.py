@@ -63,6 +63,10 @@ def test_nan_beyond_lengths_is_ignored(vector):
     )
     cut, _ = apply(variables, x[:, :3], train=train, mutable=("batch_stats",))
     assert vectors.difference(padded["retrieval"], cut["retrieval"]) < 1e-5
+  _, grads = loss_and_outputs(
+    module, variables, x, jnp.array([0, 1]), jnp.array([3, 3])
+  )
+  assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
 
 
 def loss_and_outputs(module, variables, x, labels, lengths=None):

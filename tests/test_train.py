@@ -30,7 +30,7 @@ def variables(config, workdir):
   module = models.create_model(config.model)
   return checkpoint.restore_model(
     workdir,
-    evaluate.abstract_variables(module, config),
+    evaluate.abstract_variables(module),
     sharding.replicated(sharding.create_mesh()),
   )
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 import inspect
 from typing import Any
 
 from flax import linen as nn
+import jax
 import jax.numpy as jnp
 
 from gaitkd_jax import errors
@@ -19,6 +21,31 @@ MODELS: Mapping[str, Callable[..., nn.Module]] = {
 }
 # Set by the program rather than by a model's config.
 _RESERVED = ("dtype", "embedding_dim", "mode", "name", "parent")
+
+
+def _four(least: Sequence[int]) -> Callable[[Any], bool]:
+  """Whether a value is four integers of at least so much each."""
+  return lambda value: (
+    isinstance(value, tuple)
+    and len(value) == 4
+    and all(isinstance(v, int) for v in value)
+    and all(v >= low for v, low in zip(value, least, strict=True))
+  )
+
+
+_CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+  "channels": (_four((1, 1, 1, 1)), "four positive numbers"),
+  # A stage that halves the image cannot be left out.
+  "blocks": (
+    _four((0, 1, 1, 0)),
+    "four numbers, positive in the second and third place",
+  ),
+  "embedding_dim": (lambda v: v >= 1, "at least 1"),
+  "in_channels": (lambda v: v >= 1, "at least 1"),
+  "num_classes": (lambda v: v >= 0, "0 (no classifier) or more"),
+  "parts": (lambda v: v in (1, 2, 4, 8, 16), "1, 2, 4, 8 or 16"),
+  "retrieval": (lambda v: v in ("embedding", "neck"), "embedding or neck"),
+}
 
 
 def create_model(
@@ -53,16 +80,27 @@ def create_model(
       f"model {name} has no key {', '.join(unknown)}; it has "
       f"{', '.join(sorted(known))}"
     )
-  for key in ("channels", "blocks"):
-    value = options.get(key, (1,) * 4)
-    if len(value) != 4 or min(value) < (1 if key == "channels" else 0):
+  for key, (fits, wanted) in _CHECKS.items():
+    if key in options and not fits(options[key]):
       raise errors.UserError(
-        f"model.{key} is {value}; {name} needs four positive numbers"
+        f"model.{key} of {name} is {options[key]}; give {wanted}"
       )
+  if options.get("retrieval") == "neck" and not options.get("num_classes"):
+    raise errors.UserError(
+      f"model.retrieval of {name} is neck, but num_classes is 0: there is no "
+      "neck"
+    )
   try:
     return MODELS[name](dtype=jnp.dtype(dtype), **options)
   except (TypeError, ValueError) as e:
     raise errors.UserError(f"model {name}: {e}") from e
+
+
+def init_variables(module: nn.Module, key: jax.Array) -> dict[str, Any]:
+  """Draws `{"params": ..., "batch_stats": ...}` of a network."""
+  shape = (1, 2, 64, 44, module.in_channels)
+  variables = module.init(key, jnp.zeros(shape, jnp.float32))
+  return {"batch_stats": {}, **variables}
 
 
 def _keys(build: Callable[..., nn.Module]) -> set[str]:

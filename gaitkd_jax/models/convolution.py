@@ -25,7 +25,13 @@ def for_frames(frames: int):
     frames: `s` of the input, which arrives as `[n * s, h, w, c]`.
   """
 
-  def convolve(x, kernel, strides, padding, **unused):
+  def convolve(x, kernel, strides, padding, **others):
+    if (
+      others.get("feature_group_count", 1) != 1
+      or set(others.get("lhs_dilation") or ()) - {1}
+      or set(others.get("rhs_dilation") or ()) - {1}
+    ):
+      raise ValueError(f"groups and dilations are not supported: {others}")
     return _convolve(tuple(strides), tuple(padding), frames, x, kernel)
 
   return convolve

@@ -24,8 +24,7 @@ def deepgaitv2(
     The module.
 
   Raises:
-    ValueError: unknown mode, or several 3-D blocks where the reference has
-      one.
+    ValueError: unknown mode.
   """
   if mode not in part_network.BLOCKS:
     known = ", ".join(part_network.BLOCKS)

@@ -37,6 +37,7 @@ class SeparateFC(nn.Module):
       "npc,pcd->npd",
       x.astype(self.dtype),
       kernel.astype(self.dtype),
+      precision=jax.lax.Precision.HIGHEST,  # as PyTorch's, on any device
     ).astype(jnp.float32)
 
 
@@ -68,7 +69,12 @@ class Neck(nn.Module):
     )
     feature = unit_length(x.reshape(n, p, d), axis=-1)
     kernel = self.param("kernel", part_init, (p, d, self.num_classes))
-    logits = jnp.einsum("npd,pdk->npk", feature, unit_length(kernel, axis=1))
+    logits = jnp.einsum(
+      "npd,pdk->npk",
+      feature,
+      unit_length(kernel, axis=1),
+      precision=jax.lax.Precision.HIGHEST,
+    )
     return feature, logits
 
 

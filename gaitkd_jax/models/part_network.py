@@ -69,6 +69,7 @@ class PartNetwork(nn.Module):
     x = self._frames(silhouettes)
     valid = pooling.frame_mask(lengths, x.shape[1])
     mask = None if valid is None else valid[:, :, None, None, None]
+    x = blocks.zero_outside(x, mask)  # NaN times 0 is NaN in a gradient
     out = {}
     x = blocks.SpatialConv(self.channels[0], dtype=self.dtype, name="stem")(x)
     x = normalization.BatchNorm(dtype=self.dtype, name="stem_bn")(
