@@ -1,20 +1,26 @@
 """A user's mistake is one line on standard error and status 2."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
-from tests import test_architecture
+from tests.test_architecture import ROOT
 
 
 def run(*args, program=("-m", "gaitkd_jax.main")):
   return subprocess.run(
     [sys.executable, *program, *args],
-    cwd=test_architecture.ROOT,
+    cwd=ROOT,
     capture_output=True,
     text=True,
-    env={"JAX_PLATFORMS": "cpu", "PATH": "", "HOME": "/nonexistent"},
+    env={
+      "JAX_PLATFORMS": "cpu",
+      "PATH": "",
+      "HOME": "/nonexistent",
+      "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
+    },
   )
 
 
