@@ -30,19 +30,24 @@ def test_two_processes_equal_one(tmp_path, uninterrupted, prepared):
     s.bind(("localhost", 0))
     port = str(s.getsockname()[1])
   workdir = tmp_path / "run"
-  processes = [
-    subprocess.Popen(
-      [sys.executable, "-c", PROGRAM, port, str(i), prepared, workdir],
-      cwd=test_architecture.ROOT,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.STDOUT,
-      text=True,
-    )
-    for i in range(2)
-  ]
-  for process in processes:
-    output, _ = process.communicate(timeout=600)
-    assert process.returncode == 0, output
+  logs = [tmp_path / f"{i}.log" for i in range(2)]
+  processes = []
+  for i, log in enumerate(logs):
+    with log.open("w") as f:
+      processes.append(
+        subprocess.Popen(
+          [sys.executable, "-c", PROGRAM, port, str(i), prepared, workdir],
+          cwd=test_architecture.ROOT,
+          stdout=f,
+          stderr=subprocess.STDOUT,
+        )
+      )
+  try:
+    for process, log in zip(processes, logs, strict=True):
+      assert process.wait(timeout=600) == 0, log.read_text()
+  finally:
+    for process in processes:  # if one died, the other waits for it
+      process.kill()
   _, whole, results, _ = uninterrupted
   both = [
     json.loads((workdir / f"results_{i}.json").read_text()) for i in range(2)
