@@ -129,7 +129,9 @@ def ramp():
 
 
 @functools.cache
-def run(num_devices, steps=5, dtype="float32", teachers="one"):
+def run(
+  num_devices, steps=5, dtype="float32", teachers="one", learning_rate=1e-3
+):
   """Losses and final variables of a few steps on random silhouettes."""
   module = models.create_model(small_model(), dtype)
   teachers = distill.create_teachers(
@@ -139,7 +141,7 @@ def run(num_devices, steps=5, dtype="float32", teachers="one"):
   optimizer, schedule = optim.create_optimizer(
     dict(
       name="sgd",
-      learning_rate=1e-3,
+      learning_rate=learning_rate,
       schedule=dict(kind="constant"),
       momentum=0.9,
       weight_decay=5e-4,
@@ -169,18 +171,14 @@ def run(num_devices, steps=5, dtype="float32", teachers="one"):
 
 
 def test_eight_devices_equal_one():
-  one, _, _ = run(1)
-  eight, _, _ = run(8)
+  # Small steps: on noise, larger ones let rounding grow tenfold each.
+  one, _, _ = run(1, learning_rate=1e-5)
+  eight, _, _ = run(8, learning_rate=1e-5)
   for a, b in zip(one, eight, strict=True):
-    for key in (
-      "loss",
-      "triplet",
-      "cross_entropy",
-      "decision/t",
-      "boundary/t",
-      "accuracy",
-    ):
-      np.testing.assert_allclose(b[key], a[key], rtol=1e-5, err_msg=key)
+    for key in a.keys() - {"active_triplets"}:  # a count
+      bound = 2e-4 if key == "gradient_norm" else 1e-5
+      np.testing.assert_allclose(b[key], a[key], rtol=bound, err_msg=key)
+  assert one[0]["loss"] != pytest.approx(one[4]["loss"], rel=1e-3)
 
 
 def test_teachers_teach_and_are_not_taught():
