@@ -128,7 +128,7 @@ def test_training_forward_statistics_and_gradients(vector):
     # Both sides are float32, and a rectifier or maximum near a tie may fall the
     # other way: against float64 the reference's single gradients are up to
     # 6e-3 off, ours 3e-4.
-    assert abs(np.linalg.norm(grads[path]) / norm - 1) < 2e-3, path
+    assert abs(np.linalg.norm(grads[path]) / norm - 1) < 1e-2, path
     if key in known:
       assert check(grads[path], theirs[path]) < 1e-2, path
 
