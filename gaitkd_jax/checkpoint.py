@@ -45,7 +45,12 @@ class Checkpointer:
         preservation_policy=preservation_policy.AnyPreservationPolicy(
           [
             preservation_policy.LatestN(2),
-            preservation_policy.BestN(n=1, get_metric_fn=figure),
+            preservation_policy.BestN(
+              n=1,
+              get_metric_fn=figure,
+              # By default every checkpoint that was not scored stays.
+              keep_checkpoints_without_metrics=False,
+            ),
           ]
         ),
         best_fn=figure,
