@@ -70,7 +70,7 @@ def test_nan_beyond_lengths_is_ignored(vector):
 
 
 def loss_and_outputs(module, variables, x, labels, lengths=None):
-  def loss_fn(params):
+  def loss_fn(params, x, lengths):
     out, updated = module.apply(
       {**variables, "params": params},
       x,
@@ -82,7 +82,8 @@ def loss_and_outputs(module, variables, x, labels, lengths=None):
     cross_entropy = losses.cross_entropy_loss(out["logits"], labels)
     return triplet + cross_entropy, (out, updated, triplet, cross_entropy)
 
-  return jax.jit(jax.value_and_grad(loss_fn, has_aux=True))(variables["params"])
+  step = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))
+  return step(variables["params"], x, lengths)
 
 
 def test_training_forward_statistics_and_gradients(vector):

@@ -80,8 +80,9 @@ def _moments(
   if mask is None:
     count = jnp.asarray(x.size / x.shape[-1], jnp.float32)
   else:
-    mask = jnp.broadcast_to(mask, x.shape[:-1] + (1,))
-    count = jnp.maximum(jnp.sum(mask, dtype=jnp.float32), 1.0)
+    # Counted before it is broadcast: every position stands for as many values.
+    count = jnp.sum(mask, dtype=jnp.float32)
+    count = jnp.maximum(count * (x.size / x.shape[-1] / mask.size), 1.0)
     x = jnp.where(mask, x, 0.0)
   mean = jnp.sum(x, axes) / count
   centred = x - jnp.expand_dims(mean, axes)
