@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -12,19 +13,27 @@ from gaitkd_jax import errors
 if TYPE_CHECKING:
   import tensorflow_datasets as tfds
 
-NAMES = ("walkers", "casiab")
+# Trees of files; each has a builder of its own.
+TREES = ("casiab", "oumvlp", "grew", "gait3d", "ccpg", "sustech1k")
+NAMES = ("walkers", *TREES)
 
 
-def prepare(data: Any) -> tfds.core.DatasetBuilder:
+def prepare(
+  data: Any, download_config: tfds.download.DownloadConfig | None = None
+) -> tfds.core.DatasetBuilder:
   """Prepares a data set once and returns its builder.
 
   Args:
     data: has the attributes `name` (one of `NAMES`), `root` (folder of the
       real data; unused by walkers), `prepared` (folder of the prepared data),
-      `variant` (walkers: tiny, small or full), `partition`,
-      `train_subjects` and `test_subjects` (all empty: the data set's own
-      division; partition "halves": the first half of the subjects that are
-      there trains).
+      `variant` (walkers: tiny, small or full), `modalities` (silhouettes, and
+      heatmaps if they are wanted), `partition`, `train_subjects` and
+      `test_subjects` (all empty: the data set's own division; partition
+      "halves": the first half of the subjects that are there trains, where its
+      own division leaves nobody to train or to test; or the path of a JSON file
+      in OpenGait's format).
+    download_config: asks for Apache Beam by its options; None: this process
+      reads.
 
   Returns:
     A builder whose splits "train" and "test" are ready to be read. A second
@@ -46,20 +55,30 @@ def prepare(data: Any) -> tfds.core.DatasetBuilder:
         f"data.variant: there is no walkers variant {data.variant!r}; choose"
         f" one of {', '.join(configs)}"
       )
+    if tuple(data.modalities) != ("silhouettes",):
+      raise errors.UserError(
+        "data.modalities: walkers have silhouettes only; give these alone"
+      )
 
     def make():
       return walkers_dataset_builder.Builder(
         config=data.variant, data_dir=prepared
       )
 
-  elif data.name == "casiab":
-    from data_pipelines.casiab import casiab_dataset_builder
-
-    train, test = _subject_lists(data)
+  elif data.name in TREES:
+    module = importlib.import_module(
+      f"data_pipelines.{data.name}.{data.name}_dataset_builder"
+    )
 
     def make():
-      return casiab_dataset_builder.make_builder(
-        data.root, prepared, train, test
+      return module.Builder.from_tree(
+        data.root,
+        prepared,
+        data.train_subjects,
+        data.test_subjects,
+        partition=data.partition,
+        modalities=data.modalities,
+        beam=download_config is not None,
       )
 
   else:
@@ -73,7 +92,7 @@ def prepare(data: Any) -> tfds.core.DatasetBuilder:
   tfds.display_progress_bar(data.name == "walkers" and sys.stderr.isatty())
   builder = make()
   try:
-    builder.download_and_prepare()
+    builder.download_and_prepare(download_config=download_config)
   except (OSError, errors.UserError) as error:
     # Of processes that prepare at once, one moves its files into place and
     # the others find the place taken.
@@ -88,17 +107,20 @@ def prepare(data: Any) -> tfds.core.DatasetBuilder:
   return builder
 
 
-def _subject_lists(data: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-  """Returns who trains and who tests; empty lists are the data set's own."""
-  train, test = tuple(data.train_subjects), tuple(data.test_subjects)
-  if data.partition not in ("", "halves"):
-    raise errors.UserError(
-      f"data.partition is {data.partition!r}; leave it empty or give halves"
-    )
-  if data.partition and data.root and not train and not test:
-    from data_pipelines.casiab import tree
+def probes(data: Any) -> tuple[str, ...]:
+  """Names the test sequences that a benchmark searches for.
 
-    subjects = sorted({f.subject for f in tree.scan(data.root).folders})
-    half = len(subjects) // 2
-    train, test = tuple(subjects[:half]), tuple(subjects[half:])
-  return train, test
+  Args:
+    data: as for `prepare`, which is called.
+
+  Returns:
+    Names such as "0002-camid33_videoid2-seq0" that are in the split "test": the
+    PROBE_SET of the JSON file that `data.partition` names, else the data set's
+    own list; under "halves", where none of them is there, the first sequence of
+    every test subject that has two or more. Empty where the data set lists no
+    probes.
+
+  Raises:
+    errors.UserError: see `prepare`.
+  """
+  return prepare(data).probes() if data.name in TREES else ()

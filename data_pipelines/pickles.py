@@ -373,6 +373,37 @@ def as_silhouettes(
   return np.pad(values, ((0, 0), (0, 0), (side, side)))
 
 
+def as_heatmaps(values: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
+  """Brings heat maps to uint8 0..255 and 64 x 64 pixels.
+
+  Args:
+    values: [s, 2, 64, 64], limbs and joints, or [s, 2, 64, 44], which gets 10
+      columns on each side back, black. uint8, or other numbers from 0 to 255 or
+      from 0 to 1 (then times 255).
+    path: where they come from, for the error.
+
+  Returns:
+    uint8 [s, 2, 64, 64].
+
+  Raises:
+    UserError: another shape, or numbers outside 0..255.
+  """
+  shape = " x ".join(str(size) for size in values.shape)
+  if values.ndim != 4 or values.shape[1:] not in (
+    (2, _SIDE, _SIDE),
+    (2, _SIDE, _NARROW),
+  ):
+    raise UserError(
+      f"{path}: the array is {shape}; heat maps are frames x 2 (limbs, joints) "
+      "x 64 x 64 (or 44): make them again."
+    )
+  # A confidence of 1/255 may be the largest of a sequence: bytes stay.
+  if values.dtype != np.uint8:
+    values = _as_uint8(values, path)
+  side = (_SIDE - values.shape[3]) // 2
+  return np.pad(values, ((0, 0), (0, 0), (0, 0), (side, side)))
+
+
 def _as_uint8(values: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
   if values.size == 0:
     return values.astype(np.uint8)
@@ -382,8 +413,8 @@ def _as_uint8(values: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
   low, high = values.min(), values.max()
   if not (low >= 0 and high <= 255):  # So that NaN is refused too.
     raise UserError(
-      f"{path}: pixels from {low} to {high}; silhouettes are 0 to 255 (or 0 "
-      "to 1): write them again."
+      f"{path}: pixels from {low} to {high}; they must be 0 to 255 (or 0 to "
+      "1): write them again."
     )
   if values.dtype == np.uint8 and high > 1:
     return values
@@ -404,3 +435,18 @@ def read_silhouettes(path: str | os.PathLike[str]) -> np.ndarray:
     UserError: one line that names the file, what is wrong and what to do.
   """
   return as_silhouettes(load_array(path), path)
+
+
+def read_heatmaps(path: str | os.PathLike[str]) -> np.ndarray:
+  """Reads a pickle of heat maps; runs nothing.
+
+  Args:
+    path: the pickle; see `load_array` and `as_heatmaps` for what it may be.
+
+  Returns:
+    uint8 [s, 2, 64, 64], 0 to 255: limbs, joints.
+
+  Raises:
+    UserError: one line that names the file, what is wrong and what to do.
+  """
+  return as_heatmaps(load_array(path), path)

@@ -21,6 +21,7 @@ from gaitkd_jax import errors
 Clip = sampling.Clip
 Augment = transforms.Augment
 
+SAMPLERS = ("triplet", "shuffled")
 MAX_BUCKETS = 4
 # Another bucket, which costs a compilation, has to save this part of frames.
 WORTHWHILE = 0.05
@@ -34,9 +35,11 @@ def train_batches(
   clip: Clip,
   augment: Augment,
   seed: int,
+  sampler: str = "triplet",
   start_step: int = 0,
   process_index: int = 0,
   process_count: int = 1,
+  threads: int = 0,
 ) -> Iterator[dict[str, np.ndarray]]:
   """Yields this process's share of batch start_step, start_step + 1, ...
 
@@ -47,49 +50,67 @@ def train_batches(
     clip: how a clip is cut from a sequence.
     augment: probability of each augmentation.
     seed: not negative; with the step it determines the global batch.
+    sampler: "triplet" (K sequences of each of P identities) or "shuffled" (P *
+      K sequences, each of the split once an epoch).
     start_step: number of the first batch.
     process_index: which of the processes this is.
     process_count: into how many contiguous shares a global batch is divided.
+    threads: that make batches; 0 is one a core.
 
   Returns:
     An endless iterator over {"silhouettes": uint8 [b, s, 64, 44],
-    "labels": int32 [b]}, b = P * K / process_count; read-only arrays. The K
-    sequences of an identity are adjacent in the global batch.
+    "labels": int32 [b]}, b = P * K / process_count; read-only arrays. With heat
+    maps in the store also "heatmaps": uint8 [b, s, 64, 44, 2], which share
+    frames and geometry with the silhouettes; with clips of unequal length also
+    "lengths": int32 [b], zeros lie behind them. The K sequences of an identity
+    are adjacent in the global batch.
 
   Raises:
-    errors.UserError: P * K cannot be divided by process_count.
+    errors.UserError: P * K cannot be divided by process_count, or a value is
+      out of range.
   """
   if identities < 1 or sequences < 1:
     raise errors.UserError(
       f"batch.identities {identities}, batch.sequences {sequences}: give"
       " at least 1 of each"
     )
+  if sampler not in SAMPLERS:
+    raise errors.UserError(
+      f"batch.sampler: there is no {sampler!r}; choose one of"
+      f" {', '.join(SAMPLERS)}"
+    )
+  n = identities * sequences
   share = _share(
-    identities * sequences,
-    "batch.identities x batch.sequences",
-    process_index,
-    process_count,
+    n, "batch.identities x batch.sequences", process_index, process_count
   )
   if seed < 0:
     raise errors.UserError(f"seed is {seed}; give a number from 0 upwards")
-  n = identities * sequences
 
   def plan(step):
-    index = sampling.draw_sequences(
-      store.labels, identities, sequences, seed, step
+    if sampler == "triplet":
+      index = sampling.draw_sequences(
+        store.labels, identities, sequences, seed, step
+      )
+    else:
+      index = sampling.draw_shuffled(len(store), n, seed, step)
+    frames, counts = sampling.draw_frames(
+      store.lengths[index], clip, seed, step
     )
-    frames = sampling.draw_frames(store.lengths[index], clip, seed, step)
     rng = sampling.generator(seed, step, sampling.AUGMENTATION)
     columns = (
-      store.offsets[index][:, None] + frames,
+      frames,
+      counts.astype(np.int32),
       store.labels[index],
       *transforms.draw(augment, n, rng),
     )
-    return [column[share] for column in columns]
+    records = np.array([store.read(i) for i in index[share]], object)
+    return [records, *(column[share] for column in columns)]
 
   b = share.stop - share.start
   signature = (
-    tf.TensorSpec([b, clip.frames], tf.int64),
+    tf.TensorSpec([b], tf.string),
+    tf.TensorSpec([b, clip.longest], tf.int64),
+    tf.TensorSpec([b], tf.int32),
     tf.TensorSpec([b], tf.int32),
     tf.TensorSpec([b], tf.bool),
     tf.TensorSpec([b], tf.bool),
@@ -103,10 +124,11 @@ def train_batches(
     )
     return tuple(map(tf.ensure_shape, columns, [s.shape for s in signature]))
 
-  def load(frames, label, *draw):
-    silhouettes = transforms.apply(_decode(store, frames), *draw)
-    silhouettes.set_shape([clip.frames, transforms.SIZE, transforms.WIDTH])
-    return {"silhouettes": silhouettes, "labels": label}
+  def load(record, frames, count, label, *draw):
+    decoded = store.decode(record, frames[:count])
+    clips = _augment(decoded, draw)
+    row = _padded(clips, clip.longest, count) | {"labels": label}
+    return row if clip.fixed else row | {"lengths": count}
 
   # Not from_generator: on Python 3.11 it makes malloc give every freed 128 kB
   # back to the kernel, in the whole process, which halves the speed.
@@ -118,7 +140,7 @@ def train_batches(
     .batch(b, drop_remainder=True)
     .prefetch(2)
   )
-  return _numpy(dataset)
+  return _numpy(dataset, threads)
 
 
 def eval_batches(
@@ -148,7 +170,8 @@ def eval_batches(
   Returns:
     An iterator over {"silhouettes": uint8 [b, s, 64, 44], "lengths": int32
     [b], "index": int32 [b], position in the store, "mask": bool [b], whether
-    the row is a sequence}; s is the bucket; read-only arrays.
+    the row is a sequence}, and "heatmaps": uint8 [b, s, 64, 44, 2] where the
+    store has them; s is the bucket; read-only arrays.
 
   Raises:
     errors.UserError: batch_size cannot be divided by process_count, or no
@@ -183,23 +206,22 @@ def eval_batches(
     }
     mine = np.arange(total).reshape(-1, batch_size)[:, share].ravel()
     rows = {name: column[mine] for name, column in rows.items()}
-    offsets = store.offsets[rows["index"]]
 
-    def load(row, offset):
-      # A row that only fills a batch decodes nothing.
+    def read(index, mask):
+      # A row that only fills a batch reads and decodes nothing.
+      return store.read(index) if mask else b""
+
+    def load(row):
+      record = tf.numpy_function(read, [row["index"], row["mask"]], tf.string)
+      record = tf.ensure_shape(record, [])
       frames = tf.where(row["mask"], row["lengths"], 0)
-      silhouettes = transforms.cut(
-        _decode(store, offset + tf.range(tf.cast(frames, tf.int64)))
-      )
-      padding = int(buckets[i]) - frames
-      silhouettes = tf.pad(silhouettes, [[0, padding], [0, 0], [0, 0]])
-      silhouettes.set_shape(
-        [int(buckets[i]), transforms.SIZE, transforms.WIDTH]
-      )
-      return row | {"silhouettes": silhouettes}
+      decoded = store.decode(record, tf.range(tf.cast(frames, tf.int64)))
+      decoded = _channels_last(decoded)
+      clips = {name: _cut(clip) for name, clip in decoded.items()}
+      return row | _padded(clips, int(buckets[i]), frames)
 
     dataset = (
-      tf.data.Dataset.from_tensor_slices((rows, offsets))
+      tf.data.Dataset.from_tensor_slices(rows)
       .map(load, tf.data.AUTOTUNE, deterministic=True)
       .batch(share.stop - share.start, drop_remainder=True)
       .prefetch(1)
@@ -257,17 +279,70 @@ def _share(total: int, name: str, index: int, count: int) -> slice:
   return slice(total // count * index, total // count * (index + 1))
 
 
-def _decode(store: store_lib.SequenceStore, index: tf.Tensor) -> tf.Tensor:
-  """Returns frames, uint8 [s, 64, 64], by their positions in the store."""
-  packed = tf.gather(store.frames, index)
-  pixels = tf.io.decode_raw(tf.io.decode_compressed(packed, "ZLIB"), tf.uint8)
-  return tf.reshape(pixels, [-1, transforms.SIZE, transforms.SIZE])
+def _channels_last(decoded: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+  """Moves the two planes of heat maps, [s, 2, h, w], behind the pixels."""
+  if "heatmaps" not in decoded:
+    return decoded
+  planes = tf.transpose(decoded["heatmaps"], [0, 2, 3, 1])
+  return decoded | {"heatmaps": planes}
 
 
-def _numpy(dataset: tf.data.Dataset) -> Iterator[dict[str, np.ndarray]]:
+def _cut(clip: tf.Tensor) -> tf.Tensor:
+  """Cuts [s, 64, 64, ...] to [s, 64, 44, ...]."""
+  return clip[:, :, transforms.LEFT : transforms.LEFT + transforms.WIDTH]
+
+
+def _augment(
+  decoded: dict[str, tf.Tensor], draw: Sequence[tf.Tensor]
+) -> dict[str, tf.Tensor]:
+  """Augments the modalities of one clip with one draw."""
+  if "heatmaps" not in decoded:
+    return {"silhouettes": transforms.apply(decoded["silhouettes"], *draw)}
+  decoded = _channels_last(decoded)
+  stacked = tf.concat(
+    [decoded["heatmaps"], decoded["silhouettes"][..., None]], axis=-1
+  )
+  stacked = transforms.apply(stacked, *draw)
+  return {"silhouettes": stacked[..., -1], "heatmaps": stacked[..., :-1]}
+
+
+def _padded(
+  clips: dict[str, tf.Tensor], longest: int, count: tf.Tensor
+) -> dict[str, tf.Tensor]:
+  """Puts frames of zeros behind clips; their shapes become static."""
+  padded = {}
+  for name, clip in clips.items():
+    shape = [transforms.SIZE, transforms.WIDTH]
+    if name == "heatmaps":
+      shape.append(store_lib.SHAPES[name][0])
+    behind = [[0, longest - count]] + [[0, 0]] * len(shape)
+    padded[name] = tf.ensure_shape(tf.pad(clip, behind), [longest, *shape])
+  return padded
+
+
+def _numpy(
+  dataset: tf.data.Dataset, threads: int = 0
+) -> Iterator[dict[str, np.ndarray]]:
   """Runs a pipeline; its arrays are TensorFlow's memory, not copies."""
   options = tf.data.Options()
   options.deterministic = True
   # A clip is too small to be divided further.
   options.threading.max_intra_op_parallelism = 1
-  return dataset.with_options(options).as_numpy_iterator()
+  if threads:
+    options.threading.private_threadpool_size = threads
+  batches = dataset.with_options(options).as_numpy_iterator()
+  while True:
+    try:
+      batch = next(batches)
+    except StopIteration:
+      return
+    except tf.errors.OpError as error:
+      # What `SequenceStore.read` has to say comes wrapped.
+      _, own, said = error.message.partition("UserError: ")
+      if own:
+        raise errors.UserError(said.splitlines()[0]) from error
+      raise errors.UserError(
+        f"a prepared sequence cannot be read ({store_lib.reason(error)});"
+        " delete the folder of the prepared data, so that it is prepared again"
+      ) from error
+    yield batch

@@ -14,26 +14,31 @@ _LEAST_MASS = 10_000
 
 
 def pretreat_frame(
-  frame: np.ndarray, size: int = FRAME_SIZE
+  frame: np.ndarray,
+  size: int = FRAME_SIZE,
+  interpolation: int = cv2.INTER_CUBIC,
+  least_mass: int = _LEAST_MASS,
 ) -> np.ndarray | None:
   """Cuts one raw silhouette to its person, scales and centres it.
 
   Args:
     frame: uint8 [h, w], 0 (background) to 255.
     size: height and width of the result in pixels.
+    interpolation: OpenCV's filter that scales.
+    least_mass: the largest pixel sum that is dropped.
 
   Returns:
     uint8 [size, size], or None where the reference drops the frame: a pixel sum
-    of at most 10,000, or more than half the mass in the first column.
+    of at most `least_mass`, or more than half the mass in the first column.
   """
-  if frame.sum() <= _LEAST_MASS:
+  if frame.sum() <= least_mass:
     return None
   rows = np.flatnonzero(frame.any(axis=1))
   frame = frame[rows[0] : rows[-1] + 1]
   width = int(size * frame.shape[1] / frame.shape[0])
   if width == 0:
     return None  # A sliver; the reference stops with an error of OpenCV.
-  frame = cv2.resize(frame, (width, size), interpolation=cv2.INTER_CUBIC)
+  frame = cv2.resize(frame, (width, size), interpolation=interpolation)
   mass = frame.sum(axis=0).cumsum()
   centre = int((mass > mass[-1] / 2).argmax())
   if centre == 0:
@@ -59,3 +64,17 @@ def pretreat(frames: np.ndarray, size: int = FRAME_SIZE) -> np.ndarray:
   kept = [pretreat_frame(frame, size) for frame in frames]
   kept = [frame for frame in kept if frame is not None]
   return np.stack(kept) if kept else np.zeros((0, size, size), np.uint8)
+
+
+def pretreat_area_frame(frame: np.ndarray) -> np.ndarray | None:
+  """Pre-treats a raw silhouette as OpenGait's script for CCPG does.
+
+  It averages over areas, and drops black frames only.
+
+  Args:
+    frame: uint8 [h, w].
+
+  Returns:
+    uint8 [64, 64], or None; see `pretreat_frame`.
+  """
+  return pretreat_frame(frame, FRAME_SIZE, cv2.INTER_AREA, 0)

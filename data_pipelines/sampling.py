@@ -7,26 +7,40 @@ is spread over more processes, therefore draws what an undisturbed run would.
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 
 from gaitkd_jax import errors
 
-KINDS = ("fixed_ordered", "fixed_unordered")
+KINDS = (
+  "fixed_ordered",
+  "fixed_unordered",
+  "unfixed_ordered",
+  "unfixed_unordered",
+  "all_ordered",
+)
 # What a stream of random numbers is for; no two draws of a step share one.
-IDENTITIES, FRAMES, AUGMENTATION = range(3)
+IDENTITIES, FRAMES, AUGMENTATION, EPOCHS = range(4)
 
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
   """How a clip is cut from a sequence.
 
+  OpenGait's `sample_type`. "Ordered" are frames of a window, in order;
+  "unordered" are any frames in random order, for models that see a set.
+
   Attributes:
-    kind: "fixed_ordered" (frames of a window, in order) or "fixed_unordered"
-      (any frames, in random order; for models that see a set).
-    frames: frames of a clip.
+    kind: "fixed_ordered" or "fixed_unordered" (`frames` frames);
+      "unfixed_ordered" or "unfixed_unordered" (a number that is drawn for each
+      clip, from `min_frames` to `max_frames`); "all_ordered" (the sequence up
+      to its frame `max_frames`).
+    frames: frames of a fixed clip.
     skip: ordered clips only: how many frames longer the window is, from which
       the frames are taken. Varies the walking speed.
+    min_frames: least frames of an unfixed clip.
+    max_frames: most frames of a clip that is not fixed.
 
   Raises:
     errors.UserError: a value is out of range.
@@ -35,6 +49,8 @@ class Clip:
   kind: str = "fixed_ordered"
   frames: int = 30
   skip: int = 4
+  min_frames: int = 0
+  max_frames: int = 0
 
   def __post_init__(self):
     if self.kind not in KINDS:
@@ -47,6 +63,23 @@ class Clip:
         f"clip.frames {self.frames}, clip.skip {self.skip}: take at least 1"
         " frame and skip at least 0"
       )
+    least = self.min_frames if self.kind.startswith("unfixed") else 1
+    if not self.fixed and not 1 <= least <= self.max_frames:
+      raise errors.UserError(
+        f"clip.min_frames {self.min_frames}, clip.max_frames"
+        f" {self.max_frames}: a clip of kind {self.kind} takes at least 1"
+        " frame, and no fewer at most than at least"
+      )
+
+  @property
+  def fixed(self) -> bool:
+    """Whether all clips have the same number of frames."""
+    return self.kind.startswith("fixed")
+
+  @property
+  def longest(self) -> int:
+    """Frames to which the clips of a batch are padded."""
+    return self.frames if self.fixed else self.max_frames
 
 
 def generator(seed: int, step: int, stream: int) -> np.random.Generator:
@@ -91,15 +124,44 @@ def draw_sequences(
   return np.concatenate(drawn)
 
 
+def draw_shuffled(n: int, batch: int, seed: int, step: int) -> np.ndarray:
+  """Draws the next sequences of an endless row of shuffled epochs.
+
+  OpenGait's CommonSampler, for training without triplets: every sequence comes
+  once an epoch.
+
+  Args:
+    n: sequences of the split.
+    batch: sequences of a global batch.
+    seed: of the run.
+    step: of the run.
+
+  Returns:
+    int64 [batch], indices of sequences.
+  """
+  place = step * batch + np.arange(batch)
+  drawn = np.empty(batch, np.int64)
+  for epoch in np.unique(place // n):
+    now = place // n == epoch
+    drawn[now] = _epoch(n, seed, int(epoch))[place[now] % n]
+  return drawn
+
+
+@functools.lru_cache(maxsize=2)
+def _epoch(n: int, seed: int, epoch: int) -> np.ndarray:
+  """Returns int64 [n], the order of one epoch."""
+  return generator(seed, epoch, EPOCHS).permutation(n)
+
+
 def draw_frames(
   lengths: np.ndarray, clip: Clip, seed: int, step: int
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
   """Draws the frames of each clip of a batch.
 
-  OpenGait's CollateFn. Ordered: a window of frames + skip consecutive frames,
-  its start uniform, of which `frames` are kept, in order; a sequence that is
-  too short is first repeated until the window fits. Unordered: any frames in
-  random order, repeated only if the sequence has too few.
+  OpenGait's CollateFn. Ordered: a window of `skip` more consecutive frames
+  than are asked for, its start uniform, of which the clip is taken, in order; a
+  sequence that is too short is first repeated until the window fits. Unordered:
+  any frames in random order, repeated only if the sequence has too few.
 
   Args:
     lengths: int [n], frames of the sequences drawn for the global batch.
@@ -108,19 +170,41 @@ def draw_frames(
     step: of the run.
 
   Returns:
-    int64 [n, frames], each below its sequence's length.
+    int64 [n, clip.longest], frames, each below its sequence's length; and
+    int64 [n], how many of them, from the first on, are the clip.
   """
   rng = generator(seed, step, FRAMES)
-  lengths = np.asarray(lengths, np.int64)[:, None]
-  if clip.kind == "fixed_ordered":
-    window = clip.frames + clip.skip
-    repeated = lengths * np.maximum(1, -(-window // lengths))
-    starts = rng.random(lengths.shape) * (repeated - window + 1)
-    keys = rng.random((len(lengths), window))
-    kept = np.sort(np.argsort(keys)[:, : clip.frames])
-    return (starts.astype(np.int64) + kept) % lengths
-  repeats = rng.random((len(lengths), clip.frames)) * lengths
-  keys = rng.random((len(lengths), max(lengths.max(), clip.frames)))
+  lengths = np.asarray(lengths, np.int64)
+  n, place = len(lengths), np.arange(clip.longest)
+  if clip.kind == "all_ordered":
+    return place % lengths[:, None], np.minimum(lengths, clip.longest)
+  counts = np.full(n, clip.frames)
+  if not clip.fixed:
+    counts = rng.integers(clip.min_frames, clip.max_frames + 1, n)
+  draw = _unordered if clip.kind.endswith("unordered") else _ordered
+  return draw(lengths[:, None], counts[:, None], clip, rng), counts
+
+
+def _ordered(
+  lengths: np.ndarray, counts: np.ndarray, clip: Clip, rng: np.random.Generator
+) -> np.ndarray:
+  """Returns int64 [n, longest] for lengths and counts [n, 1]."""
+  windows = counts + clip.skip
+  repeated = lengths * np.maximum(1, -(-windows // lengths))
+  starts = rng.random(lengths.shape) * (repeated - windows + 1)
+  keys = rng.random((len(lengths), clip.longest + clip.skip))
+  keys[np.arange(keys.shape[1]) >= windows] = 1.0  # random() stays below 1
+  kept = np.argsort(keys)[:, : clip.longest]
+  kept[np.arange(clip.longest) >= counts] = keys.shape[1]
+  return (starts.astype(np.int64) + np.sort(kept)) % lengths
+
+
+def _unordered(
+  lengths: np.ndarray, counts: np.ndarray, clip: Clip, rng: np.random.Generator
+) -> np.ndarray:
+  """Returns int64 [n, longest] for lengths and counts [n, 1]."""
+  repeats = rng.random((len(lengths), clip.longest)) * lengths
+  keys = rng.random((len(lengths), max(lengths.max(), clip.longest)))
   keys[np.arange(keys.shape[1]) >= lengths] = 1.0  # random() stays below 1
-  once = np.argsort(keys)[:, : clip.frames]
-  return np.where(lengths < clip.frames, repeats.astype(np.int64), once)
+  once = np.argsort(keys)[:, : clip.longest] % lengths
+  return np.where(lengths < counts, repeats.astype(np.int64), once)

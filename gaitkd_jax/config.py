@@ -1,6 +1,12 @@
-"""The keys that every config has, and checks that cost nothing."""
+"""The keys that every config has, and checks that cost nothing.
+
+Networks and recipes "as published" are those of OpenGait's configs
+(github.com/ShiqiYu/OpenGait); those of GaitKD are of its own (arXiv
+2604.26255).
+"""
 
 from collections.abc import Callable
+from collections.abc import Collection
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -8,6 +14,20 @@ from ml_collections import ConfigDict
 from gaitkd_jax import errors
 
 RANDOM = "random"
+MODALITIES = ("silhouettes", "heatmaps")
+# The values that a kind of clip uses; see `default`.
+CLIP_KEYS = dict(
+  fixed_ordered=("frames", "skip"),
+  fixed_unordered=("frames",),
+  unfixed_ordered=("min_frames", "max_frames", "skip"),
+  unfixed_unordered=("min_frames", "max_frames"),
+  all_ordered=("max_frames",),
+)
+SAMPLERS = ("triplet", "shuffled")
+# Benchmarks, and how many subjects train.
+TRAIN_SUBJECTS = dict(
+  casiab=74, oumvlp=5153, grew=20_000, gait3d=3000, ccpg=100, sustech1k=250
+)
 
 
 def default() -> ConfigDict:
@@ -19,11 +39,16 @@ def default() -> ConfigDict:
   c.data = data()
   # fixed_ordered: `frames` of a window of `frames + skip`, in order.
   # fixed_unordered: `frames` at random.
-  c.clip = ConfigDict(dict(kind="fixed_ordered", frames=30, skip=4))
+  # unfixed_ordered, unfixed_unordered: min_frames to max_frames, drawn for each
+  # clip. all_ordered: the first max_frames.
+  c.clip = clip("fixed_ordered")
   # Probabilities, one draw a clip.
-  c.augment = ConfigDict(dict(perspective=0.0, flip=0.0, rotate=0.0, erase=0.0))
-  # A batch holds `sequences` clips of each of `identities` subjects.
-  c.batch = ConfigDict(dict(identities=8, sequences=16))
+  c.augment = ConfigDict(
+    dict(perspective=0.0, affine=0.0, flip=0.0, rotate=0.0, erase=0.0)
+  )
+  # "triplet": a batch holds `sequences` clips of each of `identities` subjects.
+  # "shuffled": as many sequences, each once an epoch.
+  c.batch = ConfigDict(dict(sampler="triplet", identities=8, sequences=16))
   c.model = gaitbase()
   c.teachers = ConfigDict()
   c.losses = ConfigDict()
@@ -63,21 +88,43 @@ def default() -> ConfigDict:
 def data(name: str = "", **values: Any) -> ConfigDict:
   """A data set; `root` is the publisher's or OpenGait's tree.
 
-  `variant` is the size of walkers. The subject lists, where not empty, replace
-  the data set's own; `partition="halves"` trains on the first half of the
-  subjects that are there and tests on the others, for a trial on a few.
+  `modalities` adds "heatmaps" where a network needs them. `cache_gib` bounds
+  the sequences, compressed, that stay in the host's memory. `variant` is the
+  size of walkers. The subject lists, where not empty, replace the data set's
+  own; `partition` is the path of a JSON of OpenGait's or "halves", for a trial
+  on few subjects: where the data set's own division leaves nobody to train or
+  to test, the first half of the subjects trains.
   """
   return ConfigDict(
     dict(
       name=name,
       root="",
       prepared="~/tensorflow_datasets",
+      modalities=("silhouettes",),
+      cache_gib=16.0,
       variant="",
       partition="",
       train_subjects=(),
       test_subjects=(),
     )
     | values
+  )
+
+
+def clip(kind: str, **values: int) -> ConfigDict:
+  """How clips are cut from sequences; kinds: see `default`.
+
+  What a kind does not use (`CLIP_KEYS`) keeps the value that it has here.
+  """
+  return ConfigDict(
+    dict(kind=kind, frames=30, skip=4, min_frames=0, max_frames=0) | values
+  )
+
+
+def da_augment() -> ConfigDict:
+  """The augmentation that OpenGait's recipes call DA."""
+  return ConfigDict(
+    dict(perspective=0.2, affine=0.0, flip=0.2, rotate=0.2, erase=0.0)
   )
 
 
@@ -111,6 +158,52 @@ def deepgaitv2(**values: Any) -> ConfigDict:
     )
     | values
   )
+
+
+def skeletongaitpp(**values: Any) -> ConfigDict:
+  """SkeletonGait++ as published for Gait3D; needs heat maps."""
+  return ConfigDict(
+    dict(
+      name="skeletongaitpp",
+      base_channels=64,
+      blocks=(1, 4, 4, 1),
+      num_classes=3000,
+      in_channels=3,
+      retrieval="embedding",
+    )
+    | values
+  )
+
+
+def swingait(**values: Any) -> ConfigDict:
+  """SwinGait as published for Gait3D."""
+  return ConfigDict(
+    dict(
+      name="swingait",
+      channels=(64, 128),
+      blocks=(1, 4, 4, 2),
+      num_classes=3000,
+      in_channels=1,
+      drop_path_rate=0.1,
+      dim=256,
+      retrieval="embedding",
+    )
+    | values
+  )
+
+
+def benchmark(c: ConfigDict, name: str) -> None:
+  """Sets the data, the protocol and the number of classes of a benchmark.
+
+  Heat maps are read if one of the networks, which must be set before, needs
+  them.
+  """
+  c.data = data(name)
+  c.eval.protocol = name
+  for model in _networks(c):
+    model.num_classes = TRAIN_SUBJECTS[name]
+    if model.in_channels > 1:
+      c.data.modalities = MODALITIES
 
 
 def teacher(model: ConfigDict, checkpoint: str = "", **values: Any):
@@ -148,13 +241,20 @@ def onecycle(c: ConfigDict) -> ConfigDict:
 
 def smoke(c: ConfigDict) -> None:
   """Turns any config into a trial of three steps and a few seconds."""
-  c.clip.frames, c.clip.skip = 6, 2
+  values = dict(frames=6, skip=2, min_frames=4, max_frames=6)
+  for key in CLIP_KEYS[c.clip.kind]:
+    c.clip[key] = values[key]
   c.batch.identities, c.batch.sequences = 2, 4
   c.train.steps, c.train.log_every, c.train.checkpoint_every = 3, 1, 2
   c.eval.batch_size = 8
   c.eval.max_frames = 12
-  for model in [c.model] + [t.model for t in c.teachers.values()]:
-    model.channels = (4, 8, 8, 16)
+  for model in _networks(c):
+    if model.name == "swingait":
+      model.channels, model.blocks, model.dim = (4, 8), (1, 1, 1, 1), 16
+    elif model.name == "skeletongaitpp":
+      model.base_channels, model.blocks = 4, (1, 1, 1, 1)
+    else:
+      model.channels = (4, 8, 8, 16)
     if model.name == "gaitbase":
       model.embedding_dim = 8
   for t in c.teachers.values():
@@ -162,6 +262,11 @@ def smoke(c: ConfigDict) -> None:
   for source in (c.data, c.eval.data):
     if len(source):
       source.variant, source.partition = "tiny", "halves"
+
+
+def without_teachers(c: ConfigDict) -> None:
+  """Leaves the student alone: the baseline of a distillation."""
+  c.teachers = ConfigDict()
 
 
 def with_variant(
@@ -191,27 +296,32 @@ def with_variant(
 
 
 def check(c: ConfigDict) -> None:
-  """Raises a UserError for values that cannot work."""
+  """Raises a UserError for values that cannot work, or that do nothing."""
+  _check_keys(c)
   positive = (
-    "clip.frames batch.identities batch.sequences train.steps train.log_every "
+    "batch.identities batch.sequences train.steps train.log_every "
     "train.checkpoint_every eval.batch_size eval.max_frames"
   )
   for key in positive.split():
     section, name = key.split(".")
-    if c[section][name] < 1:
-      raise errors.UserError(
-        f"config.{key} is {c[section][name]}; give at least 1"
-      )
-  if c.dtype not in ("float32", "bfloat16"):
+    _check_least(key, c[section][name], 1)
+  _check_least("train.eval_every", c.train.eval_every, 0)
+  _check_one_of("dtype", c.dtype, ("float32", "bfloat16"))
+  _check_one_of("batch.sampler", c.batch.sampler, SAMPLERS)
+  _check_clip(c.clip)
+  for modality in c.data.modalities:
+    _check_one_of("data.modalities", modality, MODALITIES)
+  if "silhouettes" not in c.data.modalities:
     raise errors.UserError(
-      f"config.dtype is {c.dtype!r}; give float32 or bfloat16"
+      "config.data.modalities has no silhouettes, which every batch holds; "
+      "add them"
     )
   for name, one in {"the student": c, **c.teachers}.items():
     channels = one.model.get("in_channels", 1)
-    if channels != 1:
+    if channels > 1 and "heatmaps" not in c.data.modalities:
       raise errors.UserError(
-        f"in_channels of {name} is {channels}; the data are silhouettes, of "
-        "one channel"
+        f"in_channels of {name} is {channels}, which takes heat maps; add "
+        "heatmaps to data.modalities"
       )
   for name, one in c.teachers.items():
     if isinstance(one.temperature, float) and one.temperature <= 0:
@@ -228,4 +338,63 @@ def check_batch(c: ConfigDict, num_devices: int) -> None:
     raise errors.UserError(
       f"a batch of config.batch.identities x config.batch.sequences = {batch} "
       f"clips cannot be split over {num_devices} devices; make it a multiple"
+    )
+
+
+def _networks(c: ConfigDict) -> list[ConfigDict]:
+  """The configs of the student and of the teachers."""
+  return [c.model] + [t.model for t in c.teachers.values()]
+
+
+def _check_keys(c: ConfigDict) -> None:
+  """Raises a UserError for a key that is unknown or missing.
+
+  Those of models and of schedules are checked where these are built.
+  """
+  known = default()
+  sections = {"config": (c, known)}
+  for name, values in known.items():
+    if isinstance(values, ConfigDict) and name not in ("model", "teachers"):
+      sections[f"config.{name}"] = c.get(name, {}), values
+  for name, values in known.losses.items():
+    sections[f"config.losses.{name}"] = c.losses.get(name, {}), values
+  for name, values in c.teachers.items():
+    sections[f"config.teachers.{name}"] = values, teacher(ConfigDict())
+  if len(c.eval.data):
+    sections["config.eval.data"] = c.eval.data, known.data
+  for where, (given, wanted) in sections.items():
+    for key in sorted(set(given) ^ set(wanted)):
+      what = "has no key" if key in given else "lacks the key"
+      raise errors.UserError(
+        f"{where} {what} {key}; it has {', '.join(sorted(wanted))}"
+      )
+
+
+def _check_clip(c: ConfigDict) -> None:
+  _check_one_of("clip.kind", c.kind, CLIP_KEYS)
+  used = CLIP_KEYS[c.kind]
+  for key, unset in clip(c.kind).items():
+    if key in used:
+      _check_least(f"clip.{key}", c[key], 0 if key == "skip" else 1)
+    elif key != "kind" and c[key] not in (0, unset):
+      raise errors.UserError(
+        f"config.clip.{key} is {c[key]}, but clips of kind {c.kind} use "
+        f"{', '.join(used)} only; leave it at {unset}"
+      )
+  if "min_frames" in used and c.min_frames > c.max_frames:
+    raise errors.UserError(
+      f"config.clip.min_frames is {c.min_frames}, above max_frames, "
+      f"{c.max_frames}; lower it"
+    )
+
+
+def _check_least(key: str, value: int, least: int) -> None:
+  if value < least:
+    raise errors.UserError(f"config.{key} is {value}; give at least {least}")
+
+
+def _check_one_of(key: str, value: str, known: Collection[str]) -> None:
+  if value not in known:
+    raise errors.UserError(
+      f"config.{key} is {value!r}; give one of {', '.join(known)}"
     )

@@ -1,6 +1,6 @@
 """OpenGait state dicts to Flax variables.
 
-The keys of both families are rewritten by the tables below; what is left over
+The keys of all families are rewritten by the tables below; what is left over
 or missing afterwards is an error that lists it.
 """
 
@@ -18,7 +18,8 @@ from gaitkd_jax import models
 
 # Written by distillation, by losses with parameters, and buffers of no use.
 IGNORED = re.compile(
-  r"^(teacher_models?|loss_aggregator)\.|num_batches_tracked$"
+  r"^(teacher_models?|loss_aggregator)\."
+  r"|num_batches_tracked$|relative_position_index$"
 )
 _HEAD = (
   (r"FCs\.fc_bin", "fc/kernel"),
@@ -36,15 +37,39 @@ _BLOCK = (
 )
 
 
-def _stages(prefix: str) -> tuple[tuple[str, str], ...]:
+def _stages(prefix: str, ours: str = "") -> tuple[tuple[str, str], ...]:
   """The rules of a block for every block of every stage."""
   return tuple(
     (
       rf"{prefix}layer(?P<stage>[1-4])\.(forward_block\.)?(?P<block>\d+)\.{key}",
-      rf"stage\g<stage>_block\g<block>/{path}",
+      rf"{ours}stage\g<stage>_block\g<block>/{path}",
     )
     for key, path in _BLOCK
   )
+
+
+def _stem(prefix: str = "", ours: str = "") -> tuple[tuple[str, str], ...]:
+  layer = rf"{prefix}layer0\.forward_block"
+  return (
+    (rf"{layer}\.0\.weight", f"{ours}stem/conv/kernel"),
+    (rf"{layer}\.1", f"{ours}stem_bn"),
+  )
+
+
+def _linear(key: str, path: str) -> tuple[tuple[str, str], ...]:
+  return (
+    (rf"{key}\.weight", f"{path}/kernel"),
+    (rf"{key}\.bias", f"{path}/bias"),
+  )
+
+
+_SWIN_BLOCK = (
+  (r"(?P<norm>norm[12])", r"\g<norm>"),
+  (r"attn\.relative_position_bias_table", "attention/bias_table"),
+  *_linear(r"attn\.(?P<linear>qkv|proj)", r"attention/\g<linear>"),
+  *_linear(r"mlp\.(?P<linear>fc[12])", r"\g<linear>"),
+)
+_FUSION = r"fusion\.conv\.forward_block"
 
 
 RULES: Mapping[str, Sequence[tuple[str, str]]] = {
@@ -55,9 +80,40 @@ RULES: Mapping[str, Sequence[tuple[str, str]]] = {
     *_HEAD,
   ),
   "deepgaitv2": (
-    (r"layer0\.forward_block\.0\.weight", "stem/conv/kernel"),
-    (r"layer0\.forward_block\.1", "stem_bn"),
+    *_stem(),
     *_stages(""),
+    *_HEAD,
+  ),
+  "skeletongaitpp": (
+    *_stem("sil_", "silhouette_"),
+    *_stem("map_", "map_"),
+    *_stages("sil_", "silhouette_"),
+    *_stages("map_", "map_"),
+    (rf"{_FUSION}\.0\.weight", "fusion/squeeze/conv/kernel"),
+    (rf"{_FUSION}\.1", "fusion/squeeze_bn"),
+    (rf"{_FUSION}\.3\.weight", "fusion/mix/conv/kernel"),
+    (rf"{_FUSION}\.4", "fusion/mix_bn"),
+    (rf"{_FUSION}\.6\.weight", "fusion/expand/conv/kernel"),
+    *_stages(""),
+    *_HEAD,
+  ),
+  "swingait": (
+    *_stem(),
+    *_stages(""),
+    *_linear(r"transformer\.patch_embed\.proj", "transformer/patch_embed/proj"),
+    (r"transformer\.patch_embed\.norm", "transformer/patch_embed/norm"),
+    *(
+      (
+        rf"transformer\.layers\.(?P<stage>[01])\.blocks\.(?P<block>\d+)\.{key}",
+        rf"transformer/stage\g<stage>_block\g<block>/{path}",
+      )
+      for key, path in _SWIN_BLOCK
+    ),
+    (r"transformer\.layers\.0\.downsample\.0", "transformer/downsample_norm"),
+    *_linear(
+      r"transformer\.layers\.0\.downsample\.1", "transformer/downsample"
+    ),
+    (r"transformer\.norm", "transformer/norm"),
     *_HEAD,
   ),
 }
@@ -95,6 +151,7 @@ def variables_from_opengait(
     "/".join(k.key for k in path): leaf
     for path, leaf in jax.tree.leaves_with_path(wanted)
   }
+  parts = wanted["params/fc/kernel"].shape[0]
   found: dict[str, np.ndarray] = {}
   left_over = []
   for key, value in state.items():
@@ -106,7 +163,7 @@ def variables_from_opengait(
       left_over.append(key)
       continue
     value = np.asarray(value, np.float32)
-    found[path] = _layout(key, value, wanted[path].shape, module.parts)
+    found[path] = _layout(key, value, wanted[path].shape, parts)
   missing = sorted(set(wanted) - set(found))
   if left_over or missing:
     raise errors.UserError(
@@ -148,6 +205,8 @@ def _layout(
     value = np.moveaxis(value, (0, 1), (-1, -2))
     if value.ndim == len(shape) + 1 and 1 in value.shape[:3]:
       value = np.squeeze(value, value.shape[:3].index(1))
+  elif value.ndim == 2 and key.endswith("weight"):
+    value = value.T
   if "bn1d" in key and value.shape == shape:
     # The reference flattens channels before parts, we parts before channels.
     value = value.reshape(-1, parts).T.reshape(-1)

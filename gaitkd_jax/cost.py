@@ -19,20 +19,23 @@ def inference_parameters(params: Any) -> int:
   return sum(math.prod(x.shape) for x in jax.tree.leaves(kept))
 
 
-def gmac_per_frame(module: nn.Module, channels: int = 1) -> float:
+def gmac_per_frame(module: nn.Module) -> float:
   """1e9 multiply-accumulates that one more 64 x 44 frame costs.
 
-  Convolutions and matrix products count, at every position, padding included;
-  additions, normalisations and pooling do not, nor what comes once a sequence.
+  Convolutions and matrix products (of attention too) count, at every position,
+  padding included; additions, normalisations and pooling do not, nor what comes
+  once a sequence.
   """
-  module = module.clone(num_classes=0)
+  module = module.clone(num_classes=0, retrieval="embedding")
 
   def sequence(frames: int) -> int:
-    x = jax.ShapeDtypeStruct((1, frames, 64, 44, channels), jnp.float32)
+    shape = (1, frames, 64, 44, module.in_channels)
+    x = jax.ShapeDtypeStruct(shape, jnp.float32)
     variables = jax.eval_shape(module.init, jax.random.key(0), x)
     return multiply_accumulates(module.apply, variables, x)
 
-  return (sequence(2) - sequence(1)) / 1e9
+  # SwinGait's windows are of three frames.
+  return (sequence(6) - sequence(3)) / 3e9
 
 
 def multiply_accumulates(function: Callable[..., Any], *args: Any) -> int:

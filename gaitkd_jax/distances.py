@@ -1,5 +1,7 @@
 """Distances between part embeddings."""
 
+from collections.abc import Iterable
+from collections.abc import Iterator
 import functools
 
 import jax
@@ -7,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 METRICS = ("euclidean", "cosine")
-# Probes of one call; the last block is filled up, so one shape is compiled.
+# Probes of one call, and the multiple to which a gallery is filled up: few
+# shapes are compiled, and no matrix is larger than one block of probes.
 _BLOCK = 512
+_MULTIPLE = 128
 
 
 def part_distances(
@@ -27,19 +31,60 @@ def part_distances(
   Raises:
     ValueError: unknown metric.
   """
-  if metric not in METRICS:
-    raise ValueError(f"metric is {metric!r}; give one of {', '.join(METRICS)}")
-  gallery = jnp.asarray(gallery, jnp.float32)
-  blocks = []
-  for start in range(0, len(probe), _BLOCK):
-    block = np.asarray(probe[start : start + _BLOCK], np.float32)
-    short = _BLOCK - len(block)
-    block = np.pad(block, ((0, short), (0, 0), (0, 0)))
-    distance = _block_distances(block, gallery, metric)
-    blocks.append(np.asarray(distance)[: _BLOCK - short])
+  starts = range(0, len(probe), _BLOCK)
+  blocks = list(
+    _blocks((probe[i : i + _BLOCK] for i in starts), gallery, metric)
+  )
   if not blocks:
     return np.zeros((0, len(gallery)), np.float32)
   return np.concatenate(blocks)
+
+
+def distance_blocks(
+  embeddings: np.ndarray,
+  probes: np.ndarray,
+  gallery: np.ndarray,
+  metric: str = "euclidean",
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+  """`part_distances` for blocks of probes in turn, never the whole matrix.
+
+  Args:
+    embeddings: `[n, p, d]`.
+    probes: int `[a]`, rows of `embeddings`.
+    gallery: int `[b]`, rows of `embeddings`.
+    metric: as `part_distances`.
+
+  Yields:
+    Some of `probes` `[k]` with their distances, float32 `[k, b]`.
+
+  Raises:
+    ValueError: unknown metric.
+  """
+  parts = [probes[i : i + _BLOCK] for i in range(0, len(probes), _BLOCK)]
+  matrices = _blocks(
+    (embeddings[p] for p in parts), embeddings[gallery], metric
+  )
+  yield from zip(parts, matrices, strict=True)
+
+
+def _blocks(
+  probes: Iterable[np.ndarray], gallery: np.ndarray, metric: str
+) -> Iterator[np.ndarray]:
+  """Distances `[k, b]` of every block of probes `[k, p, d]`, `k <= _BLOCK`."""
+  if metric not in METRICS:
+    raise ValueError(f"metric is {metric!r}; give one of {', '.join(METRICS)}")
+  items = len(gallery)
+  # To the device once, not once a block.
+  filled = jnp.asarray(_fill(gallery, -(-items // _MULTIPLE) * _MULTIPLE))
+  for block in probes:
+    distance = _block_distances(_fill(block, _BLOCK), filled, metric)
+    yield np.asarray(distance)[: len(block), :items]
+
+
+def _fill(x: np.ndarray, rows: int) -> np.ndarray:
+  """Appends rows of zeros, as float32."""
+  x = np.asarray(x, np.float32)
+  return np.pad(x, ((0, rows - len(x)), (0, 0), (0, 0)))
 
 
 @functools.partial(jax.jit, static_argnames="metric")

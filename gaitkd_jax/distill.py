@@ -18,6 +18,7 @@ from gaitkd_jax import errors
 from gaitkd_jax import losses
 from gaitkd_jax import models
 from gaitkd_jax import schedules
+from gaitkd_jax.models import inputs
 
 Outputs = Mapping[str, jax.Array]
 
@@ -89,13 +90,19 @@ def check_compatible(
 def teacher_outputs(
   teachers: Mapping[str, Teacher],
   variables: Mapping[str, Any],
-  silhouettes: jax.Array,
-  lengths: jax.Array | None,
+  batch: Mapping[str, jax.Array],
 ) -> dict[str, Outputs]:
-  """Runs every teacher on the student's clips, in evaluation mode."""
+  """Runs every teacher on the student's clips, in evaluation mode.
+
+  Each takes its own modalities of a clip.
+  """
   return {
     name: jax.lax.stop_gradient(
-      teacher.module.apply(variables[name], silhouettes, lengths)
+      teacher.module.apply(
+        variables[name],
+        inputs.network_input(batch, teacher.module.in_channels),
+        batch.get("lengths"),
+      )
     )
     for name, teacher in teachers.items()
   }

@@ -23,6 +23,7 @@ from gaitkd_jax import models
 from gaitkd_jax import protocols
 from gaitkd_jax import sharding
 from gaitkd_jax import step as step_lib
+from gaitkd_jax.protocols import ranks
 
 
 def evaluate_embeddings(
@@ -43,45 +44,63 @@ def evaluate_embeddings(
     conditions: str `[n]`, such as "nm-01".
     views: str `[n]`, such as "090".
     metric: "euclidean" or "cosine", averaged over parts.
-    **options: of the protocol.
+    **options: of the protocol: `probes`, the names of the probes
+      ("<subject>-<condition>-<view>"), for gait3d; none for the others.
 
   Returns:
-    Percentages by name: "<condition>/rank1" (without identical views),
-    "<condition>/rank1_identical_view", "<condition>/view/<probe view>", and
-    "mean/..." over the conditions.
+    Percentages by name, "<condition>/<figure>" ("all/..." where there is one):
+    "rank1", "rank5", ...: identical views left out in casiab, oumvlp, ccpg and
+    sustech1k; of those also "rank1_identical_view", "rank1_all_views" and
+    "view/<probe view>" (Rank-1). "mAP", "mINP" in gait3d; "reid_rank1",
+    "reid_mAP", "reid_mINP" in ccpg. "mean/..." over the conditions in casiab
+    and ccpg. Conditions without a probe or a gallery are left out.
 
   Raises:
-    errors.UserError: unknown protocol, unequal lengths, embeddings that are
-      not finite, no gallery or no probe.
+    errors.UserError: unknown protocol or option, wrong shapes, embeddings that
+      are not finite, no gallery or no probe, probes that do not exist.
   """
   if protocol not in protocols.PROTOCOLS:
     raise errors.UserError(
       f"eval.protocol is {protocol!r}; give one of "
       f"{', '.join(protocols.PROTOCOLS)}"
     )
+  scorer = protocols.PROTOCOLS[protocol]
   if metric not in distances.METRICS:
     raise errors.UserError(
       f"eval.metric is {metric!r}; give one of {', '.join(distances.METRICS)}"
     )
+  known = ("probes",) if scorer.needs_probes else ()
+  unknown = [name for name in options if name not in known]
+  if unknown:
+    raise errors.UserError(
+      f"protocol {protocol} has no option {', '.join(unknown)}; it has "
+      f"{', '.join(known) or 'none'}"
+    )
   embeddings = np.asarray(embeddings)
-  subjects, conditions, views = map(np.asarray, (subjects, conditions, views))
+  subjects, conditions, views = (
+    np.asarray(x).astype(str) for x in (subjects, conditions, views)
+  )
   if not len(embeddings) == len(subjects) == len(conditions) == len(views):
     raise errors.UserError(
       f"{len(embeddings)} embeddings, {len(subjects)} subjects, "
       f"{len(conditions)} conditions and {len(views)} views; give one of each "
       "a sequence"
     )
+  if embeddings.ndim != 3:
+    raise errors.UserError(
+      f"embeddings have the shape {list(embeddings.shape)}; give "
+      "[sequences, parts, channels]"
+    )
   finite = np.isfinite(embeddings).all(axis=(1, 2))
   if not finite.all():
     i = np.argmin(finite)
     raise errors.UserError(
       f"{np.sum(~finite)} embeddings are not finite, the first that of "
-      f"sequence {subjects[i]}-{conditions[i]}-{views[i]}; the network or its "
-      "checkpoint is broken"
+      f"sequence {subjects[i]}-{conditions[i]}-{views[i]} (number {i}); the "
+      "network or its checkpoint is broken"
     )
-  return protocols.PROTOCOLS[protocol](
-    embeddings, subjects, conditions, views, metric, **options
-  )
+  ranker = ranks.Ranker(embeddings, subjects, metric)
+  return scorer(ranker, subjects, conditions, views, **options)
 
 
 def embed(
@@ -141,8 +160,11 @@ class Evaluator:
     from data_pipelines import store
 
     data = config.eval.data if len(config.eval.data) else config.data
+    self._options = {}
+    if protocols.PROTOCOLS[config.eval.protocol].needs_probes:
+      self._options["probes"] = datasets.probes(data)
     self._store = store.SequenceStore.from_builder(
-      datasets.prepare(data), "test"
+      datasets.prepare(data), "test", data.cache_gib
     )
     self._config = config.eval
     self._mesh = mesh
@@ -171,6 +193,7 @@ class Evaluator:
       self._store.conditions,
       self._store.views,
       self._config.metric,
+      **self._options,
     )
 
 
@@ -247,21 +270,59 @@ def report(
   print(f"written: {path}", flush=True)
 
 
+# Wider tables than OU-MVLP's 14 views are not read.
+_MAX_VIEWS = 14
+_VIEW_FIGURES = ("rank1", "rank1_identical_view", "rank1_all_views")
+
+
 def format_table(results: Mapping[str, float]) -> str:
-  """Rank-1 by condition and probe view, as papers on CASIA-B print it."""
+  """Tables of `evaluate_embeddings`' figures, as papers print them.
+
+  Rank-1 by condition and probe view where there are at most 14 views, and all
+  figures by condition where there are more than those of single views.
+  """
   views = sorted({k.split("/")[2] for k in results if "/view/" in k})
-  lines = [
-    "Rank-1 (%) by probe view, identical views left out",
-    "       " + "".join(f"{v:>7}" for v in views) + "   mean",
-  ]
-  for key, value in results.items():
-    name, _, figure = key.partition("/")
-    if figure == "rank1":
-      cells = [results.get(f"{name}/view/{v}", math.nan) for v in views]
-      lines.append(
-        f"{name:<7}"
-        + "".join(f"{c:7.2f}" for c in (cells if name != "mean" else ()))
-        + (" " * 7 * len(views) if name == "mean" else "")
-        + f"{value:7.2f}"
-      )
+  names = list(dict.fromkeys(k.partition("/")[0] for k in results))
+  figures = list(
+    dict.fromkeys(k.partition("/")[2] for k in results if "/view/" not in k)
+  )
+  lines = []
+  by_view = 0 < len(views) <= _MAX_VIEWS or set(figures) <= set(_VIEW_FIGURES)
+  if by_view:
+    shown = views if len(views) <= _MAX_VIEWS else []
+    lines.append("Rank-1 (%) by probe view, identical views left out")
+    columns = {view: f"view/{view}" for view in shown}
+    lines += _table(results, names, columns | {"mean": "rank1"})
+  if not set(figures) <= set(_VIEW_FIGURES):
+    if by_view:
+      lines.append("")
+    lines.append("All figures (%)")
+    lines += _table(results, names, {figure: figure for figure in figures})
+  if any(figure.startswith("reid_") for figure in figures):
+    lines.append(
+      "rank1 is the gait protocol (identical views left out); reid_* is the "
+      "re-identification protocol: never compare one with the other"
+    )
   return "\n".join(lines)
+
+
+def _table(
+  results: Mapping[str, float], names: list[str], columns: Mapping[str, str]
+) -> list[str]:
+  """A line of headings, then a line a name; no value is a blank."""
+  first = max([7, *(len(name) + 1 for name in names)])
+  widths = [max(7, len(heading) + 1) for heading in columns]
+
+  def line(name, cells):
+    return f"{name:<{first}}" + "".join(
+      f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)
+    )
+
+  def cell(name, figure):
+    value = results.get(f"{name}/{figure}")
+    return "" if value is None else f"{value:.2f}"
+
+  return [line("", columns)] + [
+    line(name, [cell(name, figure) for figure in columns.values()])
+    for name in names
+  ]

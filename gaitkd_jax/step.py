@@ -15,6 +15,7 @@ from gaitkd_jax import distill
 from gaitkd_jax import losses
 from gaitkd_jax import models
 from gaitkd_jax import sharding
+from gaitkd_jax.models import inputs
 
 Batch = Mapping[str, jax.Array]
 
@@ -39,11 +40,6 @@ class TrainState:
   def variables(self) -> dict[str, Any]:
     """What `module.apply` takes."""
     return {"params": self.params, "batch_stats": self.batch_stats}
-
-
-def scale_pixels(silhouettes: jax.Array) -> jax.Array:
-  """uint8 0 ... 255 to float32 0 ... 1, on the device."""
-  return silhouettes.astype(jnp.float32) / 255.0
 
 
 def make_init(
@@ -71,6 +67,7 @@ def make_train_step(
   loss_config: Mapping[str, Any],
   teachers: Mapping[str, distill.Teacher],
   mesh: Mesh,
+  seed: int = 0,
 ) -> Callable[
   [TrainState, Mapping[str, Any], Batch],
   tuple[TrainState, dict[str, jax.Array]],
@@ -85,28 +82,31 @@ def make_train_step(
       label_smoothing).
     teachers: by name; none is plain training.
     mesh: devices of the data axis.
+    seed: of what a network drops at random in training.
 
   Returns:
     A function `(state, teacher variables, batch) -> (state, metrics)`. The
     state is donated. A batch has "silhouettes" uint8 `[n, s, h, w]`, "labels"
-    int32 `[n]` and, for clips of unequal length, "lengths" int32 `[n]`.
-    Metrics are float32 scalars of this step, before its update.
+    int32 `[n]`; where a network takes them, "heatmaps" uint8 `[n, s, h, w, 2]`;
+    and, for clips of unequal length, "lengths" int32 `[n]`. Metrics are float32
+    scalars of this step, before its update.
   """
 
   def train_step(state, teacher_variables, batch):
-    silhouettes = scale_pixels(batch["silhouettes"])
     lengths, labels = batch.get("lengths"), batch["labels"]
-    taught = distill.teacher_outputs(
-      teachers, teacher_variables, silhouettes, lengths
-    )
+    taught = distill.teacher_outputs(teachers, teacher_variables, batch)
+    rngs = {}
+    if getattr(module, "drop_path_rate", 0):
+      rngs["dropout"] = jax.random.fold_in(jax.random.key(seed), state.step)
 
     def loss_fn(params):
       out, updated = module.apply(
         {"params": params, "batch_stats": state.batch_stats},
-        silhouettes,
+        inputs.network_input(batch, module.in_channels),
         lengths,
         train=True,
         mutable=["batch_stats"],
+        rngs=rngs,
       )
       loss, metrics = _supervised_loss(loss_config, out, labels)
       extra, terms = distill.distillation_loss(
@@ -152,14 +152,16 @@ def make_embed_step(
 ]:
   """Returns the jitted function that embeds a batch for a search.
 
-  It takes variables and a batch of "silhouettes", "lengths", "index", "mask",
-  and gives float32 `[n, p, d]` with the batch's index and mask: all of the
-  global batch, in every process.
+  It takes variables and a batch of "silhouettes" (and "heatmaps"), "lengths",
+  "index", "mask", and gives float32 `[n, p, d]` with the batch's index and
+  mask: all of the global batch, in every process.
   """
 
   def embed_step(variables, batch):
     out = module.apply(
-      variables, scale_pixels(batch["silhouettes"]), batch["lengths"]
+      variables,
+      inputs.network_input(batch, module.in_channels),
+      batch["lengths"],
     )
     embedding = out["retrieval"].astype(jnp.float32)
     return embedding, batch["index"], batch["mask"]

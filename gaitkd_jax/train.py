@@ -58,7 +58,13 @@ def train_and_evaluate(
   frozen = restore_teachers(config, teachers, mesh)
   make_state = step_lib.make_init(module, optimizer, mesh)
   train_step = step_lib.make_train_step(
-    module, optimizer, schedule, config.losses, teachers, mesh
+    module,
+    optimizer,
+    schedule,
+    config.losses,
+    teachers,
+    mesh,
+    seed=config.seed,
   )
   meta = {"model": config.model.to_dict()}
   evaluate.make_workdir(workdir)
@@ -141,7 +147,7 @@ def train_batches(config: Any, start_step: int):
   from data_pipelines import store
 
   split = store.SequenceStore.from_builder(
-    datasets.prepare(config.data), "train"
+    datasets.prepare(config.data), "train", config.data.cache_gib
   )
   for owner, model in [("model", config.model)] + [
     (f"teachers.{name}.model", t.model) for name, t in config.teachers.items()
@@ -158,6 +164,7 @@ def train_batches(config: Any, start_step: int):
     sequences=config.batch.sequences,
     clip=pipeline.Clip(**config.clip),
     augment=pipeline.Augment(**config.augment),
+    sampler=config.batch.sampler,
     seed=config.seed,
     start_step=start_step,
     process_index=jax.process_index(),

@@ -2,21 +2,26 @@
 
     python scripts/bench_input.py --augment=0.2
 
-builds a store of CASIA-B's size from moving blobs and prints the sequences a
-second of the best and of the median repetition, the bytes a second that the
-accelerator would get, the CPU time of a sequence (which, unlike the others,
-hardly depends on what else the machine does), and the peak memory of the
-process.
+writes a data set of CASIA-B's size, made of moving blobs, and prints for one
+and for two threads: the sequences a second of the first pass over the files
+(cold: no page of them is in memory, as far as the system lets go of it), and of
+the best and the median repetition after it (warm); the bytes a second that the
+accelerator would get; the CPU time of a sequence (which, unlike the others,
+hardly depends on what else the machine does); and the memory of the process.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import pathlib
 import resource
+import tempfile
 import time
 
 import numpy as np
+import tensorflow as tf
+import tqdm
 
 from data_pipelines import pipeline
 from data_pipelines import store as store_lib
@@ -39,10 +44,10 @@ def make_walk(frames: int, phase: float, girth: float) -> np.ndarray:
   return np.array(walk).astype(np.uint8)
 
 
-def make_store(
-  subjects: int, sequences: int, frames: int
-) -> store_lib.SequenceStore:
-  """Returns a store of few distinct walks, repeated to the asked size."""
+def write_records(
+  path: pathlib.Path, subjects: int, sequences: int, frames: int
+) -> None:
+  """Writes few distinct walks, repeated to the asked size, as TFRecord."""
   rng = np.random.default_rng(0)
   walks = [
     make_walk(frames, rng.uniform(0, 6.3), rng.uniform(0.8, 1.3))
@@ -50,18 +55,73 @@ def make_store(
   ]
   names = [f"{i:02}" for i in range(len(walks))]
   few = store_lib.SequenceStore.from_arrays(walks, names, names, names)
-  packed = [few.frames[o : o + frames] for o in few.offsets]
-  n = subjects * sequences
-  return store_lib.SequenceStore(
-    [packed[i % len(packed)] for i in range(n)],
-    [f"{i // sequences:05}" for i in range(n)],
-    [f"{i % sequences:05}" for i in range(n)],
-    ["090"] * n,
+  example = tf.train.Example()
+  with tf.io.TFRecordWriter(str(path)) as writer:
+    for i in tqdm.trange(subjects * sequences, desc="write", disable=None):
+      if i < len(few) or i % sequences == 0:
+        example.ParseFromString(few.read(i % len(few)))
+      key = f"{i // sequences:05}", f"{i % sequences:05}", "090"
+      texts = (*key, "-".join(key))
+      for name, text in zip(store_lib.TEXTS, texts, strict=True):
+        example.features.feature[name].bytes_list.value[:] = [text.encode()]
+      writer.write(example.SerializeToString())
+
+
+def forget(path: pathlib.Path) -> None:
+  """Asks the system to drop the pages of a file from memory."""
+  with path.open("rb") as file:
+    os.fsync(file.fileno())
+    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def resident() -> float:
+  """Returns GiB of memory that this process holds now."""
+  pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+  return pages * resource.getpagesize() / 2**30
+
+
+def measure(path: pathlib.Path, threads: int, args: argparse.Namespace) -> None:
+  """Opens the file anew, runs and prints."""
+  store = store_lib.SequenceStore.from_files(
+    [path], index=path.with_suffix(".npz"), cache_gib=args.cache_gib
+  )
+  p = args.augment
+  forget(path)
+  batches = pipeline.train_batches(
+    store,
+    identities=args.identities,
+    sequences=args.sequences,
+    clip=pipeline.Clip(frames=args.frames),
+    augment=pipeline.Augment(flip=p, rotate=p, perspective=p, erase=p),
+    seed=0,
+    threads=threads,
+  )
+  next(batches)  # builds the graph
+  rates, costs = [], []
+  for _ in range(1 + args.repetitions):
+    start, busy = time.perf_counter(), time.process_time()
+    for _ in range(args.batches):
+      batch = next(batches)
+    n = args.batches * len(batch["labels"])
+    rates.append(n / (time.perf_counter() - start))
+    costs.append((time.process_time() - busy) / n)
+  cold, *warm = rates
+  if args.all:
+    for i in range(len(store)):
+      store.read(i)
+  size = batch["silhouettes"].nbytes / len(batch["labels"])
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+  print(
+    f"{threads} threads: cold {cold:.0f}, warm {max(warm):.0f} sequences/s"
+    f" (median {np.median(warm):.0f}), {max(warm) * size / 1e6:.0f} MB/s, CPU"
+    f" {min(costs) * 1e6:.0f} us a sequence, resident {resident():.2f} GiB,"
+    f" peak {peak:.2f} GiB, load {os.getloadavg()[0]:.2f}",
+    flush=True,
   )
 
 
 def main() -> None:
-  """Builds the store, warms up, measures and prints."""
+  """Writes the data, measures and prints."""
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   parser.add_argument("--identities", type=int, default=8)
   parser.add_argument("--sequences", type=int, default=16)
@@ -76,43 +136,28 @@ def main() -> None:
     default=(74, 110, 80),
     metavar=("SUBJECTS", "SEQUENCES", "FRAMES"),
   )
+  parser.add_argument("--cache_gib", type=float, default=16.0)
+  parser.add_argument(
+    "--all", action="store_true", help="read every sequence, for the memory"
+  )
+  parser.add_argument("--threads", type=int, nargs="+", default=(1, 2))
   parser.add_argument("--batches", type=int, default=40)
   parser.add_argument("--repetitions", type=int, default=5)
   args = parser.parse_args()
-
-  store = make_store(*args.store)
-  packed = np.mean([len(frame) for frame in store.frames[:500].numpy()])
-  print(
-    f"store: {len(store)} sequences, {len(store.frames)} frames,"
-    f" {packed:.0f} bytes a frame, load {os.getloadavg()[0]:.2f}"
-    f" on {os.cpu_count()} cores"
-  )
-  p = args.augment
-  batches = pipeline.train_batches(
-    store,
-    identities=args.identities,
-    sequences=args.sequences,
-    clip=pipeline.Clip(frames=args.frames),
-    augment=pipeline.Augment(p, p, p, p),
-    seed=0,
-  )
-  for _ in range(5):
-    batch = next(batches)
-  rates, costs = [], []
-  for _ in range(args.repetitions):
-    start, busy = time.perf_counter(), time.process_time()
-    for _ in range(args.batches):
-      batch = next(batches)
-    n = args.batches * len(batch["labels"])
-    rates.append(n / (time.perf_counter() - start))
-    costs.append((time.process_time() - busy) / n)
-  size = batch["silhouettes"].nbytes / len(batch["labels"])
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-  print(
-    f"{max(rates):.0f} sequences/s (median {np.median(rates):.0f}),"
-    f" {max(rates) * size / 1e6:.0f} MB/s, CPU {min(costs) * 1e6:.0f} us a"
-    f" sequence, peak {peak:.2f} GiB, load {os.getloadavg()[0]:.2f}"
-  )
+  with tempfile.TemporaryDirectory() as folder:
+    path = pathlib.Path(folder) / "walks.tfrecord"
+    write_records(path, *args.store)
+    subjects, sequences, frames = args.store
+    n = subjects * sequences
+    size = path.stat().st_size
+    print(
+      f"{n} sequences of {frames} frames, {size / 2**30:.2f} GiB,"
+      f" {size / n / frames:.0f} bytes a frame,"
+      f" {os.cpu_count()} cores",
+      flush=True,
+    )
+    for threads in args.threads:
+      measure(path, threads, args)
 
 
 if __name__ == "__main__":

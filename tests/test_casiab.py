@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
+from data_pipelines import frames
 from data_pipelines import pretreatment
+from data_pipelines import tree
+from data_pipelines import tree_builder
 from data_pipelines.casiab import casiab_dataset_builder as casiab
-from data_pipelines.casiab import frames
-from data_pipelines.casiab import tree
 from gaitkd_jax.errors import UserError
 
 _PARITY = pathlib.Path(__file__).parent / "parity" / "normalise.npz"
@@ -52,7 +53,7 @@ def write_pngs(root, key, values):
 
 
 def prepare(root, prepared, **kwargs):
-  builder = casiab.make_builder(root, prepared, **kwargs)
+  builder = casiab.Builder.from_tree(root, prepared, **kwargs)
   builder.download_and_prepare()
   return builder
 
@@ -68,6 +69,10 @@ def read(builder):
     }
     for split in builder.info.splits
   }
+
+
+def read_sequence(entry):
+  return frames.read_sequence(entry, casiab.SOURCE)["silhouettes"]
 
 
 def failure(root, prepared, **kwargs):
@@ -129,8 +134,8 @@ def test_frames_are_read_in_the_order_of_their_names(tmp_path):
   path = folder(tmp_path, KEYS[0])
   for i in np.random.default_rng(0).permutation(40):
     cv2.imwrite(str(path / f"{i:03d}.png"), values[i])
-  (entry,) = tree.scan(tmp_path).folders
-  np.testing.assert_array_equal(frames.read_sequence(entry), values)
+  (entry,) = tree.scan(tmp_path, casiab.SOURCE.layouts).folders
+  np.testing.assert_array_equal(read_sequence(entry), values)
 
 
 def test_what_is_no_frame_is_left_out(tmp_path):
@@ -141,28 +146,28 @@ def test_what_is_no_frame_is_left_out(tmp_path):
   (path / "._001.png").write_bytes(b"not a frame")
   (path / "notes.txt").write_text("not a frame")
   (path / "more.png").mkdir()
-  (entry,) = tree.scan(tmp_path).folders
-  np.testing.assert_array_equal(frames.read_sequence(entry), values)
+  (entry,) = tree.scan(tmp_path, casiab.SOURCE.layouts).folders
+  np.testing.assert_array_equal(read_sequence(entry), values)
 
 
 def test_several_pickles_in_a_folder(tmp_path):
   values = silhouettes(0)
   own = write_pickle(tmp_path, KEYS[0], values)
   (own.parent / "000-heatmap.pkl").write_bytes(pickle.dumps("unused"))
-  (entry,) = tree.scan(tmp_path).folders
-  np.testing.assert_array_equal(frames.read_sequence(entry), values)
+  (entry,) = tree.scan(tmp_path, casiab.SOURCE.layouts).folders
+  np.testing.assert_array_equal(read_sequence(entry), values)
   own.rename(own.parent / "other.pkl")
   with pytest.raises(UserError, match="2 pickles .* name it 000.pkl"):
-    frames.read_sequence(entry)
+    read_sequence(entry)
   (own.parent / "000-heatmap.pkl").unlink()
-  np.testing.assert_array_equal(frames.read_sequence(entry), values)
+  np.testing.assert_array_equal(read_sequence(entry), values)
 
 
 def test_pickles_come_before_the_png_they_were_made_from(tmp_path):
   own = write_pickle(tmp_path, KEYS[0], silhouettes(0))
   cv2.imwrite(str(own.parent / "001.png"), silhouettes(1)[0])
-  (entry,) = tree.scan(tmp_path).folders
-  np.testing.assert_array_equal(frames.read_sequence(entry), silhouettes(0))
+  (entry,) = tree.scan(tmp_path, casiab.SOURCE.layouts).folders
+  np.testing.assert_array_equal(read_sequence(entry), silhouettes(0))
 
 
 def test_subject_lists(tmp_path):
@@ -200,7 +205,7 @@ def test_notices_of_what_is_not_used(tmp_path, caplog):
   write_pickle(tmp_path, ("200", "nm-01", "000"), silhouettes(0))
   for other in ("extra", "001/nm-1", "001/nm-01/90"):
     (tmp_path / other).mkdir()
-  casiab.make_builder(tmp_path, tmp_path / "p", ("001", "998", "999"))
+  casiab.Builder.from_tree(tmp_path, tmp_path / "p", ("001", "998", "999"))
   assert "subjects 998, 999" in caplog.text
   assert "In neither split: subjects 200" in caplog.text
   assert "Ignored 3 folders" in caplog.text
@@ -215,7 +220,7 @@ def test_skipped_sequences_are_listed(tmp_path, caplog):
   write_pickle(root, KEYS[2], np.zeros((3, 64, 64), np.uint8))
   builder = prepare(root, tmp_path / "prepared")
   assert {k: list(v) for k, v in read(builder).items()} == {"train": [KEYS[0]]}
-  report = pathlib.Path(builder.data_dir, casiab.SKIPPED_FILE).read_text()
+  report = pathlib.Path(builder.data_dir, tree_builder.SKIPPED_FILE).read_text()
   assert report == "".join(
     f"{root}/{path}\t{reason}\n"
     for path, reason in [
@@ -298,7 +303,7 @@ def test_the_fingerprint_follows_the_source(tmp_path):
   write_pickle(root, KEYS[2], silhouettes(0))
 
   def name(root=root, **kwargs):
-    return casiab.make_builder(root, tmp_path / "p", **kwargs).data_dir
+    return casiab.Builder.from_tree(root, tmp_path / "p", **kwargs).data_dir
 
   first = name()
   assert name() == first
@@ -333,7 +338,7 @@ def test_prepared_data_are_reused(tmp_path, monkeypatch):
   path = write_pickle(tmp_path / "tree", KEYS[0], silhouettes(0))
   prepare(tmp_path / "tree", tmp_path / "prepared")
 
-  def fail(_):
+  def fail(*_):
     raise AssertionError("read again")
 
   monkeypatch.setattr(frames, "read_sequence", fail)
@@ -357,7 +362,7 @@ def test_without_a_root_one_build_is_needed(tmp_path):
     tmp_path / "tree", prepared, train_subjects=("001",), test_subjects=("002",)
   )
   assert "2 prepared" in failure("", prepared)
-  found = casiab.make_builder("", prepared, ("001",), ("002",))
+  found = casiab.Builder.from_tree("", prepared, ("001",), ("002",))
   assert found.data_dir == builder.data_dir
 
 
@@ -367,14 +372,15 @@ def test_an_interrupted_build_is_not_reused(tmp_path):
     write_pickle(root, (f"{i + 1:03d}", "nm-01", "000"), silhouettes(i))
   program = textwrap.dedent("""
     import os, signal, sys
-    from data_pipelines.casiab import casiab_dataset_builder, frames
+    from data_pipelines import frames
+    from data_pipelines.casiab import casiab_dataset_builder
     read = frames.read_sequence
-    def stop(folder):
+    def stop(folder, *arguments):
       if folder.subject == "003":
         os.kill(os.getpid(), signal.SIGKILL)
-      return read(folder)
+      return read(folder, *arguments)
     frames.read_sequence = stop
-    builder = casiab_dataset_builder.make_builder(*sys.argv[1:])
+    builder = casiab_dataset_builder.Builder.from_tree(*sys.argv[1:])
     builder.download_and_prepare()
   """)
   done = subprocess.run(
@@ -386,14 +392,14 @@ def test_an_interrupted_build_is_not_reused(tmp_path):
   assert done.returncode == -9
   assert leftovers(prepared)  # It was killed while it wrote.
   with pytest.raises(UserError, match="0 prepared"):
-    casiab.make_builder("", prepared)
+    casiab.Builder.from_tree("", prepared)
   found = read(prepare(root, prepared))
   assert len(found["train"]) == 4
 
 
 def test_an_incomplete_folder_is_not_taken_for_prepared(tmp_path):
   write_pickle(tmp_path / "tree", KEYS[0], silhouettes(0))
-  builder = casiab.make_builder(tmp_path / "tree", tmp_path / "prepared")
+  builder = casiab.Builder.from_tree(tmp_path / "tree", tmp_path / "prepared")
   pathlib.Path(builder.data_dir).mkdir(parents=True)
   assert "incomplete; delete" in failure(
     tmp_path / "tree", tmp_path / "prepared"

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipelines.casiab import frames
+from data_pipelines import frames
 from gaitkd_jax.errors import UserError
 
 _FRAME = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)

@@ -6,12 +6,12 @@ import os
 import pathlib
 
 import jax
-import jax.numpy as jnp
 import pytest
 
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
+from gaitkd_jax import evaluate
 from gaitkd_jax import models
 from gaitkd_jax import optim
 
@@ -32,8 +32,7 @@ def load(name, variant=""):
 def test_golden(name):
   _, config = load(name)
   module = models.create_model(config.model)
-  shape = jax.ShapeDtypeStruct((1, 2, 64, 44), jnp.float32)
-  params = jax.eval_shape(module.init, jax.random.key(0), shape)["params"]
+  params = evaluate.abstract_variables(module)["params"]
   text = json.dumps(
     config.to_dict()
     | {"(parameters)": sum(x.size for x in jax.tree.leaves(params))},
@@ -62,7 +61,18 @@ def test_every_part_can_be_built(name, variant):
   teachers = distill.create_teachers(config.teachers)
   distill.check_compatible(student, config.model.name, teachers)
   _, schedule = optim.create_optimizer(config.optim)
-  assert schedule(60_000) < config.optim.learning_rate
+  last = load(name)[1].train.steps - 1
+  assert schedule(last) < config.optim.learning_rate
+
+
+@pytest.mark.parametrize("name", ["gait3d", "ccpg", "sustech1k"])
+def test_the_baseline_is_the_student_alone(name):
+  _, config = load(name)
+  _, baseline = load(name, "baseline")
+  assert list(config.teachers) == ["deepgaitv2"]
+  assert config.to_dict() | {"teachers": {}} == baseline.to_dict()
+  _, teacher = load(f"deepgaitv2_{name}")
+  assert config.teachers.deepgaitv2.model.to_dict() == teacher.model.to_dict()
 
 
 def test_onecycle_follows_the_steps():
@@ -108,10 +118,37 @@ def test_bad_model_is_one_line(change, words):
   "change, words",
   [
     ({"batch.identities": 3, "batch.sequences": 3}, "9 clips.*8 devices"),
+    ({"batch.sampler": "random"}, "sampler is 'random'.*triplet, shuffled"),
     ({"train.steps": 0}, "train.steps is 0"),
+    ({"train.eval_every": -1}, "train.eval_every is -1"),
     ({"dtype": "float16"}, "dtype"),
     ({"teachers.deepgaitv2.temperature": 0.0}, "temperature"),
     ({"model.in_channels": 2}, "in_channels of the student is 2"),
+    ({"data.modalities": ("heatmaps",)}, "no silhouettes"),
+    ({"data.modalities": ("silhouettes", "rgb")}, "modalities is 'rgb'"),
+    ({"clip.kind": "fixed"}, "clip.kind is 'fixed'.*all_ordered"),
+    ({"clip.frames": 0}, "clip.frames is 0"),
+    ({"clip.skip": -1}, "clip.skip is -1"),
+    ({"clip.min_frames": 10}, "min_frames is 10.*fixed_ordered use frames"),
+    ({"clip.kind": "unfixed_ordered"}, "clip.max_frames is 0"),
+    (
+      {
+        "clip.kind": "unfixed_ordered",
+        "clip.min_frames": 9,
+        "clip.max_frames": 8,
+      },
+      "min_frames is 9, above max_frames, 8",
+    ),
+    (
+      {
+        "clip.kind": "unfixed_unordered",
+        "clip.min_frames": 4,
+        "clip.max_frames": 8,
+        "clip.frames": 10,
+      },
+      "clip.frames is 10.*min_frames, max_frames only",
+    ),
+    ({"clip.kind": "all_ordered"}, "clip.max_frames is 0"),
   ],
 )
 def test_check_finds_what_cannot_work(change, words):
@@ -120,3 +157,49 @@ def test_check_finds_what_cannot_work(change, words):
   with pytest.raises(errors.UserError, match=words):
     config_lib.check(config)
     config_lib.check_batch(config, num_devices=8)
+
+
+@pytest.mark.parametrize(
+  "section",
+  [
+    "augment",
+    "batch",
+    "clip",
+    "data",
+    "eval",
+    "eval.data",
+    "losses",
+    "losses.triplet",
+    "optim",
+    "teachers.deepgaitv2",
+    "train",
+  ],
+)
+def test_a_wrong_key_of_a_config_file_is_named(section):
+  _, config = load("recorded_walks")
+  config_lib.check(config)
+  values = config
+  for name in section.split("."):
+    values = values[name]
+  first = next(iter(values))
+  with pytest.raises(errors.UserError, match=f"{section} has no key wait"):
+    values.wait = 1.0
+    config_lib.check(config)
+  del values.wait
+  del values[first]
+  with pytest.raises(
+    errors.UserError, match=f"{section} lacks the key {first}"
+  ):
+    config_lib.check(config)
+
+
+def test_a_wrong_key_of_a_schedule_is_named():
+  _, config = load("casiab")
+  config.optim.schedule.gama = 0.5
+  with pytest.raises(errors.UserError, match="optim.schedule.*gama"):
+    optim.create_optimizer(config.optim)
+  config.teachers.deepgaitv2 = config_lib.teacher(
+    config_lib.deepgaitv2(), temperature=dict(kind="linear", start=1.0)
+  )
+  with pytest.raises(errors.UserError, match="teachers.deepgaitv2.temperature"):
+    distill.create_teachers(config.teachers)

@@ -71,3 +71,72 @@ def test_bad_input_is_one_line(change, words):
     evaluate.evaluate_embeddings("casiab", **walkers(), metric="cos")
   with pytest.raises(errors.UserError, match="casiab"):
     evaluate.evaluate_embeddings("casia", **walkers())
+
+
+CASIAB_TABLE = """\
+Rank-1 (%) by probe view, identical views left out
+           000    018   mean
+NM       90.00 100.00  95.00
+BG        1.25   2.00   1.62
+mean                   48.31"""
+
+PLAIN_TABLE = """\
+All figures (%)
+         rank1 rank10    mAP
+all      50.00 100.00  33.33"""
+
+CCPG_TABLE = """\
+Rank-1 (%) by probe view, identical views left out
+            01   mean
+CL       40.00  40.00
+mean            40.00
+
+All figures (%)
+         rank1 rank1_all_views reid_rank1
+CL       40.00           45.00
+mean     40.00           45.00      50.00
+rank1 is the gait protocol"""
+
+
+def test_tables():
+  assert (
+    evaluate.format_table(
+      {
+        "NM/view/000": 90.0,
+        "NM/view/018": 100.0,
+        "NM/rank1": 95.0,
+        "NM/rank1_identical_view": 99.0,
+        "BG/view/000": 1.25,
+        "BG/view/018": 2.0,
+        "BG/rank1": 1.625,
+        "mean/rank1": 48.3125,
+      }
+    )
+    == CASIAB_TABLE
+  )
+  assert (
+    evaluate.format_table(
+      {"all/rank1": 50.0, "all/rank10": 100.0, "all/mAP": 100 / 3}
+    )
+    == PLAIN_TABLE
+  )
+  text = evaluate.format_table(
+    {
+      "CL/view/01": 40.0,
+      "CL/rank1": 40.0,
+      "CL/rank1_all_views": 45.0,
+      "mean/rank1": 40.0,
+      "mean/rank1_all_views": 45.0,
+      "mean/reid_rank1": 50.0,
+    }
+  )
+  assert (
+    "\n".join(line.rstrip() for line in text.split("\n"))[: len(CCPG_TABLE)]
+    == CCPG_TABLE
+  )
+  longest = {f"overall_long/view/{i:03}": 1.0 for i in range(15)}
+  assert evaluate.format_table(longest | {"overall_long/rank1": 1.0}) == (
+    "Rank-1 (%) by probe view, identical views left out\n"
+    "                mean\n"
+    "overall_long    1.00"
+  )

@@ -3,43 +3,21 @@ import types
 
 import numpy as np
 import pytest
-import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from data_pipelines import datasets
 from data_pipelines import pipeline
+from data_pipelines import sampling
 from data_pipelines import store as store_lib
 from data_pipelines.walkers import walkers_dataset_builder
 from gaitkd_jax import errors
+from tests import twelve
 
 AUGMENT = pipeline.Augment(0.5, 0.5, 0.5, 0.5)
 
 
-def _sequence(rng, frames):
-  sequence = rng.integers(0, 256, (frames, 64, 64), np.uint8)
-  # The first pixels tell the frame's number, then the sequence's length.
-  sequence[:, 0, 20] = np.arange(frames)
-  sequence[:, 0, 21] = frames
-  return sequence
-
-
-def _columns():
-  """Returns sequences, subjects, conditions and views, in no order."""
-  rng = np.random.default_rng(0)
-  keys = [
-    (subject, condition, view)
-    for subject in ("007", "002", "010")
-    for condition in ("nm-02", "bg-01")
-    for view in ("090", "000")
-  ]
-  return [_sequence(rng, 3 + 2 * i) for i in range(12)], *zip(
-    *keys, strict=True
-  )
-
-
 @pytest.fixture(scope="module")
 def store():
-  return store_lib.SequenceStore.from_arrays(*_columns())
+  return store_lib.SequenceStore.from_arrays(*twelve.columns())
 
 
 def _train(store, **options):
@@ -65,88 +43,92 @@ def _assert_equal(batches, others):
       np.testing.assert_array_equal(batch[name], other[name])
 
 
-def test_store_is_sorted_and_keeps_every_frame(store):
-  sequences, *keys = _columns()
-  order = sorted(range(12), key=list(zip(*keys, strict=True)).__getitem__)
-  names = (store.subjects, store.conditions, store.views)
-  for name, key in zip(names, keys, strict=True):
-    assert name.tolist() == [key[i] for i in order]
-  assert store.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
-  assert store.num_classes == 3 and len(store) == 12
-  assert store.lengths.tolist() == [len(sequences[i]) for i in order]
-  for position, i in enumerate(order):
-    frames = store.offsets[position] + np.arange(store.lengths[position])
-    np.testing.assert_array_equal(pipeline._decode(store, frames), sequences[i])
+@pytest.mark.parametrize("damage", ["short", "bits", "gone"])
+def test_files_damaged_after_they_were_indexed(store, tmp_path, damage):
+  file = tmp_path / "a"
+  twelve.write(store, file)
+  opened = store_lib.SequenceStore.from_files([file], cache_gib=0)
+  if damage == "short":
+    file.write_bytes(file.read_bytes()[:2000])
+  elif damage == "bits":
+    data = bytearray(file.read_bytes())
+    for i in range(0, len(data), 97):
+      data[i] ^= 255
+    file.write_bytes(data)
+  else:
+    file.unlink()
+  with pytest.raises(errors.UserError, match="cannot be read .*delete") as e:
+    for _ in range(3):
+      _take(_train(opened), 3)
+  assert "\n" not in str(e.value)
 
 
-def test_store_refuses_what_it_cannot_hold():
-  row = (["1"], ["nm-01"], ["090"])
-  with pytest.raises(errors.UserError, match=r"1-nm-01-090 is float32"):
-    store_lib.SequenceStore.from_arrays([np.zeros((2, 64, 64), "f4")], *row)
-  with pytest.raises(errors.UserError, match=r"\[2, 64, 44\]"):
-    store_lib.SequenceStore.from_arrays([np.zeros((2, 64, 44), "u1")], *row)
-  with pytest.raises(errors.UserError, match="has no frames"):
-    store_lib.SequenceStore.from_arrays([np.zeros((0, 64, 64), "u1")], *row)
-  with pytest.raises(errors.UserError, match="no sequences"):
-    store_lib.SequenceStore.from_arrays([], [], [], [])
+@pytest.mark.parametrize("augment", [pipeline.Augment(), AUGMENT])
+def test_heat_maps_share_frames_and_geometry(augment):
+  sequences, *keys = twelve.columns()
+  heatmaps = [np.repeat(s[:, None], 2, axis=1) for s in sequences]
+  for planes in heatmaps:
+    planes[:, 1] //= 2
+  both = store_lib.SequenceStore.from_arrays(sequences, *keys, heatmaps)
+  plain = store_lib.SequenceStore.from_arrays(sequences, *keys)
+  pairs = zip(
+    _take(_train(both, augment=augment), 3),
+    _take(_train(plain, augment=augment), 3),
+    strict=True,
+  )
+  for batch, expected in pairs:
+    planes = batch.pop("heatmaps")
+    _assert_equal([batch], [expected])
+    assert planes.shape == (8, 6, 64, 44, 2) and planes.dtype == np.uint8
+    np.testing.assert_array_equal(planes[..., 0], batch["silhouettes"])
+    half = batch["silhouettes"] / 2
+    np.testing.assert_allclose(planes[..., 1], half, atol=1)
+  batches = pipeline.eval_batches(both, batch_size=5)
+  for batch in batches:
+    np.testing.assert_array_equal(
+      batch["heatmaps"][..., 0], batch["silhouettes"]
+    )
 
 
-with tfds.core.registered.skip_registration():
-
-  class Twelve(tfds.core.GeneratorBasedBuilder):
-    """The twelve sequences, as the project's builders store them."""
-
-    VERSION = tfds.core.Version("1.0.0")
-
-    def _info(self):
-      frame = tfds.features.Tensor(
-        shape=(64, 64), dtype=np.uint8, encoding="zlib"
-      )
-      return tfds.core.DatasetInfo(
-        builder=self,
-        features=tfds.features.FeaturesDict(
-          {
-            "silhouettes": tfds.features.Sequence(frame),
-            "subject": tfds.features.Text(),
-            "condition": tfds.features.Text(),
-            "view": tfds.features.Text(),
-          }
-        ),
-      )
-
-    def _split_generators(self, dl_manager):
-      return {"train": self._generate_examples()}
-
-    def _generate_examples(self):
-      for silhouettes, *key in zip(*_columns(), strict=True):
-        names = ("subject", "condition", "view")
-        yield (
-          "-".join(key),
-          {"silhouettes": silhouettes} | dict(zip(names, key, strict=True)),
-        )
+@pytest.mark.parametrize("order", ["ordered", "unordered"])
+def test_unequal_clips_are_augmented_one_by_one(store, order):
+  clip = pipeline.Clip(f"unfixed_{order}", skip=2, min_frames=2, max_frames=9)
+  flip = pipeline.Augment(flip=0.5)
+  pairs = zip(
+    _take(_train(store, clip=clip, augment=flip), 4),
+    _take(_train(store, clip=clip, augment=pipeline.Augment()), 4),
+    strict=True,
+  )
+  flipped = []
+  for batch, plain in pairs:
+    assert batch["lengths"].dtype == np.int32
+    np.testing.assert_array_equal(batch["lengths"], plain["lengths"])
+    for one, other, length in zip(
+      batch["silhouettes"], plain["silhouettes"], plain["lengths"], strict=True
+    ):
+      assert one.shape == (9, 64, 44) and not one[length:].any()
+      assert all(frame.any() for frame in one[:length])
+      mirrored = np.array_equal(one, other[:, :, ::-1])
+      assert mirrored or np.array_equal(one, other)
+      flipped.append(mirrored)
+  assert 0.2 < np.mean(flipped) < 0.8
 
 
-def test_store_reads_a_builder_without_decoding(store, tmp_path):
-  builder = Twelve(data_dir=tmp_path)
-  builder.download_and_prepare()
-  read = store_lib.SequenceStore.from_builder(builder, "train")
-  for name in ("subjects", "conditions", "views", "lengths", "labels"):
-    np.testing.assert_array_equal(getattr(read, name), getattr(store, name))
-  # Still packed: TFDS and `from_arrays` make the same strings.
-  assert read.frames.dtype == tf.string
-  np.testing.assert_array_equal(read.frames.numpy(), store.frames.numpy())
-  with pytest.raises(errors.UserError, match="'test' of twelve/1.0.0 in"):
-    store_lib.SequenceStore.from_builder(builder, "test")
-
-
-def test_damaged_prepared_data_is_reported(tmp_path):
-  builder = Twelve(data_dir=tmp_path)
-  builder.download_and_prepare()
-  (path,) = tmp_path.rglob("*train.tfrecord*")
-  path.write_bytes(path.read_bytes()[:-1000])
-  with pytest.raises(errors.UserError, match="cannot be read .* delete") as e:
-    store_lib.SequenceStore.from_builder(builder, "train")
-  assert "\n" not in str(e.value) and str(tmp_path) in str(e.value)
+def test_shuffled_batches_hold_every_sequence_once_an_epoch(store):
+  batches = _take(
+    _train(
+      store,
+      sampler="shuffled",
+      identities=3,
+      sequences=2,
+      augment=pipeline.Augment(),
+    ),
+    4,
+  )
+  lengths = [b["silhouettes"][:, 0, 0, 11] for b in batches]
+  assert sorted(np.ravel(lengths)) == sorted([*store.lengths, *store.lengths])
+  with pytest.raises(errors.UserError, match="triplet, shuffled"):
+    _train(store, sampler="random")
 
 
 def test_train_batches_hold_clips_of_their_labels(store):
@@ -163,15 +145,21 @@ def test_train_batches_hold_clips_of_their_labels(store):
       numbers, length = clip[:, 0, 10], clip[0, 0, 11]
       position = np.flatnonzero(store.lengths == length).item()
       assert store.labels[position] == label
-      frames = pipeline._decode(store, store.offsets[position] + numbers)
+      frames = twelve.decode(store, position, numbers.astype(int))[
+        "silhouettes"
+      ]
       np.testing.assert_array_equal(clip, frames[:, :, 10:54])
 
 
-@pytest.mark.parametrize("kind", ["fixed_ordered", "fixed_unordered"])
-def test_resuming_gives_the_batches_of_an_undisturbed_run(store, kind):
-  clip = pipeline.Clip(kind, 6, 2)
-  whole = _take(_train(store, clip=clip), 6)
-  resumed = _take(_train(store, clip=clip, start_step=4), 2)
+@pytest.mark.parametrize("sampler", pipeline.SAMPLERS)
+@pytest.mark.parametrize("kind", sampling.KINDS)
+def test_resuming_gives_the_batches_of_an_undisturbed_run(store, kind, sampler):
+  options = {
+    "clip": pipeline.Clip(kind, 6, 2, min_frames=3, max_frames=8),
+    "sampler": sampler,
+  }
+  whole = _take(_train(store, **options), 6)
+  resumed = _take(_train(store, **options, start_step=4), 2)
   _assert_equal(whole[4:], resumed)
   assert not np.array_equal(whole[4]["silhouettes"], whole[5]["silhouettes"])
 
@@ -246,9 +234,7 @@ def test_eval_yields_every_sequence_once(
         continue
       seen.append(index)
       assert length == min(store.lengths[index], max_frames)
-      expected = pipeline._decode(
-        store, store.offsets[index] + np.arange(length)
-      )
+      expected = twelve.decode(store, index, np.arange(length))["silhouettes"]
       np.testing.assert_array_equal(frames[:length], expected[:, :, 10:54])
   assert sorted(seen) == list(range(12))
   assert {shape[0] for shape in shapes} == {batch_size}
@@ -290,14 +276,16 @@ def test_default_buckets_are_few_and_pad_little():
 
 def test_unknown_data_is_refused(tmp_path):
   data = types.SimpleNamespace(
-    name="oumvlp",
+    name="casia",
     root="",
     prepared=str(tmp_path),
     variant="tiny",
+    modalities=("silhouettes",),
+    partition="",
     train_subjects=(),
     test_subjects=(),
   )
-  with pytest.raises(errors.UserError, match="no data set 'oumvlp'"):
+  with pytest.raises(errors.UserError, match="no data set 'casia'"):
     datasets.prepare(data)
   data.name, data.variant = "walkers", "huge"
   with pytest.raises(errors.UserError, match="no walkers variant 'huge'"):
@@ -314,6 +302,8 @@ def test_walkers_are_prepared_once_and_feed_training(tmp_path, monkeypatch):
     root="",
     prepared=str(tmp_path),
     variant="tiny",
+    modalities=("silhouettes",),
+    partition="",
     train_subjects=(),
     test_subjects=(),
   )

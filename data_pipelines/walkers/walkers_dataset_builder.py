@@ -33,8 +33,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   that is taken for the whole set; the next run starts over.
   """
 
-  # The first number follows `spec.VERSION`.
-  VERSION = tfds.core.Version(f"{spec_lib.VERSION}.0.0")
+  # The first number follows `spec.VERSION`, the second the features.
+  VERSION = tfds.core.Version(f"{spec_lib.VERSION}.1.0")
   BUILDER_CONFIGS = [
     WalkersConfig(
       name=name,
@@ -59,6 +59,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
           "subject": tfds.features.Text(),
           "condition": tfds.features.Text(),
           "view": tfds.features.Text(),
+          "name": tfds.features.Text(),
         }
       ),
       homepage=None,
@@ -79,12 +80,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     rendered = generate.sequences(config.size, subjects, config.spec)
     with contextlib.closing(rendered):
       for subject, condition, view, silhouettes in rendered:
+        name = f"{subject}-{condition}-{view}"
         yield (
-          f"{subject}-{condition}-{view}",
+          name,
           {
             "silhouettes": silhouettes,
             "subject": subject,
             "condition": condition,
             "view": view,
+            "name": name,
           },
         )

@@ -14,37 +14,59 @@ from gaitkd_jax import errors
 from gaitkd_jax.models import deepgaitv2
 from gaitkd_jax.models import gaitbase
 from gaitkd_jax.models import part_network
+from gaitkd_jax.models import skeletongaitpp
+from gaitkd_jax.models import swingait
 
 MODELS: Mapping[str, Callable[..., nn.Module]] = {
   "deepgaitv2": deepgaitv2.deepgaitv2,
   "gaitbase": gaitbase.gaitbase,
+  "skeletongaitpp": skeletongaitpp.SkeletonGaitPP,
+  "swingait": swingait.SwinGait,
 }
-# Set by the program rather than by a model's config.
-_RESERVED = ("dtype", "embedding_dim", "mode", "name", "parent")
+# Set by the program, or by the function of a family.
+_PROGRAM = {"dtype", "name", "parent"}
+_RESERVED = _PROGRAM | {"embedding_dim", "mode"}
 
 
-def _four(least: Sequence[int]) -> Callable[[Any], bool]:
-  """Whether a value is four integers of at least so much each."""
+def _numbers(least: Sequence[int]) -> Callable[[Any], bool]:
+  """Whether a value is as many integers, of at least so much each."""
   return lambda value: (
     isinstance(value, tuple)
-    and len(value) == 4
+    and len(value) == len(least)
     and all(isinstance(v, int) for v in value)
     and all(v >= low for v, low in zip(value, least, strict=True))
   )
 
 
-_CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-  "channels": (_four((1, 1, 1, 1)), "four positive numbers"),
+_Check = tuple[Callable[[Any], bool], str]
+_CHECKS: Mapping[str, _Check] = {
+  "base_channels": (lambda v: v >= 1, "at least 1"),
+  "channels": (_numbers((1, 1, 1, 1)), "four positive numbers"),
   # A stage that halves the image cannot be left out.
   "blocks": (
-    _four((0, 1, 1, 0)),
+    _numbers((0, 1, 1, 0)),
     "four numbers, positive in the second and third place",
   ),
+  "dim": (lambda v: v >= 16 and v % 16 == 0, "a multiple of 16"),
+  "drop_path_rate": (lambda v: 0 <= v < 1, "at least 0 and less than 1"),
   "embedding_dim": (lambda v: v >= 1, "at least 1"),
   "in_channels": (lambda v: v >= 1, "at least 1"),
   "num_classes": (lambda v: v >= 0, "0 (no classifier) or more"),
   "parts": (lambda v: v in (1, 2, 4, 8, 16), "1, 2, 4, 8 or 16"),
   "retrieval": (lambda v: v in ("embedding", "neck"), "embedding or neck"),
+}
+# What a family asks for in place of the above.
+_FAMILY_CHECKS: Mapping[str, Mapping[str, _Check]] = {
+  "skeletongaitpp": {
+    "in_channels": (lambda v: v == 3, "3 (limbs, joints, silhouette)"),
+  },
+  "swingait": {
+    "channels": (_numbers((1, 1)), "two positive numbers"),
+    "blocks": (
+      _numbers((0, 1, 1, 1)),
+      "four numbers, positive but for the first",
+    ),
+  },
 }
 
 
@@ -80,7 +102,8 @@ def create_model(
       f"model {name} has no key {', '.join(unknown)}; it has "
       f"{', '.join(sorted(known))}"
     )
-  for key, (fits, wanted) in _CHECKS.items():
+  checks = {**_CHECKS, **_FAMILY_CHECKS.get(name, {})}
+  for key, (fits, wanted) in checks.items():
     if key in options and not fits(options[key]):
       raise errors.UserError(
         f"model.{key} of {name} is {options[key]}; give {wanted}"
@@ -104,10 +127,13 @@ def init_variables(module: nn.Module, key: jax.Array) -> dict[str, Any]:
 
 
 def _keys(build: Callable[..., nn.Module]) -> set[str]:
+  """The config keys of a family: a module, or a function of keywords."""
+  if isinstance(build, type):
+    return set(build.__dataclass_fields__) - _PROGRAM
   own = {
     p.name
     for p in inspect.signature(build).parameters.values()
     if p.kind is p.KEYWORD_ONLY
   }
-  shared = set(part_network.PartNetwork.__dataclass_fields__) - set(_RESERVED)
+  shared = set(part_network.PartNetwork.__dataclass_fields__) - _RESERVED
   return own | shared

@@ -160,6 +160,50 @@ class BasicBlock3D(nn.Module):
     return nn.relu(y + _shortcut(self, x, train, mask))
 
 
+def stem(
+  x: jax.Array,
+  features: int,
+  *,
+  name: str,
+  dtype: jnp.dtype,
+  train: bool,
+  mask: jax.Array | None,
+) -> jax.Array:
+  """Convolution, normalisation and rectifier in front of the first stage.
+
+  For the inside of a compact method, as `stage`: the modules `name` and
+  `name`_bn become the caller's.
+  """
+  x = SpatialConv(features, dtype=dtype, name=name)(x)
+  x = normalization.BatchNorm(dtype=dtype, name=f"{name}_bn")(
+    x, train=train, mask=mask
+  )
+  return nn.relu(x)
+
+
+def stage(
+  x: jax.Array,
+  features: int,
+  count: int,
+  *,
+  block: type[nn.Module],
+  stride: int,
+  name: str,
+  dtype: jnp.dtype,
+  train: bool,
+  mask: jax.Array | None,
+) -> jax.Array:
+  """`count` blocks, the first of them strided: `name`_block0, ..."""
+  for i in range(count):
+    x = block(
+      features,
+      stride=stride if i == 0 else 1,
+      dtype=dtype,
+      name=f"{name}_block{i}",
+    )(x, train=train, mask=mask)
+  return x
+
+
 def zero_outside(x: jax.Array, mask: jax.Array | None) -> jax.Array:
   """Zeroes the frames outside `mask`, whatever (even NaN) they hold."""
   return x if mask is None else jnp.where(mask, x, jnp.zeros((), x.dtype))

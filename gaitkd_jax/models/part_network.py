@@ -8,7 +8,6 @@ import jax.numpy as jnp
 
 from gaitkd_jax.models import blocks
 from gaitkd_jax.models import heads
-from gaitkd_jax.models import normalization
 from gaitkd_jax.models import pooling
 
 BLOCKS: Mapping[str, type[nn.Module]] = {
@@ -55,8 +54,8 @@ class PartNetwork(nn.Module):
     """Embeds sequences.
 
     Args:
-      silhouettes: `[n, s, h, w]` or `[n, s, h, w, c]` in [0, 1]. A network of
-        one channel takes the last of several (the silhouette, by convention).
+      silhouettes: `[n, s, h, w]` or `[n, s, h, w, c]` in [0, 1]; see
+        `read_frames` for the channels.
       lengths: int32 `[n]`, valid frames (at least 1) of each sequence; frames
         beyond never change a result. None: all are valid.
       train: whether normalisations use the statistics of this batch.
@@ -66,54 +65,92 @@ class PartNetwork(nn.Module):
       "logits" `[n, p, k]` (cosines) and "neck" `[n, p, d]`, and the feature
       maps "stage0" ... "stage4" `[n, s, h, w, c]` and "set" `[n, h, w, c]`.
     """
-    x = self._frames(silhouettes)
+    x = read_frames(silhouettes, self.in_channels, self.dtype)
     valid = pooling.frame_mask(lengths, x.shape[1])
     mask = None if valid is None else valid[:, :, None, None, None]
     x = blocks.zero_outside(x, mask)  # NaN times 0 is NaN in a gradient
+    common = dict(dtype=self.dtype, train=train, mask=mask)
     out = {}
-    x = blocks.SpatialConv(self.channels[0], dtype=self.dtype, name="stem")(x)
-    x = normalization.BatchNorm(dtype=self.dtype, name="stem_bn")(
-      x, train=train, mask=mask
-    )
-    x = out["stage0"] = nn.relu(x)
-    for stage in range(4):
-      block = BLOCKS["2d" if stage == 0 else self.mode]
-      for i in range(self.blocks[stage]):
-        x = block(
-          self.channels[stage],
-          stride=STRIDES[stage] if i == 0 else 1,
-          dtype=self.dtype,
-          name=f"stage{stage + 1}_block{i}",
-        )(x, train=train, mask=mask)
-      out[f"stage{stage + 1}"] = x
+    x = blocks.stem(x, self.channels[0], name="stem", **common)
+    out["stage0"] = x
+    for i in range(4):
+      x = out[f"stage{i + 1}"] = blocks.stage(
+        x,
+        self.channels[i],
+        self.blocks[i],
+        block=BLOCKS["2d" if i == 0 else self.mode],
+        stride=STRIDES[i],
+        name=f"stage{i + 1}",
+        **common,
+      )
     x = out["set"] = pooling.temporal_max(x, valid)
     # Strips are averaged in float32: a bfloat16 mean loses the small ones.
     x = pooling.horizontal_pooling(x.astype(jnp.float32), self.parts)
-    out["embedding"] = heads.SeparateFC(
-      self.embedding_dim, dtype=self.dtype, name="fc"
-    )(x)
-    if self.num_classes:
-      out["neck"], out["logits"] = heads.Neck(self.num_classes, name="neck")(
-        out["embedding"], train=train
-      )
+    out |= describe_parts(
+      x, self.embedding_dim, self.num_classes, self.dtype, train
+    )
     out["retrieval"] = out[self.retrieval]
     return out
 
-  def _frames(self, silhouettes: jax.Array) -> jax.Array:
-    """Returns `[n, s, h, w, in_channels]` in the dtype of the computation."""
-    x = silhouettes
-    if x.ndim == 4:
-      x = x[..., None]
-    if x.ndim != 5:
-      raise ValueError(
-        f"silhouettes have shape {silhouettes.shape}; give [n, s, h, w] or "
-        "[n, s, h, w, c]"
-      )
-    if self.in_channels == 1:
-      x = x[..., -1:]
-    if x.shape[-1] != self.in_channels:
-      raise ValueError(
-        f"silhouettes of shape {silhouettes.shape} have {x.shape[-1]} "
-        f"channels; the network takes {self.in_channels}"
-      )
-    return x.astype(self.dtype)
+
+def describe_parts(
+  x: jax.Array,
+  embedding_dim: int,
+  num_classes: int,
+  dtype: jnp.dtype,
+  train: bool,
+) -> dict[str, jax.Array]:
+  """Embeds and classifies parts `[n, p, c]`.
+
+  For the inside of a compact method: the modules "fc" and "neck" become the
+  caller's.
+
+  Returns:
+    "embedding" and, if there are classes, "logits" and "neck".
+  """
+  out = {
+    "embedding": heads.SeparateFC(embedding_dim, dtype=dtype, name="fc")(x)
+  }
+  if num_classes:
+    out["neck"], out["logits"] = heads.Neck(num_classes, name="neck")(
+      out["embedding"], train=train
+    )
+  return out
+
+
+def read_frames(
+  silhouettes: jax.Array, in_channels: int, dtype: jnp.dtype
+) -> jax.Array:
+  """Picks a network's channels out of a batch.
+
+  Args:
+    silhouettes: `[n, s, h, w]` or `[n, s, h, w, c]`. A network of one channel
+      takes the last of several (the silhouette), one of two channels the first
+      two of three (the heat maps).
+    in_channels: channels of the network.
+    dtype: of the computation.
+
+  Returns:
+    `[n, s, h, w, in_channels]`.
+
+  Raises:
+    ValueError: another number of axes or channels.
+  """
+  x = silhouettes
+  if x.ndim == 4:
+    x = x[..., None]
+  if x.ndim != 5:
+    raise ValueError(
+      f"silhouettes have shape {silhouettes.shape}; give [n, s, h, w] or "
+      "[n, s, h, w, c]"
+    )
+  if in_channels == 1:
+    x = x[..., -1:]
+  elif in_channels == 2 and x.shape[-1] == 3:
+    x = x[..., :2]
+  if x.shape[-1] != in_channels:
+    raise ValueError(
+      f"silhouettes of shape {silhouettes.shape} have {x.shape[-1]} "
+      f"channels; the network takes {in_channels}"
+    )
+  return x.astype(dtype)

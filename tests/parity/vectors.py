@@ -32,6 +32,21 @@ def model_config(meta):
       num_classes=necks["class_num"],
     )
   backbone = meta["Backbone"]
+  if meta["model"] == "SkeletonGaitPP":
+    return dict(
+      name="skeletongaitpp",
+      base_channels=32 * backbone["C"],
+      blocks=tuple(backbone["blocks"]),
+      num_classes=necks["class_num"],
+    )
+  if meta["model"] == "SwinGait":
+    return dict(
+      name="swingait",
+      channels=tuple(backbone["channels"]),
+      blocks=tuple(backbone["layers"]),
+      num_classes=necks["class_num"],
+      drop_path_rate=0.0,
+    )
   return dict(
     name="deepgaitv2",
     mode=backbone["mode"],

@@ -1,0 +1,1 @@
+"""CCPG (Cloth-Changing Person Gait), from PNG silhouettes or pickles."""

@@ -1,0 +1,1 @@
+"""Gait3D, from PNG silhouettes or pickles."""

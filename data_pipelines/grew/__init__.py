@@ -1,0 +1,1 @@
+"""GREW (Gait REcognition in the Wild), from PNG silhouettes or pickles."""

@@ -1,0 +1,235 @@
+r"""Shows what a data set holds and what augmentation makes of it.
+
+python -m data_pipelines.inspect --dataset=walkers --variant=tiny
+python -m data_pipelines.inspect --dataset=gait3d --root=~/Gait3D \
+  --modalities=silhouettes,heatmaps --split=test --output=gait3d.png
+
+Prints counts, lengths, conditions and views of a split, and writes a contact
+sheet: clips as they are cut from the data (the first row), then after each
+augmentation alone and after all of them. Heat maps lie in colour over the
+silhouettes: limbs red, joints green. The data set is prepared first if it has
+not been.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+import dataclasses
+import pathlib
+import sys
+import types
+
+import cv2
+import numpy as np
+
+from data_pipelines import datasets
+from data_pipelines import pipeline
+from data_pipelines import sampling
+from data_pipelines import store as store_lib
+from data_pipelines import transforms
+from gaitkd_jax import errors
+
+SEQUENCES, FRAMES = 4, 5  # of the sheet
+_CLIP = sampling.Clip("fixed_ordered", FRAMES, skip=10)
+_AUGMENTATIONS = tuple(f.name for f in dataclasses.fields(pipeline.Augment))
+_BINS = 10
+_BAR = 40  # letters
+_MOST = 15  # conditions and views that are named
+_SCALE = 2
+_MARGIN = 110  # pixels beside the frames, for the names of rows
+_HEADER, _GAP = 22, 6  # pixels
+_GREY = 70  # of what is not a frame
+
+
+def describe(store: store_lib.SequenceStore) -> str:
+  """Returns counts, lengths, conditions and views of a split, as lines."""
+  size, frames = int(store.sizes.sum()), int(store.lengths.sum())
+  lines = [
+    f"subjects    {store.num_classes:,}",
+    f"sequences   {len(store):,}",
+    f"frames      {frames:,}",
+    f"compressed  {size:,} bytes, {size / frames:,.0f} a frame",
+    f"modalities  {', '.join(store.modalities)}",
+    "",
+    *_lengths(store.lengths),
+    "",
+    *_counts("conditions", store.conditions),
+    "",
+    *_counts("views", store.views),
+  ]
+  return "\n".join(lines)
+
+
+def contact_sheet(store: store_lib.SequenceStore, seed: int = 0) -> np.ndarray:
+  """Draws clips of a split before and after augmentation.
+
+  Args:
+    store: the split; `SEQUENCES` of it are drawn.
+    seed: not negative; with another come other sequences, frames and draws.
+
+  Returns:
+    uint8 [h, w, 3], blue, green, red. A column is a sequence, a row its frames
+    under one augmentation, each of which happens for sure.
+  """
+  count = min(SEQUENCES, len(store))
+  index = sampling.draw_shuffled(len(store), count, seed, 0)
+  rows = {"before": ()}
+  rows |= {name: (name,) for name in _AUGMENTATIONS}
+  rows["all"] = _AUGMENTATIONS
+  width = FRAMES * (transforms.WIDTH * _SCALE + 1)
+  names = [_label(store.names[i], width, _HEADER) for i in index]
+  lines = [[_label("", _MARGIN, _HEADER), *names]]
+  for name, augmentations in rows.items():
+    augment = pipeline.Augment(**dict.fromkeys(augmentations, 1.0))
+    label = _label(name, _MARGIN, transforms.SIZE * _SCALE)
+    lines.append([label, *_strips(store, count, augment, seed)])
+  return np.vstack([np.hstack([_framed(x) for x in line]) for line in lines])
+
+
+def _strips(
+  store: store_lib.SequenceStore,
+  count: int,
+  augment: pipeline.Augment,
+  seed: int,
+) -> list[np.ndarray]:
+  """Draws clips side by side.
+
+  The first batch of a run: what is drawn is the same whatever `augment` is.
+
+  Returns:
+    uint8 [h, w, 3] of each of `count` sequences, its frames from left to right.
+  """
+  batch = next(
+    pipeline.train_batches(
+      store,
+      identities=count,
+      sequences=1,
+      clip=_CLIP,
+      augment=augment,
+      seed=seed,
+      sampler="shuffled",
+    )
+  )
+  frames = np.repeat(batch["silhouettes"][..., None], 3, axis=-1)
+  if "heatmaps" in batch:
+    limbs, joints = np.moveaxis(batch["heatmaps"], -1, 0)
+    frames //= 2
+    frames[..., 2] = np.maximum(frames[..., 2], limbs)
+    frames[..., 1] = np.maximum(frames[..., 1], joints)
+  frames = frames.repeat(_SCALE, axis=2).repeat(_SCALE, axis=3)
+  line = ((0, 0), (0, 0), (0, 0), (0, 1), (0, 0))
+  frames = np.pad(frames, line, constant_values=_GREY)
+  return [np.hstack(list(clip)) for clip in frames]
+
+
+def _label(text: str, width: int, height: int) -> np.ndarray:
+  """Writes text on a field of the sheet; what does not fit is left out."""
+  field = np.full((height, width, 3), _GREY, np.uint8)
+  text = text.encode("ascii", "replace").decode()  # all that OpenCV can draw
+  place, font = (2, (height + 10) // 2), cv2.FONT_HERSHEY_SIMPLEX
+  cv2.putText(field, text, place, font, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+  return field
+
+
+def _framed(field: np.ndarray) -> np.ndarray:
+  edges = ((0, _GAP), (0, _GAP), (0, 0))
+  return np.pad(field, edges, constant_values=_GREY)
+
+
+def _lengths(lengths: np.ndarray) -> list[str]:
+  """Returns a summary and a histogram of the lengths of sequences."""
+  low, first, middle, third, high = np.quantile(
+    lengths, [0, 0.25, 0.5, 0.75, 1], method="inverted_cdf"
+  )
+  lines = [
+    f"frames of a sequence: least {low}, quartiles {first}, {middle}, {third},"
+    f" most {high}"
+  ]
+  step = -(-(high - low + 1) // _BINS)
+  starts = np.arange(low, high + 1, step)
+  counts = np.bincount((lengths - low) // step, minlength=len(starts))
+  for start, count in zip(starts, counts, strict=True):
+    # A bin that is not empty shows.
+    bar = "#" * -(-count * _BAR // counts.max())
+    lines.append(f"  {start:5} - {start + step - 1:5}  {count:9,}  {bar}")
+  return lines
+
+
+def _counts(title: str, values: np.ndarray) -> list[str]:
+  """Returns the most frequent values, most frequent first."""
+  names, counts = np.unique(values, return_counts=True)
+  order = np.argsort(-counts, kind="stable")
+  lines = [f"{title} ({len(names):,}):"]
+  lines += [f"  {names[i] or '(none)'}  {counts[i]:,}" for i in order[:_MOST]]
+  if len(order) > _MOST:
+    rest = counts[order[_MOST:]].sum()
+    lines.append(f"  {len(order) - _MOST:,} others  {rest:,}")
+  return lines
+
+
+class _Parser(argparse.ArgumentParser):
+  def error(self, message: str) -> None:
+    raise errors.UserError(f"{message}; see --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = _Parser(prog="python -m data_pipelines.inspect", description=__doc__)
+  parser.formatter_class = argparse.RawDescriptionHelpFormatter
+  add = parser.add_argument
+  add("--dataset", required=True, help=f"one of {', '.join(datasets.NAMES)}")
+  add("--root", default="", help="folder of the real data")
+  add("--prepared", default="~/tensorflow_datasets", help="where it is kept")
+  add("--variant", default="tiny", help="size of walkers")
+  add("--partition", default="", help="halves, or a JSON file of OpenGait's")
+  add("--modalities", default="silhouettes", help="silhouettes,heatmaps")
+  add("--split", default="train", choices=("train", "test"))
+  add("--output", default="sheet.png", help="the contact sheet, a PNG")
+  add("--seed", type=int, default=0, help="of what is drawn")
+  return parser
+
+
+def main(arguments: Sequence[str]) -> None:
+  """Describes the data set that the arguments name.
+
+  Args:
+    arguments: those of the command line.
+
+  Raises:
+    errors.UserError: an argument, or the data, cannot be used.
+  """
+  flags = _parser().parse_args(arguments)
+  if flags.seed < 0:
+    raise errors.UserError(f"--seed is {flags.seed}; give 0 or more")
+  data = types.SimpleNamespace(
+    name=flags.dataset,
+    root=flags.root,
+    prepared=flags.prepared,
+    variant=flags.variant,
+    partition=flags.partition,
+    modalities=tuple(flags.modalities.split(",")),
+    train_subjects=(),
+    test_subjects=(),
+  )
+  store = store_lib.SequenceStore.from_builder(
+    datasets.prepare(data), flags.split
+  )
+  print(f"{flags.dataset}, split {flags.split}")
+  print(describe(store))
+  _, png = cv2.imencode(".png", contact_sheet(store, flags.seed))
+  try:
+    pathlib.Path(flags.output).write_bytes(png)
+  except OSError as error:
+    raise errors.UserError(
+      f"--output {flags.output} cannot be written ({error.strerror}); give"
+      " another file"
+    ) from error
+  print(f"\ncontact sheet: {flags.output}")
+
+
+if __name__ == "__main__":
+  try:
+    main(sys.argv[1:])
+  except errors.UserError as e:
+    print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,235 @@
+"""Who trains, who tests and which sequences are probes."""
+
+from collections.abc import Collection
+from collections.abc import Sequence
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any
+
+from gaitkd_jax.errors import UserError
+
+HALVES = "halves"
+_KEYS = {"TRAIN_SET", "TEST_SET", "PROBE_SET"}
+# The largest list known, GREW's, takes 0.4 MB.
+_MOST_BYTES = 2**26
+
+
+@dataclasses.dataclass(frozen=True)
+class Partition:
+  """A division of subjects.
+
+  Attributes:
+    train: subjects of the split "train"; None: all that do not test.
+    test: subjects of the split "test".
+    probes: names of the test sequences that are searched for, where a
+      benchmark lists them.
+  """
+
+  train: tuple[str, ...] | None
+  test: tuple[str, ...]
+  probes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+  """What a user asks for in place of the data set's own division.
+
+  Attributes:
+    partition: "", "halves", or the path of a JSON file.
+    train_subjects: replaces the list of who trains, if not empty.
+    test_subjects: replaces the list of who tests, if not empty.
+  """
+
+  partition: str = ""
+  train_subjects: tuple[str, ...] = ()
+  test_subjects: tuple[str, ...] = ()
+
+  def identity(self) -> list[Any]:
+    """What tells two requests apart; a file counts by its contents."""
+    partition = self.partition
+    if partition not in ("", HALVES):
+      partition = hashlib.sha256(_read_bytes(partition)).hexdigest()
+    return [partition, list(self.train_subjects), list(self.test_subjects)]
+
+
+def ids(
+  ranges: Sequence[int | Sequence[int]], digits: int, suffix: str = ""
+) -> tuple[str, ...]:
+  """Writes out numbers and inclusive ranges of them.
+
+  Args:
+    ranges: such as (1, (4, 6)).
+    digits: to how many digits numbers are padded with zeros.
+    suffix: what follows each of them.
+
+  Returns:
+    Such as ("001", "004", "005", "006").
+  """
+  numbers = []
+  for item in ranges:
+    first, last = (item, item) if isinstance(item, int) else item
+    numbers += range(first, last + 1)
+  return tuple(f"{number:0{digits}d}{suffix}" for number in numbers)
+
+
+def _read_bytes(path: str) -> bytes:
+  path = os.path.expanduser(path)
+  try:
+    with open(path, "rb") as file:
+      data = file.read(_MOST_BYTES + 1)
+  except OSError as error:
+    raise UserError(
+      f"data.partition {path}: cannot be read ({error.strerror}); leave it "
+      "empty, or give halves or a JSON file with TRAIN_SET and TEST_SET."
+    ) from error
+  if len(data) > _MOST_BYTES:
+    raise UserError(
+      f"data.partition {path}: is far too large for lists of subjects; give a "
+      "JSON file with TRAIN_SET and TEST_SET."
+    )
+  return data
+
+
+def read(path: str) -> Partition:
+  """Reads a partition in OpenGait's format.
+
+  Args:
+    path: a JSON file: an object with the keys TRAIN_SET and TEST_SET, lists of
+      subjects, and PROBE_SET, a list of names `<id>-<type>-<view>`, which may
+      be left out.
+
+  Returns:
+    The partition.
+
+  Raises:
+    UserError: the file cannot be read, is no JSON, or holds anything else.
+  """
+  what = f"data.partition {os.path.expanduser(path)}"
+  try:
+    content = json.loads(_read_bytes(path))
+  except (ValueError, RecursionError) as error:
+    raise UserError(
+      f"{what}: is not JSON ({' '.join(str(error).split())}); give an object "
+      "with TRAIN_SET and TEST_SET."
+    ) from None
+  if not isinstance(content, dict):
+    raise UserError(
+      f"{what}: holds a {type(content).__name__}; give an object with "
+      "TRAIN_SET and TEST_SET."
+    )
+  if unknown := sorted(set(content) - _KEYS):
+    raise UserError(
+      f"{what}: has the unknown key {unknown[0][:40]!r}; there are TRAIN_SET, "
+      "TEST_SET and PROBE_SET."
+    )
+  lists = {}
+  for key in sorted(_KEYS):
+    if key not in content and key != "PROBE_SET":
+      raise UserError(f"{what}: has no {key}; give a list of subjects.")
+    values = content.get(key, [])
+    if not isinstance(values, list) or not all(
+      isinstance(value, str) for value in values
+    ):
+      raise UserError(f"{what}: {key} is not a list of texts; make it one.")
+    lists[key] = tuple(dict.fromkeys(values))
+  if both := sorted(set(lists["TRAIN_SET"]) & set(lists["TEST_SET"])):
+    raise UserError(
+      f"{what}: TRAIN_SET and TEST_SET both name {both[0]}; remove it from one "
+      "of them."
+    )
+  return Partition(lists["TRAIN_SET"], lists["TEST_SET"], lists["PROBE_SET"])
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+  """Reads a data set's own lists, a JSON file in its package."""
+  return json.loads(pathlib.Path(path).read_text())
+
+
+def resolve(
+  own: Partition, request: Request, subjects: Collection[str]
+) -> tuple[Partition, tuple[str, ...]]:
+  """Divides the subjects that are there.
+
+  A list that the user gives leaves the other one to the partition, without a
+  common subject. "halves" keeps the data set's own division unless that leaves
+  nobody to train or to test: then the first half of the sorted subjects trains.
+
+  Args:
+    own: the data set's division.
+    request: what the user asks for.
+    subjects: those that are there.
+
+  Returns:
+    The partition, its lists in order and among `subjects`; and the subjects
+    that the user names and that are not there.
+
+  Raises:
+    UserError: a subject would both train and test, or the JSON file is bad.
+  """
+  train, test = (
+    tuple(dict.fromkeys(given))
+    for given in (request.train_subjects, request.test_subjects)
+  )
+  if both := sorted(set(train) & set(test)):
+    raise UserError(
+      f"data.train_subjects and data.test_subjects both name {both[0]}; remove "
+      "it from one of them."
+    )
+  base, named = own, [*train, *test]
+  if request.partition not in ("", HALVES):
+    base = read(request.partition)
+    named += [*base.train, *base.test]
+    # A list without probes leaves those of the benchmark.
+    base = dataclasses.replace(base, probes=base.probes or own.probes)
+  there = set(subjects)
+
+  def present(wanted, other):
+    return tuple(i for i in wanted if i in there and i not in set(other))
+
+  def divide(part):
+    tests = present(test or part.test, train)
+    rest = sorted(there - set(part.test)) if part.train is None else part.train
+    return present(train or rest, test), tests
+
+  divided = divide(base)
+  if (
+    request.partition == HALVES
+    and not (train or test)
+    and there
+    and not all(divided)
+  ):
+    order = sorted(there)
+    half = len(order) // 2
+    divided = tuple(order[:half]), tuple(order[half:])
+  missing = tuple(sorted(set(named) - there))
+  return Partition(*divided, base.probes), missing
+
+
+def probes(
+  partition: Partition,
+  request: Request,
+  names: Sequence[tuple[str, str]],
+) -> tuple[str, ...]:
+  """Lists the probes of a benchmark that names them.
+
+  Args:
+    partition: as `resolve` returns it.
+    request: what the user asked for.
+    names: (subject, name) of every test sequence that can be used, in order.
+
+  Returns:
+    The names of the probes that are there; under "halves", where none of them
+    is, the first sequence of every subject that has two or more. Empty where
+    the benchmark names none.
+  """
+  there = {name for _, name in names}
+  found = tuple(name for name in partition.probes if name in there)
+  if found or not partition.probes or request.partition != HALVES:
+    return found
+  first: dict[str, list[str]] = {}
+  for subject, name in names:
+    first.setdefault(subject, []).append(name)
+  return tuple(group[0] for group in first.values() if len(group) > 1)

@@ -1,0 +1,102 @@
+r"""Prepares a data set, with a bar, and says what came of it.
+
+python -m data_pipelines.prepare --dataset=gait3d --root=~/2D_Silhouettes
+
+With the extra `beam`, Apache Beam reads the large sets on many machines, which
+see the tree and the prepared folder under the same paths:
+
+python -m data_pipelines.prepare --dataset=grew --root=/nfs/GREW \
+  --prepared=/nfs/tfds --beam_pipeline_options=runner=FlinkRunner,parallelism=64
+"""
+
+import argparse
+from collections.abc import Sequence
+import os
+import pathlib
+import sys
+import types
+from typing import Any
+
+from data_pipelines import datasets
+from gaitkd_jax import errors
+
+
+class _Parser(argparse.ArgumentParser):
+  def error(self, message: str) -> None:
+    raise errors.UserError(f"{message}; see --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = _Parser(prog="python -m data_pipelines.prepare", description=__doc__)
+  parser.formatter_class = argparse.RawDescriptionHelpFormatter
+  add = parser.add_argument
+  add("--dataset", required=True, help=f"one of {', '.join(datasets.NAMES)}")
+  add("--root", default="", help="folder of the real data")
+  add("--prepared", default="~/tensorflow_datasets", help="where to keep it")
+  add("--modalities", default="silhouettes", help="silhouettes,heatmaps")
+  add("--partition", default="", help="halves, or a JSON file of OpenGait's")
+  add("--variant", default="tiny", help="size of walkers")
+  add(
+    "--beam_pipeline_options",
+    help="reads with Apache Beam; such as runner=DirectRunner",
+  )
+  return parser
+
+
+def _beam_config(options: str | None) -> Any:
+  """Makes TFDS's settings of Beam from `name=value,...`."""
+  if options is None:
+    return None
+  try:
+    from apache_beam.options import pipeline_options
+  except ImportError as error:
+    raise errors.UserError(
+      f"--beam_pipeline_options: Apache Beam cannot be imported ({error}); "
+      "install the extra beam, or leave the flag out"
+    ) from error
+  import tensorflow_datasets as tfds
+
+  return tfds.download.DownloadConfig(
+    beam_options=pipeline_options.PipelineOptions(
+      flags=[f"--{option}" for option in options.split(",") if option]
+    )
+  )
+
+
+def main(arguments: Sequence[str]) -> None:
+  """Prepares the data set that the arguments name.
+
+  Args:
+    arguments: those of the command line.
+
+  Raises:
+    errors.UserError: an argument, or the data, cannot be used.
+  """
+  flags = _parser().parse_args(arguments)
+  data = types.SimpleNamespace(
+    name=flags.dataset,
+    root=flags.root,
+    prepared=flags.prepared,
+    variant=flags.variant,
+    partition=flags.partition,
+    modalities=tuple(flags.modalities.split(",")),
+    train_subjects=(),
+    test_subjects=(),
+  )
+  builder = datasets.prepare(data, _beam_config(flags.beam_pipeline_options))
+  for split, info in builder.info.splits.items():
+    print(f"{split}: {info.num_examples} sequences in {info.num_shards} files")
+  print(f"prepared: {builder.data_dir}")
+  report = pathlib.Path(builder.data_dir, "skipped.txt")
+  if report.exists():
+    skipped = len(report.read_text().splitlines())
+    print(f"skipped: {skipped} sequences, listed with reasons in {report}")
+
+
+if __name__ == "__main__":
+  # TensorFlow's own notices would hide the bar.
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+  try:
+    main(sys.argv[1:])
+  except errors.UserError as e:
+    sys.exit(f"error: {' '.join(str(e).split())}")

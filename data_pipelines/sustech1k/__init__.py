@@ -1,0 +1,1 @@
+"""SUSTech1K, from PNG silhouettes or pickles."""

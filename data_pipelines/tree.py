@@ -1,0 +1,347 @@
+"""Finds the sequences below `data.root` and takes their fingerprint."""
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent import futures
+import dataclasses
+import hashlib
+import itertools
+import os
+import pathlib
+import re
+from typing import Any
+
+from gaitkd_jax.errors import UserError
+
+# Network file systems answer many questions at a time.
+_THREADS = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """One way in which the folders of a data set are named.
+
+  Attributes:
+    pattern: regular expressions of the folders' names from the root to a
+      sequence, joined by "/" (which none of them may contain), with named
+      groups.
+    text: the same for people, such as "<subject>/<condition>/<view>".
+    subject: format string over the named groups and over `rank`, the place
+      (from 1) of a sequence's folder among its sorted siblings that fit.
+    condition: likewise.
+    view: likewise.
+    inside: regular expression of a subfolder that holds the frames where the
+      sequence's own folder holds none; "": there is no such.
+  """
+
+  pattern: str
+  text: str
+  subject: str = "{subject}"
+  condition: str = "{condition}"
+  view: str = "{view}"
+  inside: str = ""
+
+  def part(self, depth: int) -> re.Pattern:
+    """The pattern of the names at a depth, 0 below the root."""
+    # Digits of other scripts are no numbers of subjects.
+    return re.compile(self.pattern.split("/")[depth], re.ASCII)
+
+  @property
+  def depth(self) -> int:
+    """How many folders lead to a sequence."""
+    return self.pattern.count("/") + 1
+
+
+@dataclasses.dataclass(frozen=True)
+class SequenceFolder:
+  """The folder of one sequence.
+
+  Attributes:
+    subject: such as "001".
+    condition: such as "nm-01".
+    view: such as "090".
+    path: the folder.
+  """
+
+  subject: str
+  condition: str
+  view: str
+  path: str
+
+  @property
+  def key(self) -> str:
+    """Such as "001-nm-01-090"; unique in a tree."""
+    return f"{self.subject}-{self.condition}-{self.view}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Tree:
+  """What was found below a root.
+
+  Attributes:
+    root: the absolute folder.
+    folders: all sequences, ordered by subject, condition and view.
+    ignored: how many folders have a name that is not of any layout.
+    unusable: (path, reason) of what looks like a sequence and cannot be one.
+    fingerprint: hexadecimal; changes with the root and with the name, size or
+      time of any file that a sequence is read from.
+  """
+
+  root: str
+  folders: tuple[SequenceFolder, ...]
+  ignored: int
+  unusable: tuple[tuple[str, str], ...]
+  fingerprint: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _Branch:
+  """A folder on the way to sequences, and the layouts it may belong to."""
+
+  path: str
+  live: tuple[tuple[Layout, dict[str, Any]], ...]
+
+
+@dataclasses.dataclass
+class _Found:
+  """What one folder holds."""
+
+  branches: list[_Branch] = dataclasses.field(default_factory=list)
+  leaves: list[tuple[SequenceFolder, Layout]] = dataclasses.field(
+    default_factory=list
+  )
+  ignored: int = 0
+  unusable: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+
+
+def _entries(path: str) -> list[os.DirEntry]:
+  with os.scandir(path) as entries:
+    return sorted(entries, key=lambda entry: entry.name)
+
+
+def _broken_link(entry: os.DirEntry) -> str:
+  """Says why a link leads nowhere, or nothing."""
+  if not entry.is_symlink():
+    return ""
+  try:
+    entry.stat()
+  except OSError as error:
+    return f"the link leads nowhere ({error.strerror})"
+  return ""
+
+
+def sequence_files(path: str) -> list[os.DirEntry]:
+  """Lists the files of one sequence that count: PNG and pickles, by name.
+
+  Gait energy images (`...gei.png`) and hidden files are no frames.
+  """
+  return [
+    entry
+    for entry in _entries(path)
+    if entry.name.lower().endswith((".png", ".pkl"))
+    and not entry.name.lower().endswith("gei.png")
+    and not entry.name.startswith(".")
+    and (_broken_link(entry) or not entry.is_dir())
+  ]
+
+
+def _look(branch: _Branch, depth: int) -> _Found:
+  """Sorts the folders in a folder by the layouts that they fit."""
+  found = _Found()
+  ranks = {layout: itertools.count(1) for layout, _ in branch.live}
+  for entry in _entries(branch.path):
+    live = []
+    for layout, groups in branch.live:
+      if match := layout.part(depth).fullmatch(entry.name):
+        live.append((layout, groups | match.groupdict()))
+    if reason := _broken_link(entry):
+      if live:
+        found.unusable.append((entry.path, reason))
+      continue
+    if not entry.is_dir():
+      continue
+    if not live:
+      found.ignored += 1
+      continue
+    for layout, groups in live:
+      if layout.depth != depth + 1:
+        continue
+      groups = groups | {"rank": next(ranks[layout])}
+      folder = SequenceFolder(
+        layout.subject.format(**groups),
+        layout.condition.format(**groups),
+        layout.view.format(**groups),
+        entry.path,
+      )
+      try:
+        folder.key.encode()
+      except UnicodeEncodeError:
+        found.unusable.append((entry.path, "its name is not UTF-8"))
+        break
+      found.leaves.append((folder, layout))
+      break
+    live = [(layout, g) for layout, g in live if layout.depth > depth + 1]
+    if live:
+      found.branches.append(_Branch(entry.path, tuple(live)))
+  return found
+
+
+def _walk(
+  start: _Branch,
+  depth: int,
+  look_at_all: Callable[[Sequence[_Branch], int], Iterable[_Found]],
+) -> Iterator[_Found]:
+  """Goes down level by level; a link cannot lead it deeper than a layout."""
+  branches = [start]
+  while branches:
+    level = list(look_at_all(branches, depth))
+    yield from level
+    branches = [branch for found in level for branch in found.branches]
+    depth += 1
+
+
+def _finish(
+  leaf: tuple[SequenceFolder, Layout],
+) -> tuple[SequenceFolder, bytes]:
+  """Goes to the frames of a sequence and takes their fingerprint."""
+  folder, layout = leaf
+  files = sequence_files(folder.path)
+  if not files and layout.inside:
+    inside = [
+      entry
+      for entry in _entries(folder.path)
+      if re.fullmatch(layout.inside, entry.name) and entry.is_dir()
+    ]
+    if len(inside) > 1:
+      raise UserError(
+        f"{folder.path}: {len(inside)} folders in it may hold the silhouettes "
+        f"({', '.join(entry.name for entry in inside)}); keep one."
+      )
+    if inside:
+      folder = dataclasses.replace(folder, path=inside[0].path)
+      files = sequence_files(folder.path)
+  digest = hashlib.sha256(folder.key.encode())
+  for file in files:
+    try:
+      status = file.stat()
+      line = [file.name, status.st_size, status.st_mtime_ns]
+    except OSError:  # A link that leads nowhere is named when it is read.
+      line = [file.name]
+    digest.update(repr(line).encode("utf-8", "surrogateescape"))
+  return folder, digest.digest()
+
+
+def _holds_sequences(branch: _Branch, depth: int = 0) -> bool:
+  def look_at_all(branches, depth):
+    for branch in branches[:100]:
+      try:
+        yield _look(branch, depth)
+      except OSError:
+        continue
+
+  return any(found.leaves for found in _walk(branch, depth, look_at_all))
+
+
+def _hint(root: str, layouts: Sequence[Layout]) -> str:
+  """Says where the sequences are, if that is a folder above or below."""
+  live = tuple((layout, {}) for layout in layouts)
+  for entry in _entries(root)[:100]:
+    try:
+      below = entry.is_dir() and _holds_sequences(_Branch(entry.path, live))
+    except OSError:
+      continue
+    if below:
+      return f"; {entry.path} holds such folders: give that one"
+  path = pathlib.Path(root)
+  for parent in list(path.parents)[:3]:
+    names = path.relative_to(parent).parts
+    live = tuple(
+      (layout, {})
+      for layout in layouts
+      if layout.depth > len(names)
+      and all(layout.part(i).fullmatch(name) for i, name in enumerate(names))
+    )
+    # Their text would want the groups of the names that are left out.
+    live = tuple(
+      (dataclasses.replace(f, subject="", condition="", view=""), groups)
+      for f, groups in live
+    )
+    if live and _holds_sequences(_Branch(root, live), len(names)):
+      return f"; the folder above, {parent}, seems to be meant"
+  return ""
+
+
+def _check_duplicates(folders: Sequence[SequenceFolder]) -> None:
+  for one, other in itertools.pairwise(folders):
+    if one.key == other.key:
+      raise UserError(
+        f"{one.path} and {other.path} are both sequence {one.key}; keep one of "
+        "them."
+      )
+
+
+def scan(root: str | os.PathLike[str], layouts: Sequence[Layout]) -> Tree:
+  """Walks a tree of sequences; reads no file.
+
+  Links to folders and to files are followed. A folder that fits several
+  layouts belongs to the first of them.
+
+  Args:
+    root: the folder that holds the data set.
+    layouts: how its folders may be named.
+
+  Returns:
+    The tree.
+
+  Raises:
+    UserError: the root is missing, cannot be read or holds no sequence, or two
+      folders are the same sequence.
+  """
+  root = os.path.abspath(os.path.expanduser(root))
+  expected = " or ".join(layout.text for layout in layouts)
+  if os.path.isfile(root):
+    raise UserError(
+      f"data.root {root} is a file; unpack it, and give the folder that holds "
+      f"{expected}."
+    )
+  if not os.path.isdir(root):
+    raise UserError(
+      f"data.root {root} is not a folder; give the one that holds {expected}."
+    )
+  ignored, unusable, leaves = 0, [], []
+  try:
+    with futures.ThreadPoolExecutor(_THREADS) as pool:
+
+      def look_at_all(branches, depth):
+        return pool.map(lambda branch: _look(branch, depth), branches)
+
+      start = _Branch(root, tuple((layout, {}) for layout in layouts))
+      for found in _walk(start, 0, look_at_all):
+        ignored += found.ignored
+        unusable += found.unusable
+        leaves += found.leaves
+      finished = list(pool.map(_finish, leaves))
+    if not finished:
+      raise UserError(
+        f"data.root {root} holds no sequence ({ignored} other folders are "
+        f"ignored); expected is {expected}, with PNG files or pickles in it"
+        f"{_hint(root, layouts)}."
+      )
+  except OSError as error:
+    raise UserError(
+      f"{error.filename or root}: cannot be read ({error.strerror}); mend the "
+      "file or its permissions."
+    ) from error
+  finished.sort(
+    key=lambda item: (item[0].subject, item[0].condition, item[0].view)
+  )
+  folders = tuple(folder for folder, _ in finished)
+  _check_duplicates(folders)
+  digest = hashlib.sha256(os.path.realpath(root).encode("utf-8", "replace"))
+  for _, part in finished:
+    digest.update(part)
+  return Tree(
+    root, folders, ignored, tuple(sorted(unusable)), digest.hexdigest()
+  )
