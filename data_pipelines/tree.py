@@ -342,6 +342,6 @@ def scan(root: str | os.PathLike[str], layouts: Sequence[Layout]) -> Tree:
   digest = hashlib.sha256(os.path.realpath(root).encode("utf-8", "replace"))
   for _, part in finished:
     digest.update(part)
-  return Tree(
-    root, folders, ignored, tuple(sorted(unusable)), digest.hexdigest()
-  )
+  unusable.sort()
+  digest.update(repr(unusable).encode("utf-8", "surrogateescape"))
+  return Tree(root, folders, ignored, tuple(unusable), digest.hexdigest())

@@ -36,7 +36,7 @@ class Checkpointer:
     self._folder = pathlib.Path(folder).resolve()
 
     def figure(metrics: Mapping[str, float]) -> float:
-      value = metrics[best]
+      value = metrics.get(best, math.nan)
       return value if math.isfinite(value) else -math.inf
 
     self._manager = ocp.CheckpointManager(
