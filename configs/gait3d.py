@@ -17,14 +17,18 @@ To expect: Rank-1 63.3, and 61.5 without a teacher, of GaitKD's paper as others
 quote it; OpenGait's documentation has 64.6 of GaitBase in its own recipe
 (`gaitbase_gait3d.py`). Not measured here. The paper's second teacher, SwinGait
 (65.8 with both), is left out: its 15 parts do not fit the 16 of GaitBase.
-`:baseline` is the student alone. `:smoke` runs three steps on any few subjects.
+
+`:baseline` is the student alone. `:skeletongaitpp` has SkeletonGait++ as second
+teacher, as GaitKD's own config; it needs heat maps and
+`--config.teachers.skeletongaitpp.checkpoint`, no figure is known. `:smoke` runs
+three steps on any few subjects.
 """
 
 from gaitkd_jax import config as config_lib
 
 
 def get_config(variant: str = ""):
-  """Returns the config; variants: smoke, baseline."""
+  """Returns the config; variants: smoke, baseline, skeletongaitpp."""
   c = config_lib.default()
   c.dtype = "bfloat16"
   c.model = config_lib.gaitbase()
@@ -38,5 +42,13 @@ def get_config(variant: str = ""):
   c.optim.schedule = config_lib.multistep(20_000, 40_000, 50_000)
   c.train.steps = 60_000
   return config_lib.with_variant(
-    c, variant, baseline=config_lib.without_teachers
+    c,
+    variant,
+    baseline=config_lib.without_teachers,
+    skeletongaitpp=_two_teachers,
   )
+
+
+def _two_teachers(c):
+  c.teachers.skeletongaitpp = config_lib.teacher(config_lib.skeletongaitpp())
+  config_lib.benchmark(c, "gait3d")

@@ -20,6 +20,7 @@ import pathlib
 import sys
 import types
 
+from absl import logging
 import cv2
 import numpy as np
 
@@ -228,6 +229,11 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
+  # TFDS warns of its own names; what these modules warn of is shown.
+  logging.use_absl_handler()
+  logging.get_absl_handler().addFilter(
+    lambda record: "data_pipelines" in record.pathname
+  )
   try:
     main(sys.argv[1:])
   except errors.UserError as e:

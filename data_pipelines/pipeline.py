@@ -217,7 +217,10 @@ def eval_batches(
       frames = tf.where(row["mask"], row["lengths"], 0)
       decoded = store.decode(record, tf.range(tf.cast(frames, tf.int64)))
       decoded = _channels_last(decoded)
-      clips = {name: _cut(clip) for name, clip in decoded.items()}
+      clips = {
+        name: transforms.cut(clip, axis=2 - len(clip.shape))
+        for name, clip in decoded.items()
+      }
       return row | _padded(clips, int(buckets[i]), frames)
 
     dataset = (
@@ -285,11 +288,6 @@ def _channels_last(decoded: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     return decoded
   planes = tf.transpose(decoded["heatmaps"], [0, 2, 3, 1])
   return decoded | {"heatmaps": planes}
-
-
-def _cut(clip: tf.Tensor) -> tf.Tensor:
-  """Cuts [s, 64, 64, ...] to [s, 64, 44, ...]."""
-  return clip[:, :, transforms.LEFT : transforms.LEFT + transforms.WIDTH]
 
 
 def _augment(

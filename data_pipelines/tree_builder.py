@@ -45,9 +45,9 @@ _SHAPES = {"silhouettes": (64, 64), "heatmaps": (2, 64, 64)}
 class Frames(tfds.features.Tensor):
   """A frame as `tfds.features.Tensor` stores it, or compressed already.
 
-  TFDS encodes examples in one thread, and nine tenths of the time that a tree
-  of pickles takes are spent there. Frames that the reading threads have
-  compressed pass; 2 cores then prepare 1.9 times as fast as one.
+  TFDS encodes examples in one thread. To compress a sequence of 108 frames
+  takes 6 ms, to read it from a pickle 0.6 ms: so the reading threads compress,
+  and what they have compressed passes.
   """
 
   def __init__(self, shape: tuple[int, ...]):

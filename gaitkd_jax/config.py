@@ -56,6 +56,7 @@ def default() -> ConfigDict:
   c.losses.cross_entropy = ConfigDict(
     dict(weight=1.0, scale=16.0, label_smoothing=0.1)
   )
+  # `groups` names parameters that learn differently: gaitkd_jax/optim.py.
   c.optim = ConfigDict(
     dict(
       name="sgd",
@@ -63,6 +64,7 @@ def default() -> ConfigDict:
       momentum=0.9,
       weight_decay=5e-4,
       clip_norm=0.0,
+      groups="",
     )
   )
   # How the learning rate changes with the step: gaitkd_jax/schedules.py.
@@ -237,6 +239,13 @@ def onecycle(c: ConfigDict) -> ConfigDict:
   """
   steps = c.train.get_ref("steps")
   return ConfigDict(dict(kind="onecycle", steps=steps, warmup=steps // 10))
+
+
+def swingait_optim(c: ConfigDict, steps: int) -> None:
+  """Sets OpenGait's optimiser of SwinGait; the rate falls for `steps`."""
+  c.optim.name, c.optim.groups = "adamw", "swingait"
+  c.optim.learning_rate, c.optim.weight_decay = 3e-4, 0.02
+  c.optim.schedule = ConfigDict(dict(kind="swin_cosine", steps=steps))
 
 
 def smoke(c: ConfigDict) -> None:

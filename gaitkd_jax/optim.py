@@ -1,12 +1,36 @@
 """Optimisers as OpenGait's recipes mean them."""
 
+from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from gaitkd_jax import errors
 from gaitkd_jax import schedules
+
+
+def _swingait(path: Sequence[str]) -> tuple[float, bool]:
+  """OpenGait's groups for SwinGait, which starts from a DeepGaitV2.
+
+  All but the transformer learn at a tenth; patch embedding, bias tables and the
+  blocks' and last normalisations do not decay.
+  """
+  if path[0] != "transformer":
+    return 0.1, True
+  undecayed = {"patch_embed", "norm", "norm1", "norm2", "bias_table"}
+  return 1.0, undecayed.isdisjoint(path)
+
+
+# From a parameter's path to its multiple of the learning rate, and whether it
+# decays.
+GROUPS: Mapping[str, Callable[[Sequence[str]], tuple[float, bool]]] = {
+  "": lambda path: (1.0, True),
+  "swingait": _swingait,
+}
 
 
 def create_optimizer(
@@ -21,33 +45,89 @@ def create_optimizer(
   Args:
     config: `name` ("sgd", "adam", "adamw"), `learning_rate`, `schedule` (how
       it changes: the `kind` and keys of `schedules.create_schedule` without
-      the value), `weight_decay`, `momentum` (sgd), and `clip_norm` (largest
-      global norm of the gradient; 0 for none).
+      the value), `weight_decay`, `momentum` (sgd), `clip_norm` (largest
+      global norm of the gradient; 0 for none), and optionally `groups`
+      (parameters that learn and decay differently: see `GROUPS`; the schedule
+      starts at a multiple of `learning_rate` for some).
 
   Returns:
-    The transformation and the learning rate's schedule.
+    The transformation and the schedule of `learning_rate` itself.
 
   Raises:
-    UserError: unknown name or schedule.
+    UserError: unknown name, groups or schedule.
   """
-  schedule = schedules.create_schedule(
-    {"value": config["learning_rate"], **config["schedule"]}, "optim.schedule"
-  )
-  decay = config["weight_decay"]
+  groups = config.get("groups", "")
+  if groups not in GROUPS:
+    raise errors.UserError(
+      f"optim.groups is {groups!r}; give one of "
+      f"{', '.join(filter(None, GROUPS))}, or nothing"
+    )
+  rate = config["learning_rate"]
+
+  def schedule_of(multiple: float) -> optax.Schedule:
+    return schedules.create_schedule(
+      {"value": multiple * rate, **config["schedule"]}, "optim.schedule"
+    )
+
+  decay = _decay(config["weight_decay"], groups)
   clip = config["clip_norm"]
   if config["name"] == "sgd":
     steps = [
-      optax.add_decayed_weights(decay),
+      decay,
       optax.trace(config["momentum"]),
     ]
   elif config["name"] == "adam":
-    steps = [optax.add_decayed_weights(decay), optax.scale_by_adam()]
+    steps = [decay, optax.scale_by_adam()]
   elif config["name"] == "adamw":
-    steps = [optax.scale_by_adam(), optax.add_decayed_weights(decay)]
+    steps = [optax.scale_by_adam(), decay]
   else:
     raise errors.UserError(
       f"optim.name is {config['name']!r}; give sgd, adam or adamw"
     )
   if clip:
     steps.insert(0, optax.clip_by_global_norm(clip))
-  return optax.chain(*steps, optax.scale_by_learning_rate(schedule)), schedule
+  schedule = schedule_of(1.0)
+  if groups:
+    steps.append(_scale_by_group(schedule_of, groups))
+  else:
+    steps.append(optax.scale_by_learning_rate(schedule))
+  return optax.chain(*steps), schedule
+
+
+def _decay(rate: float, groups: str) -> optax.GradientTransformation:
+  if not groups:
+    return optax.add_decayed_weights(rate)
+  return optax.add_decayed_weights(
+    rate, mask=lambda params: _by_path(lambda path: GROUPS[groups](path)[1], params)
+  )
+
+
+def _scale_by_group(
+  schedule_of: Callable[[float], optax.Schedule], groups: str
+) -> optax.GradientTransformation:
+  """Multiplies every update by minus the rate of its group."""
+
+  def init(params):
+    if "transformer" not in params:
+      raise errors.UserError(
+        f"optim.groups is {groups}, which asks for a transformer in the model; "
+        "leave it empty"
+      )
+    return optax.ScaleByScheduleState(count=jnp.zeros([], jnp.int32))
+
+  def update(updates, state, params=None):
+    del params
+    rates = _by_path(
+      lambda path: schedule_of(GROUPS[groups](path)[0])(state.count), updates
+    )
+    updates = jax.tree.map(lambda rate, u: -rate * u, rates, updates)
+    count = optax.safe_increment(state.count)
+    return updates, optax.ScaleByScheduleState(count=count)
+
+  return optax.GradientTransformation(init, update)
+
+
+def _by_path(function: Callable[[Sequence[str]], Any], tree: Any) -> Any:
+  return jax.tree.map_with_path(
+    lambda path, _: function([k.key for k in path]), tree
+  )

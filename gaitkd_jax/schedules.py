@@ -14,7 +14,11 @@ _KINDS = {
   "cosine": ("start", "end", "steps"),
   "multistep": ("value", "milestones", "gamma"),
   "onecycle": ("value", "steps", "warmup"),
+  "swin_cosine": ("value", "steps"),
 }
+# Of OpenGait's SwinGait: how often the rate changes, and its least value.
+_SWIN_EVERY = 1000
+_SWIN_FLOOR = 1e-6
 
 
 def create_schedule(spec: float | Mapping[str, Any], name: str):
@@ -27,6 +31,8 @@ def create_schedule(spec: float | Mapping[str, Any], name: str):
       MultiStepLR).
     onecycle: linear from 0 to `value` in `warmup` steps, then a cosine to 0
       at `steps`.
+    swin_cosine: a cosine from `value` to 0 that is taken every 1000 steps, held
+      between, and at least 1e-6; 1e-6 from `steps` on.
 
   Args:
     spec: the number or mapping.
@@ -68,6 +74,12 @@ def create_schedule(spec: float | Mapping[str, Any], name: str):
   if kind == "multistep":
     return optax.schedules.piecewise_constant_schedule(
       keys["value"], {m: keys["gamma"] for m in keys["milestones"]}
+    )
+  if kind == "swin_cosine":
+    shape = optax.schedules.cosine_decay_schedule(1.0, keys["steps"])
+    value = keys["value"]
+    return lambda step: jnp.maximum(
+      value * shape(step // _SWIN_EVERY * _SWIN_EVERY), _SWIN_FLOOR
     )
   return optax.schedules.warmup_cosine_decay_schedule(
     0.0, keys["value"], keys["warmup"], keys["steps"]

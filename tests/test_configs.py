@@ -75,6 +75,16 @@ def test_the_baseline_is_the_student_alone(name):
   assert config.teachers.deepgaitv2.model.to_dict() == teacher.model.to_dict()
 
 
+def test_the_second_teacher_brings_heat_maps():
+  _, config = load("gait3d", "skeletongaitpp")
+  config_lib.check(config)
+  assert config.data.modalities == ("silhouettes", "heatmaps")
+  teachers = distill.create_teachers(config.teachers)
+  assert {t.module.num_classes for t in teachers.values()} == {3000}
+  student = models.create_model(config.model)
+  distill.check_compatible(student, config.model.name, teachers)
+
+
 def test_onecycle_follows_the_steps():
   _, config = load("walkers")
   config.train.steps = 50

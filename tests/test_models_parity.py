@@ -56,25 +56,9 @@ def test_cut_and_padded_sequences(vector):
     length = int(key.removeprefix("eval/embed_len"))
     cut = apply(variables, x[:1, :length])["retrieval"]
     assert vectors.difference(cut, parts_first(arrays[key])) < 1e-4
-    noise = x[:1].at[:, length:].set(7)
-    padded = apply(variables, noise, jnp.array([length]))["retrieval"]
+    padded = x[:1].at[:, length:].set(jnp.nan)
+    padded = apply(variables, padded, jnp.array([length]))["retrieval"]
     assert vectors.difference(padded, cut) < 1e-5
-
-
-def test_nan_beyond_lengths_is_ignored(vector):
-  arrays, _, module, variables = vector
-  x = silhouettes(arrays)[:2].at[:, 3:].set(jnp.nan)
-  apply = jax.jit(module.apply, static_argnames=("train", "mutable"))
-  for train in (False, True):
-    padded, _ = apply(
-      variables, x, jnp.array([3, 3]), train=train, mutable=("batch_stats",)
-    )
-    cut, _ = apply(variables, x[:, :3], train=train, mutable=("batch_stats",))
-    assert vectors.difference(padded["retrieval"], cut["retrieval"]) < 1e-5
-  _, grads = loss_and_outputs(
-    module, variables, x, jnp.array([0, 1]), jnp.array([3, 3])
-  )
-  assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
 
 
 def loss_and_outputs(module, variables, x, labels, lengths=None):
@@ -94,12 +78,16 @@ def loss_and_outputs(module, variables, x, labels, lengths=None):
   return step(variables["params"], x, lengths)
 
 
-def test_training_forward_statistics_and_gradients(vector):
-  arrays, meta, module, variables = vector
+@pytest.fixture(scope="module")
+def trained(vector):
+  arrays, _, module, variables = vector
   labels = jnp.asarray(arrays["input/labels"])
-  (total, (out, updated, triplet, cross_entropy)), grads = loss_and_outputs(
-    module, variables, silhouettes(arrays), labels
-  )
+  return loss_and_outputs(module, variables, silhouettes(arrays), labels)
+
+
+def test_training_forward_statistics_and_gradients(vector, trained):
+  arrays, meta, _, _ = vector
+  (total, (out, updated, triplet, cross_entropy)), grads = trained
   check = vectors.difference
   assert check(out["embedding"], parts_first(arrays["train/triplet"])) < 1e-4
   assert check(out["logits"], parts_first(arrays["train/logits"])) < 1e-4
@@ -133,35 +121,41 @@ def test_training_forward_statistics_and_gradients(vector):
   keys = list(template)
   paths = {keys[int(v.flat[0])]: path for path, v in numbered.items()}
   assert len(paths) == len(norms) == len(grads)
+  largest = max(norms.values())
   for key, norm in norms.items():
     key = key.removeprefix("gradnorm/")
     path = paths[key]
     # Both sides are float32, and a rectifier or maximum near a tie may fall the
     # other way: against float64 the reference's single gradients are up to
-    # 6e-3 off, ours 3e-4.
-    assert abs(np.linalg.norm(grads[path]) / norm - 1) < 1e-2, path
+    # 6e-3 off, ours 3e-4. A bias that batch normalisation takes out again has
+    # no gradient but rounding.
+    ours = np.linalg.norm(grads[path])
+    assert abs(ours - norm) < 1e-2 * norm + 1e-6 * largest, path
     if key in known:
       assert check(grads[path], theirs[path]) < 1e-2, path
 
 
-def test_training_on_padded_sequences_equals_packed_statistics(vector):
+def test_training_on_padded_sequences_equals_packed_statistics(vector, trained):
   arrays, _, module, variables = vector
   x = silhouettes(arrays)
   labels = jnp.asarray(arrays["input/labels"])
-  length = x.shape[1]
-  padded = jnp.concatenate([x, jnp.full_like(x[:, :2], 0.5)], axis=1)
-  lengths = jnp.full([x.shape[0]], length)
-  (plain, (_, stats, *_)), grads = loss_and_outputs(
-    module, variables, x, labels
-  )
+  # NaN times 0 would show, also in a gradient.
+  padded = jnp.concatenate([x, jnp.full_like(x[:, :2], jnp.nan)], axis=1)
+  lengths = jnp.full([x.shape[0]], x.shape[1])
+  (plain, (_, stats, *_)), grads = trained
   (masked, (_, masked_stats, *_)), masked_grads = loss_and_outputs(
     module, variables, padded, labels, lengths
   )
   assert vectors.difference(masked, plain) < 1e-5
-  for ours, theirs, bound in (
-    (masked_stats, stats, 1e-5),
-    (masked_grads, grads, 1e-2),  # see above
-  ):
-    ours, theirs = vectors.flat(ours), vectors.flat(theirs)
-    for path in theirs:
-      assert vectors.difference(ours[path], theirs[path]) < bound, path
+  ours, theirs = vectors.flat(masked_stats), vectors.flat(stats)
+  for path in theirs:
+    assert vectors.difference(ours[path], theirs[path]) < 1e-5, path
+  # Ties again: in float64 all of these differ by less than 1e-12.
+  ours, theirs = vectors.flat(masked_grads), vectors.flat(grads)
+  norms = {path: np.linalg.norm(v) for path, v in theirs.items()}
+  off = {path: np.linalg.norm(ours[path] - v) for path, v in theirs.items()}
+  for path, norm in norms.items():
+    assert off[path] < 0.1 * norm + 1e-6 * max(norms.values()), path
+  assert np.linalg.norm([*off.values()]) < 1e-2 * np.linalg.norm(
+    [*norms.values()]
+  )

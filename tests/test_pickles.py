@@ -357,3 +357,42 @@ def test_pickles_of_python_2_have_a_known_form():
     "STOP",
   ]
   assert pickle.loads(data, encoding="latin-1") == ("a\xff", True)
+
+
+@pytest.mark.parametrize("width", [44, 64])
+def test_heat_maps_come_as_they_are(tmp_path, width):
+  values = np.stack([silhouettes(3, width, seed) for seed in (1, 2)], axis=1)
+  # The largest confidence of a sequence may be 1 of 255: no mask.
+  for stored in (values, values // 255, values[:0]):
+    (tmp_path / "heatmap.pkl").write_bytes(pickle.dumps(stored))
+    found = pickles.read_heatmaps(tmp_path / "heatmap.pkl")
+    side = (64 - width) // 2
+    assert found.shape == (len(stored), 2, 64, 64) and found.dtype == np.uint8
+    np.testing.assert_array_equal(found[..., side : side + width], stored)
+    assert not found[..., :side].any()
+
+
+def test_heat_maps_from_0_to_1_are_scaled():
+  values = np.zeros((1, 2, 64, 64), np.float32)
+  values[0, 1, 3, 4:6] = 0.5, 1.0
+  found = pickles.as_heatmaps(values, "heatmap.pkl")
+  assert found[0, 1, 3, 4:6].tolist() == [128, 255]
+  np.testing.assert_array_equal(
+    pickles.as_heatmaps(values * 255, "heatmap.pkl")[0, 1, 3, 4:6], [128, 255]
+  )
+
+
+@pytest.mark.parametrize(
+  "values, text",
+  [
+    (np.zeros((3, 64, 64), np.uint8), "3 x 64 x 64"),
+    (np.zeros((3, 3, 64, 64), np.uint8), "3 x 3 x 64 x 64"),
+    (np.zeros((3, 2, 128, 128), np.uint8), "3 x 2 x 128 x 128"),
+    (np.full((3, 2, 64, 64), -1.0), "-1.0"),
+    (np.full((3, 2, 64, 64), np.nan), "nan"),
+  ],
+)
+def test_other_arrays_are_no_heat_maps(values, text):
+  with pytest.raises(UserError, match="^a/heatmap.pkl: .*" + text) as caught:
+    pickles.as_heatmaps(values, "a/heatmap.pkl")
+  assert "\n" not in str(caught.value)

@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 
 from data_pipelines import pretreatment
+from data_pipelines.ccpg import ccpg_dataset_builder
 
 _PARITY = pathlib.Path(__file__).parent / "parity" / "normalise.npz"
 
@@ -52,3 +53,24 @@ def test_nothing_usable_gives_no_frame():
   result = pretreatment.pretreat(np.zeros((3, 240, 320), np.uint8))
   assert result.shape == (0, 64, 64)
   assert result.dtype == np.uint8
+
+
+def test_ccpg_averages_areas_and_keeps_faint_frames():
+  rng = np.random.default_rng(0)
+  frame = np.zeros((256, 200), np.uint8)
+  frame[32:224, 60:140] = rng.integers(1, 256, (192, 80))
+  pretreat = ccpg_dataset_builder.SOURCE.pretreat
+  # A third of 200 columns is 66; the areas are squares of 3 x 3.
+  means = frame[32:224, :198].reshape(64, 3, 66, 3).mean(axis=(1, 3))
+  result = pretreat(frame).astype(float)
+  start = next(
+    i for i in range(3) if abs(result - means[:, i : i + 64]).max() < 40
+  )
+  assert abs(result - means[:, start : start + 64]).mean() < 2
+  cubic = pretreatment.pretreat_frame(frame).astype(float)
+  assert abs(cubic - means[:, start : start + 64]).mean() > 10
+  faint = np.zeros((64, 64), np.uint8)
+  faint[:, 30:34] = 1
+  assert pretreatment.pretreat_frame(faint) is None
+  assert pretreat(faint).sum() == 256
+  assert pretreat(np.zeros((64, 64), np.uint8)) is None
