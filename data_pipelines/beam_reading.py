@@ -12,10 +12,10 @@ from typing import Any
 
 import apache_beam as beam
 
+from data_pipelines import examples as examples_lib
 from data_pipelines import frames
 from data_pipelines import source as source_lib
 from data_pipelines import tree
-from data_pipelines import tree_builder
 from gaitkd_jax.errors import UserError
 
 _NOTES = "notes"
@@ -28,7 +28,7 @@ def _read(
 ) -> Iterator[Any]:
   """Yields the example, or a note of why there is none."""
   try:
-    example = tree_builder.read_example(folder, source, modalities)
+    example = examples_lib.read(folder, source, modalities)
   except frames.EmptySequenceError as finding:
     note = {"path": folder.path, "skipped": str(finding)}
   except UserError as error:

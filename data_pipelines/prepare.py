@@ -11,11 +11,15 @@ python -m data_pipelines.prepare --dataset=grew --root=/nfs/GREW \
 
 import argparse
 from collections.abc import Sequence
+from logging import WARNING
 import os
 import pathlib
 import sys
 import types
 from typing import Any
+
+from absl import flags
+from absl import logging
 
 from data_pipelines import datasets
 from gaitkd_jax import errors
@@ -54,13 +58,21 @@ def _beam_config(options: str | None) -> Any:
       f"--beam_pipeline_options: Apache Beam cannot be imported ({error}); "
       "install the extra beam, or leave the flag out"
     ) from error
+  from apache_beam import runners
   import tensorflow_datasets as tfds
 
-  return tfds.download.DownloadConfig(
-    beam_options=pipeline_options.PipelineOptions(
-      flags=[f"--{option}" for option in options.split(",") if option]
-    )
+  parsed = pipeline_options.PipelineOptions(
+    flags=[f"--{option}" for option in options.split(",") if option]
   )
+  runner = parsed.view_as(pipeline_options.StandardOptions).runner
+  try:
+    runners.create_runner(runner or "DirectRunner")
+  except (ImportError, ValueError) as error:
+    raise errors.UserError(
+      f"--beam_pipeline_options: the runner {runner} cannot be used ({error});"
+      " give runner=DirectRunner or another of Beam's"
+    ) from error
+  return tfds.download.DownloadConfig(beam_options=parsed)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -72,18 +84,18 @@ def main(arguments: Sequence[str]) -> None:
   Raises:
     errors.UserError: an argument, or the data, cannot be used.
   """
-  flags = _parser().parse_args(arguments)
+  given = _parser().parse_args(arguments)
   data = types.SimpleNamespace(
-    name=flags.dataset,
-    root=flags.root,
-    prepared=flags.prepared,
-    variant=flags.variant,
-    partition=flags.partition,
-    modalities=tuple(flags.modalities.split(",")),
+    name=given.dataset,
+    root=given.root,
+    prepared=given.prepared,
+    variant=given.variant,
+    partition=given.partition,
+    modalities=tuple(given.modalities.split(",")),
     train_subjects=(),
     test_subjects=(),
   )
-  builder = datasets.prepare(data, _beam_config(flags.beam_pipeline_options))
+  builder = datasets.prepare(data, _beam_config(given.beam_pipeline_options))
   for split, info in builder.info.splits.items():
     print(f"{split}: {info.num_examples} sequences in {info.num_shards} files")
   print(f"prepared: {builder.data_dir}")
@@ -96,6 +108,14 @@ def main(arguments: Sequence[str]) -> None:
 if __name__ == "__main__":
   # TensorFlow's own notices would hide the bar.
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+  flags.FLAGS.mark_as_parsed()  # absl's own, which it logs by
+  logging.use_absl_handler()
+  # Of the libraries only errors: TFDS warns of what is meant to be so.
+  logging.get_absl_handler().addFilter(
+    lambda record: (
+      record.levelno > WARNING or "data_pipelines" in record.pathname
+    )
+  )
   try:
     main(sys.argv[1:])
   except errors.UserError as e:

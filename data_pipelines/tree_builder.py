@@ -15,14 +15,13 @@ import os
 import pathlib
 from typing import Any
 from typing import ClassVar
-import zlib
 
 from absl import logging
-import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 import tqdm
 
+from data_pipelines import examples
 from data_pipelines import frames
 from data_pipelines import partitions
 from data_pipelines import source as source_lib
@@ -30,7 +29,7 @@ from data_pipelines import tree as tree_lib
 from gaitkd_jax.errors import UserError
 
 VERSION = "1.1.0"
-# OpenCV and zlib work beside each other in threads; see `Frames`.
+# OpenCV and zlib work beside each other in threads; see `examples.Frames`.
 _WORKERS = max(8, os.cpu_count() or 1)
 # Sequences read ahead; one takes some 0.1 MB compressed, half a MB before.
 _AHEAD = 4 * _WORKERS
@@ -38,64 +37,6 @@ _LOGGED = 10
 # Written beside the prepared data.
 SKIPPED_FILE = "skipped.txt"
 SOURCE_FILE = "source.json"
-MODALITIES = ("silhouettes", "heatmaps")
-_SHAPES = {"silhouettes": (64, 64), "heatmaps": (2, 64, 64)}
-
-
-class Frames(tfds.features.Tensor):
-  """A frame as `tfds.features.Tensor` stores it, or compressed already.
-
-  TFDS encodes examples in one thread. To compress a sequence of 108 frames
-  takes 6 ms, to read it from a pickle 0.6 ms: so the reading threads compress,
-  and what they have compressed passes.
-  """
-
-  def __init__(self, shape: tuple[int, ...]):
-    super().__init__(shape=shape, dtype=np.uint8, encoding="zlib")
-
-  def encode_example(self, example_data: np.ndarray | bytes) -> bytes:
-    """See base class."""
-    if isinstance(example_data, bytes):
-      return example_data
-    return super().encode_example(example_data)
-
-  @property
-  def _fully_qualified_class_name(self) -> str:
-    # What is prepared is a plain Tensor, which any TFDS reads.
-    tensor = tfds.features.Tensor
-    return f"{tensor.__module__}.{tensor.__name__}"
-
-
-def read_example(
-  folder: tree_lib.SequenceFolder,
-  source: source_lib.Source,
-  modalities: Sequence[str],
-) -> dict[str, Any]:
-  """Reads one sequence and compresses its frames.
-
-  Args:
-    folder: the sequence's folder.
-    source: the data set.
-    modalities: see `frames.read_sequence`.
-
-  Returns:
-    The example, as the builder's features take it.
-
-  Raises:
-    frames.EmptySequenceError: the sequence cannot be used.
-    UserError: a file is damaged or refused.
-  """
-  sequence = frames.read_sequence(folder, source, modalities)
-  example = {
-    name: [zlib.compress(frame.tobytes()) for frame in values]
-    for name, values in sequence.items()
-  }
-  return example | {
-    "subject": folder.subject,
-    "condition": folder.condition,
-    "view": folder.view,
-    "name": folder.key,
-  }
 
 
 @dataclasses.dataclass(eq=False)
@@ -183,10 +124,14 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         empty and not exactly one build is there.
     """
     prepared = os.path.abspath(os.path.expanduser(prepared))
-    modalities = check_modalities(modalities)
-    request = partitions.Request(
-      partition, tuple(train_subjects), tuple(test_subjects)
+    modalities = examples.check_modalities(modalities)
+    # A command line turns 001 into a number.
+    digits = len(cls.SOURCE.partition.test[0])
+    train, test = (
+      tuple(f"{i:0{digits}d}" if isinstance(i, int) else i for i in given)
+      for given in (train_subjects, test_subjects)
     )
+    request = partitions.Request(partition, train, test)
     if not root:
       name = cls._sole_prepared(prepared, request, modalities)
       config = TreeConfig(name=name, modalities=modalities)
@@ -240,14 +185,8 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     return " or ".join(layout.text for layout in cls.SOURCE.layouts)
 
   def _info(self) -> tfds.core.DatasetInfo:
-    features = {
-      name: tfds.features.Sequence(Frames(_SHAPES[name]))
-      for name in self.builder_config.modalities
-    }
-    for name in ("subject", "condition", "view", "name"):
-      features[name] = tfds.features.Text()
     return self.dataset_info_from_configs(
-      features=tfds.features.FeaturesDict(features)
+      features=examples.features(self.builder_config.modalities)
     )
 
   def probes(self) -> tuple[str, ...]:
@@ -309,17 +248,17 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       subjects = set(getattr(config.partition, split))
       folders = [f for f in config.tree.folders if f.subject in subjects]
       # TFDS refuses a split without examples, so ask for the first one here.
-      examples = self._read(split, folders)
-      first = next(examples, None)
+      found = self._read(split, folders)
+      first = next(found, None)
       if first is None:
         continue
       if config.beam:
-        examples.close()
+        found.close()
         # What comes before the first usable sequence is on the list already.
         at = next(i for i, f in enumerate(folders) if f.key == first[0])
         splits[split] = self._generate_examples(split, folders[at:])
       else:
-        splits[split] = itertools.chain([first], examples)
+        splits[split] = itertools.chain([first], found)
     if not splits:
       raise UserError(
         f"data.root {config.tree.root}: none of {len(config.tree.folders)} "
@@ -376,7 +315,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       for folder in itertools.chain(folders, [None] * _AHEAD):
         if folder is not None:
           future = pool.submit(
-            read_example, folder, self.SOURCE, config.modalities
+            examples.read, folder, self.SOURCE, config.modalities
           )
           waiting.append((folder, future))
         if not waiting or (folder is not None and len(waiting) < _AHEAD):
@@ -417,16 +356,6 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     }
     text = json.dumps(source, indent=2)
     (folder / SOURCE_FILE).write_text(text)
-
-
-def check_modalities(modalities: Sequence[str]) -> tuple[str, ...]:
-  """Returns the modalities in their order; refuses others."""
-  if "silhouettes" not in modalities or set(modalities) - set(MODALITIES):
-    raise UserError(
-      f"data.modalities is {', '.join(modalities) or 'empty'}; give "
-      "silhouettes, or silhouettes and heatmaps."
-    )
-  return tuple(name for name in MODALITIES if name in modalities)
 
 
 def _read_source(folder: pathlib.Path) -> dict[str, Any]:

@@ -27,10 +27,8 @@ def _swingait(path: Sequence[str]) -> tuple[float, bool]:
 
 # From a parameter's path to its multiple of the learning rate, and whether it
 # decays.
-GROUPS: Mapping[str, Callable[[Sequence[str]], tuple[float, bool]]] = {
-  "": lambda path: (1.0, True),
-  "swingait": _swingait,
-}
+_Group = Callable[[Sequence[str]], tuple[float, bool]]
+GROUPS: Mapping[str, _Group] = {"swingait": _swingait}
 
 
 def create_optimizer(
@@ -56,12 +54,12 @@ def create_optimizer(
   Raises:
     UserError: unknown name, groups or schedule.
   """
-  groups = config.get("groups", "")
-  if groups not in GROUPS:
+  name = config.get("groups", "")
+  if name and name not in GROUPS:
     raise errors.UserError(
-      f"optim.groups is {groups!r}; give one of "
-      f"{', '.join(filter(None, GROUPS))}, or nothing"
+      f"optim.groups is {name!r}; give nothing or {', '.join(GROUPS)}"
     )
+  group = GROUPS.get(name)
   rate = config["learning_rate"]
 
   def schedule_of(multiple: float) -> optax.Schedule:
@@ -69,7 +67,15 @@ def create_optimizer(
       {"value": multiple * rate, **config["schedule"]}, "optim.schedule"
     )
 
-  decay = _decay(config["weight_decay"], groups)
+  schedule = schedule_of(1.0)
+  scale = optax.scale_by_learning_rate(schedule)
+  decay = optax.add_decayed_weights(config["weight_decay"])
+  if group:
+    scale = _scale_by_group(schedule_of, group)
+    decay = optax.add_decayed_weights(
+      config["weight_decay"],
+      mask=lambda params: _by_path(lambda path: group(path)[1], params),
+    )
   clip = config["clip_norm"]
   if config["name"] == "sgd":
     steps = [
@@ -86,31 +92,18 @@ def create_optimizer(
     )
   if clip:
     steps.insert(0, optax.clip_by_global_norm(clip))
-  schedule = schedule_of(1.0)
-  if groups:
-    steps.append(_scale_by_group(schedule_of, groups))
-  else:
-    steps.append(optax.scale_by_learning_rate(schedule))
-  return optax.chain(*steps), schedule
-
-
-def _decay(rate: float, groups: str) -> optax.GradientTransformation:
-  if not groups:
-    return optax.add_decayed_weights(rate)
-  return optax.add_decayed_weights(
-    rate, mask=lambda params: _by_path(lambda path: GROUPS[groups](path)[1], params)
-  )
+  return optax.chain(*steps, scale), schedule
 
 
 def _scale_by_group(
-  schedule_of: Callable[[float], optax.Schedule], groups: str
+  schedule_of: Callable[[float], optax.Schedule], group: _Group
 ) -> optax.GradientTransformation:
   """Multiplies every update by minus the rate of its group."""
 
   def init(params):
     if "transformer" not in params:
       raise errors.UserError(
-        f"optim.groups is {groups}, which asks for a transformer in the model; "
+        "optim.groups asks for a transformer, which the model does not have; "
         "leave it empty"
       )
     return optax.ScaleByScheduleState(count=jnp.zeros([], jnp.int32))
@@ -118,7 +111,7 @@ def _scale_by_group(
   def update(updates, state, params=None):
     del params
     rates = _by_path(
-      lambda path: schedule_of(GROUPS[groups](path)[0])(state.count), updates
+      lambda path: schedule_of(group(path)[0])(state.count), updates
     )
     updates = jax.tree.map(lambda rate, u: -rate * u, rates, updates)
     count = optax.safe_increment(state.count)

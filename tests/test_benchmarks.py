@@ -12,7 +12,7 @@ from tests import trees
 
 # Each data set once, each family once, each layout of the files several times.
 RUNS = [
-  ("gaitbase_casiab", "raw"),
+  ("casiab_baseline", "raw"),
   ("gaitbase_oumvlp", "raw"),
   ("gaitbase_grew", "raw"),
   ("skeletongaitpp_gait3d", "pickle"),

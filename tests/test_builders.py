@@ -12,6 +12,7 @@ import types
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 from data_pipelines import datasets
 from data_pipelines import partitions
@@ -94,6 +95,7 @@ def test_heat_maps_lie_beside_the_silhouettes(tmp_path, dataset):
   # Silhouettes alone are other prepared data, of the same files.
   plain = datasets.prepare(data_of(dataset, tmp_path / "tree"))
   assert "heatmaps" not in plain.info.features
+  assert plain.data_dir != builder.data_dir
   assert names(plain) == names(builder)
 
 
@@ -145,10 +147,22 @@ def test_heat_maps_that_do_not_fit_are_reported(tmp_path):
 
 
 def test_what_is_prepared_is_a_plain_tensor(tmp_path):
-  trees.write(tmp_path / "tree", "oumvlp", "pickle", 2, 1)
+  expected = trees.write(tmp_path / "tree", "oumvlp", "pickle", 2, 1)
   builder = datasets.prepare(data_of("oumvlp", tmp_path / "tree"))
   text = pathlib.Path(builder.data_dir, "features.json").read_text()
   assert "tensor_feature.Tensor" in text and "data_pipelines" not in text
+  anonymous = tfds.builder_from_directory(builder.data_dir)
+  found = read(anonymous)["test"]
+  assert found
+  for name, values in found.items():
+    np.testing.assert_array_equal(values, expected[name])
+
+
+def test_subjects_may_be_numbers(tmp_path):
+  trees.write(tmp_path / "tree", "gait3d", "pickle", 4, 1)
+  data = data_of("gait3d", tmp_path / "tree", train_subjects=(2,))
+  found = names(datasets.prepare(data))
+  assert {name[:4] for name in found["train"]} == {"0002"}
 
 
 def test_the_own_partitions():
@@ -390,6 +404,8 @@ def test_beam_gives_the_same(tmp_path):
     assert found[split].keys() == part.keys()
     for name, values in part.items():
       np.testing.assert_array_equal(found[split][name], values)
+  left = sorted(path.name for path in (tmp_path / "beam").glob("grew/*/*/*"))
+  assert left == sorted(os.listdir(plain.data_dir))
   # What is damaged is one line, and nothing stays.
   path = next((root / "test" / "probe").glob("*/*2.png"))
   path.write_bytes(path.read_bytes()[:50])
@@ -399,3 +415,16 @@ def test_beam_gives_the_same(tmp_path):
   last = done.stderr.splitlines()[-1]
   assert last.startswith("error:") and f"{path}: is cut short" in last
   assert not list((tmp_path / "damaged").glob("grew/**/*"))
+  flags[3] = "--beam_pipeline_options=runner=NoRunner"
+  done = run()
+  assert done.returncode == 1
+  assert "the runner NoRunner cannot be used" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.skipif(
+  bool(importlib.util.find_spec("apache_beam")), reason="needs no extra beam"
+)
+def test_beam_that_is_not_there_is_one_line(tmp_path):
+  arguments = ["--dataset=ccpg", f"--root={tmp_path}"]
+  with pytest.raises(UserError, match="install the extra beam"):
+    prepare.main([*arguments, "--beam_pipeline_options="])

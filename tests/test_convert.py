@@ -38,6 +38,44 @@ def test_prefixes_and_counters(gaitbase):
     np.testing.assert_array_equal(ours[path], value)
 
 
+@pytest.mark.parametrize("name", ["skeletongaitpp", "swingait"])
+def test_every_array_of_a_checkpoint_has_its_place(name):
+  _, meta = vectors.load(name)
+  config = vectors.model_config(meta["model_cfg"])
+  state = weights.state_dict(meta["state"])
+  counters = [k for k in state if k.endswith("running_mean")]
+  state |= {
+    k.replace("running_mean", "num_batches_tracked"): np.zeros((), np.int64)
+    for k in counters
+  }
+  for key in [k for k in state if k.endswith("relative_position_bias_table")]:
+    key = key.replace("bias_table", "index")
+    state[key] = np.zeros((45, 45), np.int64)
+  ours = vectors.flat(convert.variables_from_opengait(state, config))
+  assert len(ours) == len(meta["state"])
+  sizes = sum(np.prod(shape, dtype=int) for shape in meta["state"].values())
+  assert sum(x.size for x in ours.values()) == sizes
+  assert (
+    sum(x.size for path, x in ours.items() if path.startswith("params/"))
+    == meta["params"]
+  )
+
+
+def test_axes_of_linear_layers():
+  _, meta = vectors.load("swingait")
+  config = vectors.model_config(meta["model_cfg"])
+  state = weights.state_dict(meta["state"])
+  block = "transformer.layers.1.blocks.0.attn"
+  ours = vectors.flat(convert.variables_from_opengait(state, config))
+  at = "params/transformer/stage1_block0/attention"
+  np.testing.assert_array_equal(
+    ours[f"{at}/qkv/kernel"], state[f"{block}.qkv.weight"].T
+  )
+  np.testing.assert_array_equal(
+    ours[f"{at}/bias_table"], state[f"{block}.relative_position_bias_table"]
+  )
+
+
 def test_left_over_and_missing_are_listed(gaitbase):
   state, config = gaitbase
   state = dict(state, surplus=np.zeros(3))

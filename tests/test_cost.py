@@ -26,12 +26,47 @@ from gaitkd_jax import models
       2.424,
     ),
     (dict(name="deepgaitv2", mode="3d"), 16_595_136, 16_283_840, 3.047),
+    (  # SkeletonGait
+      dict(name="deepgaitv2", blocks=(1, 4, 4, 1), num_classes=3000)
+      | dict(in_channels=2),
+      25_492_736,
+      13_196_544,
+      2.839 + 0.0016,
+    ),
+    (
+      dict(name="skeletongaitpp", blocks=(1, 4, 4, 1), num_classes=3000),
+      25_568_608,
+      13_272_416,
+      3.053,
+    ),
+    (
+      dict(name="skeletongaitpp", num_classes=100),
+      8_522_336,
+      8_104_544,
+      1.600,
+    ),
+    (
+      dict(name="swingait", blocks=(1, 4, 4, 2), num_classes=3000),
+      25_539_136,
+      13_242_944,
+      2.587 + 0.0044 + 4 * 0.0034560 + 2 * 0.0069120,
+    ),
+    (
+      dict(name="swingait", blocks=(1, 1, 2, 2), num_classes=100),
+      11_039_520,
+      10_621_728,
+      1.624 + 0.0044 + 2 * 0.0034560 + 2 * 0.0069120,
+    ),
   ],
 )
 def test_sizes_equal_the_references(config, total, core, gmac):
+  # SkeletonGait's figure is DeepGaitV2's with a second channel (64 x 44 x 9 x
+  # 64 products). The reference's for SwinGait lacks the resizing of maps (30 x
+  # 22 x 32 and 30 x 20 x 22 products of 128 channels) and attention (150 tokens
+  # x 45 keys x the width, twice a block).
   config = dict(blocks=(1, 1, 1, 1), num_classes=74) | config
   module = models.create_model(config)
-  shape = jax.ShapeDtypeStruct((1, 2, 64, 44), jnp.float32)
+  shape = jax.ShapeDtypeStruct((1, 2, 64, 44, module.in_channels), jnp.float32)
   params = jax.eval_shape(module.init, jax.random.key(0), shape)["params"]
   assert sum(x.size for x in jax.tree.leaves(params)) == total
   assert cost.inference_parameters(params) == core
