@@ -59,6 +59,11 @@ def prepare(
       raise errors.UserError(
         "data.modalities: walkers have silhouettes only; give these alone"
       )
+    if data.partition not in ("", "halves"):
+      raise errors.UserError(
+        f"data.partition {data.partition}: walkers have a division of their"
+        " own; leave it empty"
+      )
 
     def make():
       return walkers_dataset_builder.Builder(

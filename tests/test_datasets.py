@@ -63,3 +63,18 @@ def test_unknown_values_are_one_line(root, values, words):
   with pytest.raises(errors.UserError, match=words) as e:
     datasets.prepare(data)
   assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+  "values, words",
+  [
+    (dict(modalities=("silhouettes", "heatmaps")), "silhouettes only"),
+    (dict(partition="lists.json"), "division of their own"),
+    (dict(variant="huge"), "tiny, small, full"),
+  ],
+)
+def test_what_walkers_do_not_have_is_one_line(tmp_path, values, words):
+  data = config_lib.data("walkers", prepared=str(tmp_path), variant="tiny")
+  data.update(values)
+  with pytest.raises(errors.UserError, match=words):
+    datasets.prepare(data)
