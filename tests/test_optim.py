@@ -8,9 +8,12 @@ import numpy as np
 import optax
 import pytest
 
+from gaitkd_jax import checkpoint
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import optim
+from gaitkd_jax import sharding
+from gaitkd_jax import step
 from tests.parity import vectors
 
 SWINGAIT = dict(
@@ -26,10 +29,10 @@ SWINGAIT = dict(
 def test_swin_cosine_is_held_for_a_thousand_steps():
   _, schedule = optim.create_optimizer(SWINGAIT)
 
-  def by_hand(step):
-    return max(3e-4 * 0.5 * (1 + math.cos(math.pi * step / 60_000)), 1e-6)
+  def by_hand(at):
+    return max(3e-4 * 0.5 * (1 + math.cos(math.pi * at / 60_000)), 1e-6)
 
-  for step, at in (
+  for now, at in (
     (0, 0),
     (999, 0),
     (1000, 1000),
@@ -37,9 +40,9 @@ def test_swin_cosine_is_held_for_a_thousand_steps():
     (57_000, 57_000),
     (59_999, 59_000),
   ):
-    np.testing.assert_allclose(schedule(step), by_hand(at), rtol=2e-5)
-  for step in (60_000, 79_999, 130_000):
-    np.testing.assert_allclose(schedule(step), 1e-6, rtol=1e-6)
+    np.testing.assert_allclose(schedule(now), by_hand(at), rtol=2e-5)
+  for now in (60_000, 79_999, 130_000):
+    np.testing.assert_allclose(schedule(now), 1e-6, rtol=1e-6)
 
 
 def swingait_params():
@@ -55,7 +58,7 @@ def swingait_params():
 
 
 @pytest.mark.parametrize(
-  "step, fast, slow",
+  "count, fast, slow",
   [
     (0, 3e-4, 3e-5),
     (50_000, 3e-4 * 0.06698730, 3e-5 * 0.06698730),
@@ -64,13 +67,13 @@ def swingait_params():
     (60_000, 1e-6, 1e-6),
   ],
 )
-def test_swingait_groups(step, fast, slow):
+def test_swingait_groups(count, fast, slow):
   optimizer, _ = optim.create_optimizer(SWINGAIT)
   params = swingait_params()
   gradients = jax.tree.map(jnp.ones_like, params)
   state = optimizer.init(params)
-  if step:
-    state = optax.tree.set(state, count=step, mu=gradients, nu=gradients)
+  if count:
+    state = optax.tree.set(state, count=count, mu=gradients, nu=gradients)
   # Adam's direction of a constant gradient of 1 is 1; the decay adds 0.02.
   updates, _ = jax.jit(optimizer.update)(gradients, state, params)
   updates = vectors.flat(updates)
@@ -102,3 +105,26 @@ def test_groups_ask_for_a_transformer():
     optimizer.init({"stem": jnp.ones(3)})
   with pytest.raises(errors.UserError, match="give nothing or swingait"):
     optim.create_optimizer(SWINGAIT | {"groups": "swin"})
+
+
+def test_state_of_groups_survives_a_checkpoint(tmp_path):
+  mesh = sharding.create_mesh(1)
+  optimizer, _ = optim.create_optimizer(SWINGAIT)
+  params = swingait_params()
+  state = step.TrainState(
+    step=jnp.ones([], jnp.int32),
+    params=params,
+    batch_stats={},
+    opt_state=optimizer.init(params),
+  )
+  state = jax.tree.map(lambda x: x + 3, state)
+  with checkpoint.Checkpointer(tmp_path, "rank1") as c:
+    c.save(1, state, {"model": {}}, None)
+  with checkpoint.Checkpointer(tmp_path, "rank1") as c:
+    abstract = jax.eval_shape(lambda: state)
+    restored = c.restore(abstract, sharding.replicated(mesh))
+  assert jax.tree.structure(restored) == jax.tree.structure(state)
+  for a, b in zip(
+    jax.tree.leaves(restored), jax.tree.leaves(state), strict=True
+  ):
+    np.testing.assert_array_equal(a, b)

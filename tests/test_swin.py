@@ -2,6 +2,7 @@
 
 import itertools
 
+from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -136,7 +137,7 @@ def test_rates_of_dropped_paths_grow_from_zero():
     return next_method(*args, **kwargs)
 
   def init(key):
-    with models.nn.intercept_methods(record):
+    with nn.intercept_methods(record):
       return module.init(key, x)
 
   jax.eval_shape(init, jax.random.key(0))

@@ -157,7 +157,7 @@ class Block(nn.Module):
     """Maps `[n, s, h, w, c]` to the same shape."""
     _, s, h, w, c = x.shape
     drop_path = DropPath(self.drop_path_rate, name="drop_path")
-    y = layer_norm("norm1", self.dtype)(x)
+    y = _layer_norm("norm1", self.dtype)(x)
     # Zeros after the normalisation: as keys they equal the bias of qkv.
     y = blocks.zero_outside(y, where.real)
     if self.shifted:
@@ -171,7 +171,7 @@ class Block(nn.Module):
       y = jnp.roll(y, (SHIFT[1], SHIFT[2]), axis=(2, 3))
       y = jnp.take_along_axis(y, where.from_shifted, axis=1)
     x = x + drop_path(y, train=train)
-    y = layer_norm("norm2", self.dtype)(x)
+    y = _layer_norm("norm2", self.dtype)(x)
     y = nn.gelu(_linear(4 * c, "fc1", self.dtype)(y), approximate=False)
     y = _linear(c, "fc2", self.dtype)(y)
     return x + drop_path(y, train=train)
@@ -217,7 +217,7 @@ class Transformer(nn.Module):
     stages = []
     for stage, count in enumerate(self.blocks):
       if stage:
-        x = layer_norm("downsample_norm", self.dtype)(x)
+        x = _layer_norm("downsample_norm", self.dtype)(x)
         x = _linear(2 * self.dim, "downsample", self.dtype, bias=False)(x)
       for i in range(count):
         x = Block(
@@ -227,7 +227,7 @@ class Transformer(nn.Module):
           name=f"stage{stage}_block{i}",
         )(x, where, train=train)
       stages.append(x[:, :frames])
-    return stages[0], layer_norm("norm", self.dtype)(stages[1])
+    return stages[0], _layer_norm("norm", self.dtype)(stages[1])
 
 
 class PatchEmbedding(nn.Module):
@@ -249,10 +249,10 @@ class PatchEmbedding(nn.Module):
       kernel_init=blocks.conv_init,
       name="proj",
     )(x)
-    return layer_norm("norm", self.dtype)(x)
+    return _layer_norm("norm", self.dtype)(x)
 
 
-def layer_norm(name: str, dtype: jnp.dtype) -> nn.LayerNorm:
+def _layer_norm(name: str, dtype: jnp.dtype) -> nn.LayerNorm:
   """PyTorch's layer normalisation."""
   return nn.LayerNorm(
     epsilon=1e-5, use_fast_variance=False, dtype=dtype, name=name
