@@ -63,28 +63,39 @@ def check_compatible(
   student: nn.Module,
   student_name: str,
   teachers: Mapping[str, Teacher],
-) -> None:
-  """Raises a UserError where a teacher's outputs do not fit the student's."""
-  ours = _output_shapes(student)
+) -> list[str]:
+  """Compares the outputs of the teachers with the student's.
+
+  Returns:
+    What is left out because one of two networks has not got it, a line each:
+    the decision loss without classifiers, and parts beyond those of both.
+
+  Raises:
+    errors.UserError: a teacher's outputs do not fit the student's.
+  """
+  ours, notes = _output_shapes(student), []
   for name, teacher in teachers.items():
     theirs = _output_shapes(teacher.module)
-    for key, axes in (
-      ("embedding", ("parts", "channels")),
-      ("logits", ("parts", "classes")),
-    ):
+    for key, axis in (("embedding", "channels"), ("logits", "classes")):
       if key not in ours or key not in theirs:
         who = "the student" if key not in ours else f"teacher {name}"
-        raise errors.UserError(
-          f"{who} has no {key}; set num_classes of model {student_name} and of "
-          f"teachers.{name}.model to the number of training subjects"
+        notes.append(
+          f"{who} has no classifier: of teacher {name} only the boundary loss"
+          " applies"
         )
-      for axis, a, b in zip(axes, ours[key][1:], theirs[key][1:], strict=True):
-        if a != b:
-          raise errors.UserError(
-            f"{key} of student {student_name} has {a} {axis} and that of "
-            f"teacher {name} {b}; make config.model and "
-            f"config.teachers.{name}.model agree"
-          )
+      elif ours[key][-1] != theirs[key][-1]:
+        raise errors.UserError(
+          f"{key} of student {student_name} has {ours[key][-1]} {axis} and "
+          f"that of teacher {name} {theirs[key][-1]}; make config.model and "
+          f"config.teachers.{name}.model agree"
+        )
+    parts = ours["embedding"][1], theirs["embedding"][1]
+    if parts[0] != parts[1]:
+      notes.append(
+        f"student {student_name} has {parts[0]} parts and teacher {name} "
+        f"{parts[1]}: the first {min(parts)} of both are compared"
+      )
+  return notes
 
 
 def teacher_outputs(
@@ -118,9 +129,12 @@ def distillation_loss(
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """GaitKD's objective: the sum over teachers of weighted terms.
 
+  Of unequal numbers of parts the first of both are compared, as in GaitKD's
+  code. Without logits on either side there is no decision term.
+
   Args:
     teachers: by name.
-    student: its "embedding" and "logits".
+    student: its "embedding" and, if it classifies, "logits".
     taught: the same of every teacher.
     labels: int `[n]`, for the teachers' own accuracy.
     step: of the schedules.
@@ -134,21 +148,23 @@ def distillation_loss(
   total = jnp.zeros([], jnp.float32)
   metrics = {}
   for name, teacher in teachers.items():
-    out = taught[name]
-    decision = losses.decision_loss(
-      student["logits"], out["logits"], teacher.temperature(step), scale
-    )
-    boundary = losses.boundary_loss(student["embedding"], out["embedding"])
-    total += teacher.decision_weight(step) * decision
+    ours, theirs = student, taught[name]
+    if "logits" in ours and "logits" in theirs:
+      decision = losses.decision_loss(
+        ours["logits"], theirs["logits"], teacher.temperature(step), scale
+      )
+      total += teacher.decision_weight(step) * decision
+      metrics[f"decision/{name}"] = decision
+      metrics[f"teacher_kl/{name}"] = losses.decision_loss(
+        ours["logits"], theirs["logits"], 1.0, scale
+      )
+    boundary = losses.boundary_loss(ours["embedding"], theirs["embedding"])
     total += teacher.boundary_weight(step) * boundary
-    metrics[f"decision/{name}"] = decision
     metrics[f"boundary/{name}"] = boundary
-    metrics[f"teacher_accuracy/{name}"] = losses.part_accuracy(
-      out["logits"], labels
-    )
-    metrics[f"teacher_kl/{name}"] = losses.decision_loss(
-      student["logits"], out["logits"], 1.0, scale
-    )
+    if "logits" in theirs:
+      metrics[f"teacher_accuracy/{name}"] = losses.part_accuracy(
+        theirs["logits"], labels
+      )
   return total, metrics
 
 

@@ -52,7 +52,8 @@ def train_and_evaluate(
   # All that can be wrong in the config is found before data are prepared.
   module = models.create_model(config.model, config.dtype)
   teachers = distill.create_teachers(config.teachers, config.dtype)
-  distill.check_compatible(module, config.model.name, teachers)
+  for note in distill.check_compatible(module, config.model.name, teachers):
+    print(note, flush=True)
   optimizer, schedule = optim.create_optimizer(config.optim)
   best = evaluate.main_figure(config)
   frozen = restore_teachers(config, teachers, mesh)

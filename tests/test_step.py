@@ -10,6 +10,7 @@ import pytest
 
 from gaitkd_jax import distill
 from gaitkd_jax import errors
+from gaitkd_jax import losses
 from gaitkd_jax import models
 from gaitkd_jax import optim
 from gaitkd_jax import sharding
@@ -213,8 +214,6 @@ def test_weights_follow_their_schedule():
   [
     (dict(num_classes=5), "4 classes.*5"),
     (dict(embedding_dim=6), "8 channels.*6"),
-    (dict(parts=8), "16 parts.*8"),
-    (dict(num_classes=0), "no logits"),
   ],
 )
 def test_a_teacher_that_does_not_fit_is_one_line(change, words):
@@ -223,6 +222,41 @@ def test_a_teacher_that_does_not_fit_is_one_line(change, words):
   with pytest.raises(errors.UserError, match=words) as e:
     distill.check_compatible(student, "gaitbase", teachers)
   assert "big" in str(e.value) and "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+  "change, words, terms",
+  [
+    (dict(), None, {"decision", "boundary", "teacher_accuracy", "teacher_kl"}),
+    (
+      dict(parts=8),
+      "16 parts and teacher big 8: the first 8",
+      {"decision", "boundary", "teacher_accuracy", "teacher_kl"},
+    ),
+    (dict(num_classes=0), "teacher big has no classifier", {"boundary"}),
+  ],
+)
+def test_what_two_networks_have_in_common(change, words, terms):
+  student = models.create_model(small_model())
+  teachers = distill.create_teachers({"big": teacher_of(**change)})
+  notes = distill.check_compatible(student, "gaitbase", teachers)
+  assert [words in note for note in notes] == ([True] if words else [])
+  x = jax.random.uniform(jax.random.key(0), (4, 2, 64, 44))
+  ours, theirs = (
+    m.apply(models.init_variables(m, jax.random.key(i)), x)
+    for i, m in enumerate((student, teachers["big"].module))
+  )
+  total, metrics = distill.distillation_loss(
+    teachers, ours, {"big": theirs}, jnp.arange(4), jnp.zeros([], jnp.int32)
+  )
+  assert metrics.keys() == {f"{term}/big" for term in terms}
+  p = change.get("parts", 16)
+  expected = 0.01 * losses.boundary_loss(
+    ours["embedding"][:, :p], theirs["embedding"]
+  )
+  if "logits" in theirs:
+    expected += losses.decision_loss(ours["logits"][:, :p], theirs["logits"])
+  np.testing.assert_allclose(total, expected, rtol=1e-6)
 
 
 def test_sgd_is_pytorchs():

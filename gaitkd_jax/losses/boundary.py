@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from gaitkd_jax.losses import parts
+
 
 def boundary_loss(
   student_embedding: jax.Array,
@@ -15,7 +17,8 @@ def boundary_loss(
   before the neck: where the teacher's channel is positive the student's is
   pushed above `margin`, elsewhere (zero included) below `-margin`, by the
   squared distance. It sums over channels, so its weight goes with the
-  embedding's width. No gradient reaches the teacher.
+  embedding's width. No gradient reaches the teacher. Of
+  unequal numbers of parts the first of both are compared, as in GaitKD's code.
 
   Args:
     student_embedding: `[n, p, d]`.
@@ -26,13 +29,11 @@ def boundary_loss(
     Scalar float32, the mean over samples and parts.
 
   Raises:
-    ValueError: the shapes differ.
+    ValueError: the shapes differ in more than the number of parts.
   """
-  if student_embedding.shape != teacher_embedding.shape:
-    raise ValueError(
-      f"student embedding {student_embedding.shape} and teacher embedding "
-      f"{teacher_embedding.shape} differ in shape [n, p, d]"
-    )
+  student_embedding, teacher_embedding = parts.common_parts(
+    student_embedding, teacher_embedding, "embedding"
+  )
   side = jnp.where(jax.lax.stop_gradient(teacher_embedding) > 0, 1.0, -1.0)
   short = jax.nn.relu(margin - side * student_embedding.astype(jnp.float32))
   return jnp.mean(jnp.sum(jnp.square(short), axis=-1))

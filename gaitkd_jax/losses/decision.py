@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gaitkd_jax.losses import parts
+
 
 def decision_loss(
   student_logits: jax.Array,
@@ -16,7 +18,8 @@ def decision_loss(
 
   `T^2 * mean over samples and parts of KL(softmax(a z_t / T) || softmax(a z_s
   / T))`: both sides are calibrated by the scale `a` of the classifier's cross
-  entropy, and every part counts alike. No gradient reaches the teacher.
+  entropy, and every part counts alike. No gradient reaches the teacher. Of
+  unequal numbers of parts the first of both are compared, as in GaitKD's code.
 
   Args:
     student_logits: cosines `[n, p, k]`.
@@ -30,13 +33,11 @@ def decision_loss(
     Scalar float32.
 
   Raises:
-    ValueError: the shapes differ.
+    ValueError: the shapes differ in more than the number of parts.
   """
-  if student_logits.shape != teacher_logits.shape:
-    raise ValueError(
-      f"student logits {student_logits.shape} and teacher logits "
-      f"{teacher_logits.shape} differ in shape [n, p, k]"
-    )
+  student_logits, teacher_logits = parts.common_parts(
+    student_logits, teacher_logits, "logits"
+  )
   sharpness = scale / temperature
   log_s = jax.nn.log_softmax(sharpness * student_logits.astype(jnp.float32))
   log_t = jax.nn.log_softmax(
