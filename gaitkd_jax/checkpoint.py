@@ -7,6 +7,7 @@ A checkpoint `<folder>/<step>/` has the items
 """
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import math
 import os
@@ -141,6 +142,47 @@ def restore_model(
   return _read(_find(path), "model", abstract, sharding)
 
 
+def restore_matching(
+  path: Paths, variables: Mapping[str, Any], sharding: Sharding
+) -> tuple[dict[str, Any], list[str], list[str]]:
+  """Takes from a checkpoint what has the same name and shape.
+
+  For a network that starts from another one, such as a SwinGait from a
+  DeepGaitV2 (OpenGait's `restore_ckpt_strict: false`).
+
+  Args:
+    path: see `restore_model`.
+    variables: of the network that starts.
+    sharding: of every array.
+
+  Returns:
+    The variables, the names of the arrays that were taken, and those of the
+    arrays that stayed.
+
+  Raises:
+    errors.UserError: no checkpoint there, or nothing in it fits.
+  """
+  place = _find(path)
+  stored = _stored(place, "model")
+  ours, theirs = _shapes(variables), _shapes(stored)
+  taken = [name for name in ours if theirs.get(name) == ours[name]]
+  if not taken:
+    raise errors.UserError(
+      f"no array of checkpoint {place} has a name and shape of this network; "
+      "give the checkpoint of one that shares its first stages"
+    )
+  read = {
+    _name(k): x
+    for k, x in jax.tree.leaves_with_path(
+      _read(place, "model", stored, sharding)
+    )
+  }
+  variables = jax.tree.map_with_path(
+    lambda k, x: read[_name(k)] if _name(k) in taken else x, variables
+  )
+  return variables, taken, [name for name in ours if name not in taken]
+
+
 def save_model(
   folder: Paths, variables: Any, meta: Mapping[str, Any], step: int = 0
 ) -> None:
@@ -192,26 +234,18 @@ def _read(place: _Place, item: str, abstract: Any, sharding: Sharding) -> Any:
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
     abstract,
   )
+  ours, theirs = _shapes(target), _shapes(_stored(place, item))
+  if ours != theirs:
+    different = [k for k in ours | theirs if ours.get(k) != theirs.get(k)]
+    key = min(different)
+    raise errors.UserError(
+      f"checkpoint {place} is of another {item}: {len(different)} arrays "
+      f"differ, such as {key}, {_text(theirs.get(key))} there and "
+      f"{_text(ours.get(key))} in the config; use the config that wrote it"
+    )
   with ocp.StandardCheckpointer() as reader:
-    folder = place.folder / str(place.step) / item
     try:
-      stored = reader.metadata(folder).item_metadata.tree
-    except (OSError, ValueError, AttributeError) as e:
-      raise errors.UserError(
-        f"the {item} of checkpoint {place} cannot be read; it may be damaged "
-        f"or unfinished: delete it or name another ({_first_line(e)})"
-      ) from e
-    ours, theirs = _shapes(target), _shapes(stored)
-    if ours != theirs:
-      different = [k for k in ours | theirs if ours.get(k) != theirs.get(k)]
-      key = min(different)
-      raise errors.UserError(
-        f"checkpoint {place} is of another {item}: {len(different)} arrays "
-        f"differ, such as {key}, {_text(theirs.get(key))} there and "
-        f"{_text(ours.get(key))} in the config; use the config that wrote it"
-      )
-    try:
-      return reader.restore(folder, target)
+      return reader.restore(_folder(place, item), target)
     except (OSError, ValueError) as e:
       raise errors.UserError(
         f"the {item} of checkpoint {place} cannot be read; it may be damaged: "
@@ -219,14 +253,32 @@ def _read(place: _Place, item: str, abstract: Any, sharding: Sharding) -> Any:
       ) from e
 
 
+def _folder(place: _Place, item: str) -> pathlib.Path:
+  return place.folder / str(place.step) / item
+
+
+def _stored(place: _Place, item: str) -> Any:
+  """Shapes and dtypes of what an item of a checkpoint holds."""
+  with ocp.StandardCheckpointer() as reader:
+    try:
+      return reader.metadata(_folder(place, item)).item_metadata.tree
+    except (OSError, ValueError, AttributeError) as e:
+      raise errors.UserError(
+        f"the {item} of checkpoint {place} cannot be read; it may be damaged "
+        f"or unfinished: delete it or name another ({_first_line(e)})"
+      ) from e
+
+
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
   return {
-    "/".join(str(getattr(k, "key", getattr(k, "name", k))) for k in path): (
-      tuple(leaf.shape)
-    )
+    _name(path): tuple(leaf.shape)
     for path, leaf in jax.tree.leaves_with_path(tree)
     if hasattr(leaf, "shape")
   }
+
+
+def _name(path: Sequence[Any]) -> str:
+  return "/".join(str(getattr(k, "key", getattr(k, "name", k))) for k in path)
 
 
 def _text(shape: tuple[int, ...] | None) -> str:

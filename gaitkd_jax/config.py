@@ -69,9 +69,16 @@ def default() -> ConfigDict:
   )
   # How the learning rate changes with the step: gaitkd_jax/schedules.py.
   c.optim.schedule = ConfigDict(dict(kind="constant"))
-  # In steps; eval_every=0 evaluates at the end only.
+  # In steps; eval_every=0 evaluates at the end only. init_from: a workdir or
+  # checkpoint from which the arrays of the same name and shape are taken.
   c.train = ConfigDict(
-    dict(steps=60_000, log_every=100, eval_every=0, checkpoint_every=5_000)
+    dict(
+      steps=60_000,
+      log_every=100,
+      eval_every=0,
+      checkpoint_every=5_000,
+      init_from="",
+    )
   )
   c.eval = ConfigDict(
     dict(

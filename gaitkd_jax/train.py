@@ -1,6 +1,7 @@
 """The training loop."""
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import functools
 import json
 import os
@@ -30,7 +31,8 @@ def train_and_evaluate(
 ) -> dict[str, float]:
   """Trains the student of `config` and scores it.
 
-  Starts from the newest checkpoint of `workdir`, else from scratch. Batch i
+  Starts from the newest checkpoint of `workdir`, else from what fits of
+  `train.init_from`, else from scratch. Batch i
   and everything random are functions of (seed, i), so a run that was stopped
   and goes on equals one that was not.
 
@@ -73,6 +75,7 @@ def train_and_evaluate(
     first = checkpointer.latest_step
     if first is None:
       state = make_state(jax.random.key(config.seed))
+      state = start_from(config.train.init_from, state, mesh)
     else:
       abstract = jax.eval_shape(make_state, jax.random.key(0))
       state = checkpointer.restore(abstract, sharding.replicated(mesh))
@@ -106,6 +109,25 @@ def train_and_evaluate(
           report.evaluation(done, results)
           checkpointer.save(done, state, meta, results)
       return results
+
+
+def start_from(
+  path: str, state: step_lib.TrainState, mesh: Mesh
+) -> step_lib.TrainState:
+  """Gives a fresh state what fits it of a checkpoint, and says what did."""
+  if not path:
+    return state
+  variables, taken, stayed = checkpoint.restore_matching(
+    path, state.variables, sharding.replicated(mesh)
+  )
+  print(f"taken from {path}: {len(taken)} arrays ({_parts(taken)})")
+  print(f"as initialised: {len(stayed)} arrays ({_parts(stayed)})", flush=True)
+  return state.replace(**variables)
+
+
+def _parts(names: Sequence[str]) -> str:
+  """The parts of a network that arrays belong to."""
+  return ", ".join(dict.fromkeys(n.split("/")[1] for n in names)) or "none"
 
 
 def _due(done: int, every: int) -> bool:

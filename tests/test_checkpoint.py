@@ -105,3 +105,31 @@ def test_a_damaged_checkpoint_is_one_line(saved, damage):
   with pytest.raises(errors.UserError, match="cannot be read") as e:
     model(saved)
   assert "\n" not in str(e.value) and str(saved) in str(e.value)
+
+
+def test_a_network_starts_from_what_fits_of_another(saved, tmp_path):
+  ours = {
+    "params": {
+      "fc": {"kernel": jnp.zeros((4, 3)), "bias": jnp.ones((3,))},
+      "new": {"kernel": jnp.ones((2, 2))},
+    },
+    "batch_stats": {"bn": {"mean": jnp.zeros((4,))}},
+  }
+  sharded = sharding.replicated(sharding.create_mesh(2))
+  variables, taken, stayed = checkpoint.restore_matching(saved, ours, sharded)
+  assert taken == ["params/fc/kernel"]
+  assert sorted(stayed) == [
+    "batch_stats/bn/mean",
+    "params/fc/bias",
+    "params/new/kernel",
+  ]
+  np.testing.assert_array_equal(variables["params"]["fc"]["kernel"], 5.0)
+  variables["params"]["fc"]["kernel"] = ours["params"]["fc"]["kernel"]
+  for a, b in zip(
+    jax.tree.leaves(variables), jax.tree.leaves(ours), strict=True
+  ):
+    np.testing.assert_array_equal(a, b)
+  with pytest.raises(errors.UserError, match="no array of checkpoint"):
+    checkpoint.restore_matching(
+      saved, {"params": {"other": jnp.zeros((2,))}}, sharded
+    )

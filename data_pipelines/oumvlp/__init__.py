@@ -1,1 +1,1 @@
-"""OU-MVLP (OU-ISIR Gait Database, Multi-View Large Population), from PNG silhouettes or pickles."""
+"""OU-MVLP (Multi-View Large Population), from PNG files or pickles."""
