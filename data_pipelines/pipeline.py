@@ -86,6 +86,8 @@ def train_batches(
   if seed < 0:
     raise errors.UserError(f"seed is {seed}; give a number from 0 upwards")
 
+  reader = _Reader(store)
+
   def plan(step):
     if sampler == "triplet":
       index = sampling.draw_sequences(
@@ -103,7 +105,7 @@ def train_batches(
       store.labels[index],
       *transforms.draw(augment, n, rng),
     )
-    records = np.array([store.read(i) for i in index[share]], object)
+    records = np.array([reader(i) for i in index[share]], object)
     return [records, *(column[share] for column in columns)]
 
   b = share.stop - share.start
@@ -140,7 +142,7 @@ def train_batches(
     .batch(b, drop_remainder=True)
     .prefetch(2)
   )
-  return _numpy(dataset, threads)
+  return _numpy(dataset, reader, threads)
 
 
 def eval_batches(
@@ -193,6 +195,7 @@ def eval_batches(
       " frames; add a longer one or lower max_frames"
     )
   bucket_of = np.searchsorted(buckets, lengths)
+  reader = _Reader(store)
 
   def bucket_batches(i):
     index = np.flatnonzero(bucket_of == i)
@@ -209,7 +212,7 @@ def eval_batches(
 
     def read(index, mask):
       # A row that only fills a batch reads and decodes nothing.
-      return store.read(index) if mask else b""
+      return reader(index) if mask else b""
 
     def load(row):
       record = tf.numpy_function(read, [row["index"], row["mask"]], tf.string)
@@ -229,7 +232,7 @@ def eval_batches(
       .batch(share.stop - share.start, drop_remainder=True)
       .prefetch(1)
     )
-    return _numpy(dataset)
+    return _numpy(dataset, reader)
 
   return itertools.chain.from_iterable(
     bucket_batches(i) for i in np.unique(bucket_of)
@@ -318,8 +321,28 @@ def _padded(
   return padded
 
 
+class _Reader:
+  """Reads records, and keeps to itself what TensorFlow would print at length.
+
+  An error would pass through TensorFlow's threads, which print its traceback.
+  The empty record in its place cannot be decoded, so the batch fails, and
+  `_numpy` raises the error that was kept.
+  """
+
+  def __init__(self, store: store_lib.SequenceStore):
+    self._store = store
+    self.error = None
+
+  def __call__(self, index: int) -> bytes:
+    try:
+      return self._store.read(int(index))
+    except errors.UserError as error:
+      self.error = error
+      return b""
+
+
 def _numpy(
-  dataset: tf.data.Dataset, threads: int = 0
+  dataset: tf.data.Dataset, reader: _Reader, threads: int = 0
 ) -> Iterator[dict[str, np.ndarray]]:
   """Runs a pipeline; its arrays are TensorFlow's memory, not copies."""
   options = tf.data.Options()
@@ -328,19 +351,10 @@ def _numpy(
   options.threading.max_intra_op_parallelism = 1
   if threads:
     options.threading.private_threadpool_size = threads
-  batches = dataset.with_options(options).as_numpy_iterator()
-  while True:
-    try:
-      batch = next(batches)
-    except StopIteration:
-      return
-    except tf.errors.OpError as error:
-      # What `SequenceStore.read` has to say comes wrapped.
-      _, own, said = error.message.partition("UserError: ")
-      if own:
-        raise errors.UserError(said.splitlines()[0]) from error
-      raise errors.UserError(
-        f"a prepared sequence cannot be read ({store_lib.reason(error)});"
-        " delete the folder of the prepared data, so that it is prepared again"
-      ) from error
-    yield batch
+  try:
+    yield from dataset.with_options(options).as_numpy_iterator()
+  except tf.errors.OpError as error:
+    raise reader.error or errors.UserError(
+      f"a prepared sequence cannot be read ({store_lib.reason(error)});"
+      " delete the folder of the prepared data, so that it is prepared again"
+    ) from error
