@@ -10,6 +10,8 @@ takes those of a trained DeepGaitV2 for the first stages and the heads, which
 therefore learn at a tenth of the transformer's rate. Hardware: one or more GPUs
 or a TPU. Time: not measured.
 
+`--config.train.init_from=<workdir>` of a DeepGaitV2 starts as OpenGait does.
+
 To expect: Rank-1 75.0 in OpenGait's documentation; not measured here. `:smoke`
 runs three steps on any few subjects.
 """

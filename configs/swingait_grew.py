@@ -9,6 +9,8 @@ those of a trained DeepGaitV2 for the first stages and the heads, which
 therefore learn at a tenth of the transformer's rate. Hardware: one or more GPUs
 or a TPU. Time: not measured.
 
+`--config.train.init_from=<workdir>` of a DeepGaitV2 starts as OpenGait does.
+
 To expect: Rank-1 79.3 in OpenGait's documentation; not measured here. The
 figure is of GREW's own test, whose labels are not public; here the labelled
 test subjects are searched, which is easier. `:smoke` runs three steps on any

@@ -9,6 +9,8 @@ takes those of a trained DeepGaitV2 for the first stages and the heads, which
 therefore learn at a tenth of the transformer's rate. Hardware: one or more GPUs
 or a TPU. Time: not measured.
 
+`--config.train.init_from=<workdir>` of a DeepGaitV2 starts as OpenGait does.
+
 To expect: Rank-1 79.7 and Rank-5 91.8 of all conditions together in OpenGait's
 documentation; not measured here. `:smoke` runs three steps on any few subjects.
 """

@@ -27,7 +27,8 @@ def prepare(
     data: has the attributes `name` (one of `NAMES`), `root` (folder of the
       real data; unused by walkers), `prepared` (folder of the prepared data),
       `variant` (walkers: tiny, small or full), `modalities` (silhouettes, and
-      heatmaps if they are wanted), `partition`, `train_subjects` and
+      heatmaps if they are wanted), `pickles`, if it has it
+      (which of several pickles hold what), `partition`, `train_subjects` and
       `test_subjects` (all empty: the data set's own division; partition
       "halves": the first half of the subjects that are there trains, where its
       own division leaves nobody to train or to test; or the path of a JSON file
@@ -83,6 +84,7 @@ def prepare(
         data.test_subjects,
         partition=data.partition,
         modalities=data.modalities,
+        pickles=getattr(data, "pickles", ""),
         beam=download_config is not None,
       )
 

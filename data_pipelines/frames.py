@@ -113,6 +113,45 @@ def _says(name: str, word: str) -> bool:
   return word in re.sub("[^a-z]", "", name.lower())
 
 
+def _wanted(
+  pickled: Sequence[os.DirEntry],
+  folder: tree.SequenceFolder,
+  modality: str,
+  wanted: str,
+) -> str:
+  """Returns the path of the pickle that the user chose for a modality."""
+  if wanted.isdecimal():
+    fitting = pickled[int(wanted) : int(wanted) + 1]
+  else:
+    fitting = [file for file in pickled if wanted in file.name]
+  if len(fitting) != 1:
+    raise UserError(
+      f"{folder.path}: {modality}={wanted} of data.pickles fits {len(fitting)} "
+      f"of {len(pickled)} pickles; give the index (from 0, by name) or a part "
+      "of the name of one."
+    )
+  return fitting[0].path
+
+
+def parse_choice(text: str) -> tuple[tuple[str, str], ...]:
+  """Reads `data.pickles`, such as "silhouettes=6,heatmaps=heatmap".
+
+  Returns:
+    Pairs of a modality and of an index or a part of a name.
+
+  Raises:
+    UserError: it is written otherwise.
+  """
+  pairs = [item.partition("=") for item in text.split(",") if item]
+  for modality, _, wanted in pairs:
+    if modality not in ("silhouettes", "heatmaps") or not wanted:
+      raise UserError(
+        f"data.pickles is {text!r}; give silhouettes=<index or part of the "
+        "name>, and heatmaps=<...> after a comma if they are wanted."
+      )
+  return tuple((modality, wanted) for modality, _, wanted in pairs)
+
+
 def _choose(
   pickled: Sequence[os.DirEntry],
   folder: tree.SequenceFolder,
@@ -127,14 +166,20 @@ def _choose(
   }
   if "heatmaps" in modalities and len(named["heatmap"]) == 1:
     found["heatmaps"] = named["heatmap"][0].path
+  for modality, wanted in source.pickles:
+    if modality in modalities:
+      found[modality] = _wanted(pickled, folder, modality, wanted)
   own = [file for file in pickled if file.name == f"{folder.view}.pkl"]
-  if own:
+  pickled = [file for file in pickled if file not in named["heatmap"]]
+  if "silhouettes" in found:
+    pass
+  elif own:
     found["silhouettes"] = own[0].path
   elif source.pickle_of and len(pickled) == source.pickle_of[1]:
     found["silhouettes"] = pickled[source.pickle_of[0]].path
   elif len(named["sil"]) == 1:
     found["silhouettes"] = named["sil"][0].path
-  elif len(pickled) == 1 and not named["heatmap"]:
+  elif len(pickled) == 1:
     found["silhouettes"] = pickled[0].path
   elif (
     len(pickled) == 2 and "heatmaps" in modalities and "heatmaps" not in found
@@ -160,10 +205,11 @@ def read_sequence(
   A pickle is taken rather than PNG files beside it, since it was made from
   them. Black frames hold no person and are dropped from every modality.
 
-  Of several pickles, the silhouettes are the one named `<view>.pkl`, else the
-  one at the data set's own place, else the one whose name contains "sil". The
-  heat maps are the pickle whose name contains "heatmap". Where both are wanted
-  and two names say nothing, the heat maps come first.
+  Of several pickles, `data.pickles` chooses. Otherwise the heat maps are the
+  one whose name contains "heatmap", and of the rest the silhouettes are the one
+  named `<view>.pkl`, else the one at the data set's own place, else the one
+  whose name contains "sil". Where both are wanted and two names say nothing,
+  the heat maps come first.
 
   Args:
     folder: the sequence's folder, with PNG files (raw ones are pre-treated,

@@ -108,8 +108,9 @@ def read(path: str) -> Partition:
     UserError: the file cannot be read, is no JSON, or holds anything else.
   """
   what = f"data.partition {os.path.expanduser(path)}"
+  data = _read_bytes(path)
   try:
-    content = json.loads(_read_bytes(path))
+    content = json.loads(data)
   except (ValueError, RecursionError) as error:
     raise UserError(
       f"{what}: is not JSON ({' '.join(str(error).split())}); give an object "

@@ -83,8 +83,11 @@ def train_batches(
   share = _share(
     n, "batch.identities x batch.sequences", process_index, process_count
   )
-  if seed < 0:
-    raise errors.UserError(f"seed is {seed}; give a number from 0 upwards")
+  if not 0 <= seed < 2**64 or start_step < 0:
+    raise errors.UserError(
+      f"seed is {seed} and start_step {start_step}; give numbers from 0"
+      " upwards, and a seed below 2 ** 64"
+    )
 
   reader = _Reader(store)
 
@@ -277,6 +280,11 @@ def default_buckets(
 
 def _share(total: int, name: str, index: int, count: int) -> slice:
   """Returns the rows of a global batch that are this process's."""
+  if not 0 <= index < count:
+    raise errors.UserError(
+      f"process_index is {index} of {count} processes; give one from 0 to"
+      f" {count - 1}"
+    )
   if total % count:
     raise errors.UserError(
       f"{name} is {total}, which {count} processes cannot share equally; make"

@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
   add("--root", default="", help="folder of the real data")
   add("--prepared", default="~/tensorflow_datasets", help="where to keep it")
   add("--modalities", default="silhouettes", help="silhouettes,heatmaps")
+  add("--pickles", default="", help="such as silhouettes=6,heatmaps=heatmap")
   add("--partition", default="", help="halves, or a JSON file of OpenGait's")
   add("--variant", default="tiny", help="size of walkers")
   add(
@@ -92,6 +93,7 @@ def main(arguments: Sequence[str]) -> None:
     variant=given.variant,
     partition=given.partition,
     modalities=tuple(given.modalities.split(",")),
+    pickles=given.pickles,
     train_subjects=(),
     test_subjects=(),
   )
@@ -119,4 +121,5 @@ if __name__ == "__main__":
   try:
     main(sys.argv[1:])
   except errors.UserError as e:
-    sys.exit(f"error: {' '.join(str(e).split())}")
+    print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+    sys.exit(2)

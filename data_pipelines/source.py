@@ -20,6 +20,8 @@ class Source:
     partition: who trains and who tests, as the benchmark says.
     pretreat: what cuts, scales and centres one raw frame, uint8 [h, w] to
       uint8 [64, 64] or None; frames of 64 x 64 or 64 x 44 do not pass it.
+    pickles: (modality, index or part of the name) of the pickles that the user
+      chose in folders of several.
     pickle_of: (i, n): where a folder holds n pickles, the i-th (from 0, by
       name) holds the silhouettes.
   """
@@ -30,4 +32,5 @@ class Source:
   pretreat: Callable[[np.ndarray], np.ndarray | None] = (
     pretreatment.pretreat_frame
   )
+  pickles: tuple[tuple[str, str], ...] = ()
   pickle_of: tuple[int, int] | None = None

@@ -393,13 +393,18 @@ def _save_index(
   """Keeps an index, if its folder can be written."""
   if path is None:
     return
-  path = pathlib.Path(path)
+  path, temporary = pathlib.Path(path), None
   try:
     # Its own name for each process: several may start at once.
     with tempfile.NamedTemporaryFile(
       dir=path.parent, prefix=path.name, delete=False
     ) as file:
+      temporary = pathlib.Path(file.name)
       np.savez(file, state=_state(files), **columns)
-    os.replace(file.name, path)
+    # Others may read the prepared data: so may they this.
+    temporary.chmod(pathlib.Path(files[0]).stat().st_mode)
+    temporary.replace(path)
   except OSError as error:
+    if temporary is not None:
+      temporary.unlink(missing_ok=True)
     logging.warning("%s cannot be written (%s)", path, error.strerror)

@@ -48,6 +48,7 @@ class TreeConfig(tfds.core.BuilderConfig):
     partition: who trains and who tests.
     request: what the user asked for.
     modalities: what is read of a sequence.
+    pickles: see `source.Source`.
     beam: whether Apache Beam reads, rather than this process.
   """
 
@@ -59,6 +60,7 @@ class TreeConfig(tfds.core.BuilderConfig):
     default=None, repr=False
   )
   modalities: tuple[str, ...] = ("silhouettes",)
+  pickles: tuple[tuple[str, str], ...] = ()
   beam: bool = dataclasses.field(default=False, repr=False)
 
 
@@ -92,6 +94,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     *,
     partition: str = "",
     modalities: Sequence[str] = ("silhouettes",),
+    pickles: str = "",
     beam: bool = False,
   ) -> TreeBuilder:
     """Makes the builder of one tree; prepares nothing yet.
@@ -113,6 +116,8 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         subjects trains, where its own leaves nobody to train or to test) or
         the path of a JSON file in OpenGait's format.
       modalities: ("silhouettes",) or ("silhouettes", "heatmaps").
+      pickles: which of several pickles in a folder hold what, by index or by a
+        part of the name, such as "silhouettes=6,heatmaps=heatmap".
       beam: reads with Apache Beam.
 
     Returns:
@@ -126,6 +131,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     prepared = os.path.abspath(os.path.expanduser(prepared))
     modalities = examples.check_modalities(modalities)
     # A command line turns 001 into a number.
+    chosen = frames.parse_choice(pickles)
     digits = len(cls.SOURCE.partition.test[0])
     train, test = (
       tuple(f"{i:0{digits}d}" if isinstance(i, int) else i for i in given)
@@ -143,13 +149,14 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     )
     _log_tree(tree, missing, subjects - {*division.train, *division.test})
     key = [VERSION, tree.fingerprint, request.identity(), modalities]
-    key += [division.train, division.test]
+    key += [division.train, division.test, chosen]
     config = TreeConfig(
       name=hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16],
       tree=tree,
       partition=division,
       request=request,
       modalities=modalities,
+      pickles=chosen,
       beam=beam,
     )
     return cls(config=config, data_dir=prepared)
@@ -179,6 +186,11 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         f"than one; give data.root, the folder that holds {cls._layouts()}."
       )
     return found[0]
+
+  @property
+  def _source(self) -> source_lib.Source:
+    """The data set, with the user's choice of pickles."""
+    return dataclasses.replace(self.SOURCE, pickles=self.builder_config.pickles)
 
   @classmethod
   def _layouts(cls) -> str:
@@ -210,7 +222,11 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         f"{prepared}: the prepared data are incomplete; delete that folder."
       )
     for stale in sorted(prepared.parent.glob("incomplete.*")):
-      logging.warning("Left by an interrupted or running build: %s", stale)
+      logging.warning(
+        "Left by a build that was interrupted, or that runs now: %s; delete it "
+        "in the first case",
+        stale,
+      )
     self._skipped.clear()
     try:
       super().download_and_prepare(**kwargs)
@@ -224,7 +240,9 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   def _report(self) -> None:
     for path, reason in sorted(self._skipped)[:_LOGGED]:
-      logging.warning("Skipped %s: %s", path, reason)
+      # A name that is not UTF-8 cannot be printed as it is.
+      shown = path.encode("utf-8", "replace").decode()
+      logging.warning("Skipped %s: %s", shown, reason)
     if self._skipped:
       logging.warning(
         "Skipped %d sequences in all; they are listed in %s",
@@ -269,7 +287,12 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
           else ", for their subjects are in neither split"
         )
         + "; check data.root, data.partition, data.train_subjects and "
-        "data.test_subjects."
+        "data.test_subjects"
+        + (
+          "; scripts/make_heatmaps.py makes heat maps."
+          if "heatmaps" in config.modalities
+          else "."
+        )
       )
     self._write_notes()
     return splits
@@ -284,7 +307,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     return beam_reading.examples(
       folders,
-      self.SOURCE,
+      self._source,
       self.builder_config.modalities,
       os.path.join(self.data_dir, f"notes-{split}"),
     )
@@ -315,7 +338,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       for folder in itertools.chain(folders, [None] * _AHEAD):
         if folder is not None:
           future = pool.submit(
-            examples.read, folder, self.SOURCE, config.modalities
+            examples.read, folder, self._source, config.modalities
           )
           waiting.append((folder, future))
         if not waiting or (folder is not None and len(waiting) < _AHEAD):

@@ -59,7 +59,7 @@ def _parse(argv: list[str]) -> list[str]:
 def _reason(error: BaseException) -> str:
   """One line; of a config that could not be read, the last of its traceback."""
   if isinstance(error, KeyError):  # ml_collections says no more than the key
-    return f"the config has no key {error}"
+    return f"the config has no key {' '.join(str(error.args[0]).split())}"
   lines = [line.strip() for line in str(error).splitlines() if line.strip()]
   if any(line.startswith("Traceback") for line in lines):
     lines = [lines[0], lines[-1]]

@@ -97,7 +97,9 @@ def default() -> ConfigDict:
 def data(name: str = "", **values: Any) -> ConfigDict:
   """A data set; `root` is the publisher's or OpenGait's tree.
 
-  `modalities` adds "heatmaps" where a network needs them. `cache_gib` bounds
+  `modalities` adds "heatmaps" where a network needs them. `pickles` says which
+  of several pickles in a folder hold what, by index or by a part of the name:
+  "silhouettes=6,heatmaps=heatmap". `cache_gib` bounds
   the sequences, compressed, that stay in the host's memory. `variant` is the
   size of walkers. The subject lists, where not empty, replace the data set's
   own; `partition` is the path of a JSON of OpenGait's or "halves", for a trial
@@ -110,6 +112,7 @@ def data(name: str = "", **values: Any) -> ConfigDict:
       root="",
       prepared="~/tensorflow_datasets",
       modalities=("silhouettes",),
+      pickles="",
       cache_gib=16.0,
       variant="",
       partition="",

@@ -1,7 +1,7 @@
-"""OpenGait state dicts to Flax variables.
+"""OpenGait state dicts to Flax variables, and back.
 
-The keys of all families are rewritten by the tables below; what is left over
-or missing afterwards is an error that lists it.
+The tables of `opengait_rules` say where an array lies; what is left over or
+missing is an error that lists it.
 """
 
 from collections.abc import Mapping
@@ -9,120 +9,26 @@ from collections.abc import Sequence
 import functools
 import re
 from typing import Any
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from gaitkd_jax import errors
 from gaitkd_jax import models
+from gaitkd_jax import opengait_rules
+from gaitkd_jax.models import swin
 
-# Written by distillation, by losses with parameters, and buffers of no use.
-IGNORED = re.compile(
-  r"^(teacher_models?|loss_aggregator)\."
-  r"|num_batches_tracked$|relative_position_index$"
-)
-_HEAD = (
-  (r"FCs\.fc_bin", "fc/kernel"),
-  (r"BNNecks\.fc_bin", "neck/kernel"),
-  (r"BNNecks\.bn1d", "neck/bn"),
-)
-_BLOCK = (
-  (r"(?P<conv>conv[12])(\.forward_block\.0)?\.weight", r"\g<conv>/conv/kernel"),
-  (r"conv(?P<i>[12])\.forward_block\.1", r"bn\g<i>"),
-  (r"bn(?P<i>[12])", r"bn\g<i>"),
-  (r"shortcut3d\.weight", "temporal/conv/kernel"),
-  (r"sbn", "temporal_bn"),
-  (r"downsample\.0\.weight", "shortcut/conv/kernel"),
-  (r"downsample\.1", "shortcut_bn"),
-)
-
-
-def _stages(prefix: str, ours: str = "") -> tuple[tuple[str, str], ...]:
-  """The rules of a block for every block of every stage."""
-  return tuple(
-    (
-      rf"{prefix}layer(?P<stage>[1-4])\.(forward_block\.)?(?P<block>\d+)\.{key}",
-      rf"{ours}stage\g<stage>_block\g<block>/{path}",
-    )
-    for key, path in _BLOCK
-  )
-
-
-def _stem(prefix: str = "", ours: str = "") -> tuple[tuple[str, str], ...]:
-  layer = rf"{prefix}layer0\.forward_block"
-  return (
-    (rf"{layer}\.0\.weight", f"{ours}stem/conv/kernel"),
-    (rf"{layer}\.1", f"{ours}stem_bn"),
-  )
-
-
-def _linear(key: str, path: str) -> tuple[tuple[str, str], ...]:
-  return (
-    (rf"{key}\.weight", f"{path}/kernel"),
-    (rf"{key}\.bias", f"{path}/bias"),
-  )
-
-
-_SWIN_BLOCK = (
-  (r"(?P<norm>norm[12])", r"\g<norm>"),
-  (r"attn\.relative_position_bias_table", "attention/bias_table"),
-  *_linear(r"attn\.(?P<linear>qkv|proj)", r"attention/\g<linear>"),
-  *_linear(r"mlp\.(?P<linear>fc[12])", r"\g<linear>"),
-)
-_FUSION = r"fusion\.conv\.forward_block"
-
-
-RULES: Mapping[str, Sequence[tuple[str, str]]] = {
-  "gaitbase": (
-    (r"Backbone\.forward_block\.conv1\.conv\.weight", "stem/conv/kernel"),
-    (r"Backbone\.forward_block\.bn1", "stem_bn"),
-    *_stages(r"Backbone\.forward_block\."),
-    *_HEAD,
-  ),
-  "deepgaitv2": (
-    *_stem(),
-    *_stages(""),
-    *_HEAD,
-  ),
-  "skeletongaitpp": (
-    *_stem("sil_", "silhouette_"),
-    *_stem("map_", "map_"),
-    *_stages("sil_", "silhouette_"),
-    *_stages("map_", "map_"),
-    (rf"{_FUSION}\.0\.weight", "fusion/squeeze/conv/kernel"),
-    (rf"{_FUSION}\.1", "fusion/squeeze_bn"),
-    (rf"{_FUSION}\.3\.weight", "fusion/mix/conv/kernel"),
-    (rf"{_FUSION}\.4", "fusion/mix_bn"),
-    (rf"{_FUSION}\.6\.weight", "fusion/expand/conv/kernel"),
-    *_stages(""),
-    *_HEAD,
-  ),
-  "swingait": (
-    *_stem(),
-    *_stages(""),
-    *_linear(r"transformer\.patch_embed\.proj", "transformer/patch_embed/proj"),
-    (r"transformer\.patch_embed\.norm", "transformer/patch_embed/norm"),
-    *(
-      (
-        rf"transformer\.layers\.(?P<stage>[01])\.blocks\.(?P<block>\d+)\.{key}",
-        rf"transformer/stage\g<stage>_block\g<block>/{path}",
-      )
-      for key, path in _SWIN_BLOCK
-    ),
-    (r"transformer\.layers\.0\.downsample\.0", "transformer/downsample_norm"),
-    *_linear(
-      r"transformer\.layers\.0\.downsample\.1", "transformer/downsample"
-    ),
-    (r"transformer\.norm", "transformer/norm"),
-    *_HEAD,
-  ),
+# Keys without a place in our variables, by what they are.
+IGNORED: Mapping[str, re.Pattern[str]] = {
+  "of teachers": re.compile(r"^teacher_models?\."),
+  "of losses": re.compile(r"^loss_aggregator\."),
+  "counters": re.compile(r"num_batches_tracked$"),
+  "position indices": re.compile(r"relative_position_index$"),
 }
-_STATISTICS = {
-  "weight": ("params", "scale"),
-  "bias": ("params", "bias"),
-  "running_mean": ("batch_stats", "mean"),
-  "running_var": ("batch_stats", "var"),
-}
+_LISTED = 12  # names in an error
+# The window axis of length 1 that our kernel lacks.
+_LACKING = {"spatial": 0, "temporal": 1}
 
 
 def variables_from_opengait(
@@ -132,7 +38,7 @@ def variables_from_opengait(
 
   Args:
     state: arrays by OpenGait's key. Prefixes `module.` are stripped; keys of
-      teachers, of losses and `num_batches_tracked` are ignored.
+      teachers, of losses and what OpenGait computes itself are ignored.
     model_config: the model's config, as for `models.create_model`.
 
   Returns:
@@ -140,84 +46,223 @@ def variables_from_opengait(
 
   Raises:
     UserError: a key is left over or missing, or has another shape; the message
-      lists them.
+      lists them, or says which value of the config makes the file fit.
   """
-  module = models.create_model(model_config)
-  name = model_config["name"]
-  wanted = jax.eval_shape(
-    functools.partial(models.init_variables, module), jax.random.key(0)
-  )
-  wanted = {
-    "/".join(k.key for k in path): leaf
-    for path, leaf in jax.tree.leaves_with_path(wanted)
-  }
-  parts = wanted["params/fc/kernel"].shape[0]
-  found: dict[str, np.ndarray] = {}
-  left_over = []
-  for key, value in state.items():
-    key = key.removeprefix("module.")
-    if IGNORED.search(key):
-      continue
-    path = _path(key, RULES[name])
-    if path not in wanted:
-      left_over.append(key)
-      continue
-    value = np.asarray(value, np.float32)
-    found[path] = _layout(key, value, wanted[path].shape, parts)
-  missing = sorted(set(wanted) - set(found))
-  if left_over or missing:
+  places = _places(model_config)
+  state = _relevant(state)
+  shapes = {key: np.shape(value) for key, value in state.items()}
+  if reason := _misfit(shapes, places):
+    name = model_config["name"]
+    if change := _fitting_change(shapes, model_config):
+      has = ", ".join(
+        f"{key} {value}, not {model_config.get(key, 'the default')}"
+        for key, value in change.items()
+      )
+      flags = " ".join(f"--config.model.{k}={v}" for k, v in change.items())
+      raise errors.UserError(
+        f"the OpenGait weights are of a {name} with {has}; give {flags} "
+        "(or correct OpenGait's YAML)"
+      )
     raise errors.UserError(
-      f"the OpenGait weights do not fit model {name}: "
-      f"left over {_list(sorted(left_over))}; missing {_list(missing)}; "
-      "compare mode, channels, blocks and num_classes with its YAML"
+      f"the OpenGait weights do not fit model {name}: {reason}; compare mode, "
+      "channels, blocks and num_classes with its YAML"
     )
-  variables: dict[str, Any] = {}
-  for path, value in found.items():
-    *parents, leaf = path.split("/")
+  variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
+  for key, value in state.items():
+    try:
+      value = np.asarray(value, np.float32)
+    except (TypeError, ValueError) as e:
+      raise errors.UserError(
+        f"{key} of the OpenGait weights holds no numbers: {e}"
+      ) from e
+    place = places[key]
+    *parents, leaf = place.path.split("/")
     node = variables
     for parent in parents:
       node = node.setdefault(parent, {})
-    node[leaf] = value
+    node[leaf] = _from_opengait(value, place)
   return variables
 
 
-def _path(key: str, rules: Sequence[tuple[str, str]]) -> str | None:
-  """The place of `key` in our variables, or None if no rule knows it."""
-  for pattern, replacement in rules:
-    if match := re.fullmatch(pattern, key):
-      return "params/" + match.expand(replacement)
-    stem, _, leaf = key.rpartition(".")
-    match = re.fullmatch(pattern, stem)
-    if match and leaf in _STATISTICS and not replacement.endswith("kernel"):
-      collection, leaf = _STATISTICS[leaf]
-      return f"{collection}/{match.expand(replacement)}/{leaf}"
-  return None
+def variables_to_opengait(
+  variables: Mapping[str, Any], model_config: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+  """The inverse of `variables_from_opengait`.
 
+  Args:
+    variables: `{"params": ..., "batch_stats": ...}` of that model.
+    model_config: the model's config, as for `models.create_model`.
 
-def _layout(
-  key: str, value: np.ndarray, shape: tuple[int, ...], parts: int
-) -> np.ndarray:
-  """Turns PyTorch's axes into ours."""
-  original = value.shape
-  if "fc_bin" not in key and value.ndim >= 4:
-    # [out, in, ...window] -> [...window, in, out]; our (3, 1) and 1 x 1
-    # convolutions lack one of the reference's window axes of length 1.
-    value = np.moveaxis(value, (0, 1), (-1, -2))
-    if value.ndim == len(shape) + 1 and 1 in value.shape[:3]:
-      value = np.squeeze(value, value.shape[:3].index(1))
-  elif value.ndim == 2 and key.endswith("weight"):
-    value = value.T
-  if "bn1d" in key and value.shape == shape:
-    # The reference flattens channels before parts, we parts before channels.
-    value = value.reshape(-1, parts).T.reshape(-1)
-  if value.shape != shape:
+  Returns:
+    A state dict that OpenGait loads: float32 arrays by key, and what it keeps
+    besides, int64: the counters of normalised batches, which are 0, and the
+    position indices of SwinGait's windows.
+
+  Raises:
+    UserError: the variables are not those of the config; one is named.
+  """
+  given = {_name(path): x for path, x in jax.tree.leaves_with_path(variables)}
+  places = _places(model_config)
+  wanted = {place.path: place.shape for place in places.values()}
+  shapes = {path: np.shape(value) for path, value in given.items()}
+  different = [k for k in wanted | shapes if wanted.get(k) != shapes.get(k)]
+  if different:
+    path = min(different)
     raise errors.UserError(
-      f"the OpenGait weights do not fit the model: {key} has shape {original}, "
-      f"which becomes {value.shape}, but the config asks for {shape}; compare "
-      "channels, blocks and num_classes with its YAML"
+      f"the variables are not those of model {model_config['name']}: {path} "
+      f"has shape {shapes.get(path)}, not {wanted.get(path)}"
     )
+  state = {}
+  for key, place in places.items():
+    value = np.asarray(given[place.path], np.float32)
+    state[key] = np.array(_to_opengait(value, place), order="C")
+    prefix, _, leaf = key.rpartition(".")
+    if leaf == "running_var":
+      state[f"{prefix}.num_batches_tracked"] = np.zeros((), np.int64)
+    if leaf == "relative_position_bias_table":
+      state[f"{prefix}.relative_position_index"] = _position_index()
+  return state
+
+
+def ignored(keys: Sequence[str]) -> dict[str, int]:
+  """How many keys `variables_from_opengait` leaves out, by what they are."""
+  keys = [key.removeprefix("module.") for key in keys]
+  return {
+    name: sum(bool(pattern.search(key)) for key in keys)
+    for name, pattern in IGNORED.items()
+  }
+
+
+class _Place(NamedTuple):
+  path: str
+  layout: str
+  shape: tuple[int, ...]  # ours
+  parts: int
+
+
+def _places(model_config: Mapping[str, Any]) -> dict[str, _Place]:
+  """Where every array of a model lies, by OpenGait's key."""
+  module = models.create_model(model_config)
+  name = model_config["name"]
+  if name == "deepgaitv2":
+    name += f" {module.mode}"
+  if name not in opengait_rules.RULES:
+    raise errors.UserError(f"model {name} has no counterpart in OpenGait")
+  shapes = jax.eval_shape(
+    functools.partial(models.init_variables, module), jax.random.key(0)
+  )
+  shapes = {
+    _name(path): leaf.shape for path, leaf in jax.tree.leaves_with_path(shapes)
+  }
+  parts = shapes["params/fc/kernel"][0]
+  places = {}
+  for path, shape in shapes.items():
+    key, layout = _key(path, opengait_rules.RULES[name])
+    places[key] = _Place(path, layout, shape, parts)
+  return places
+
+
+def _key(path: str, rules: opengait_rules.Rules) -> tuple[str, str]:
+  """OpenGait's key of our array, and its layout."""
+  for rule in rules:
+    if match := _pattern(rule.path).fullmatch(path):
+      return rule.key.format(**match.groupdict()), rule.layout
+  raise errors.UserError(f"{path} has no counterpart in OpenGait")
+
+
+@functools.cache
+def _pattern(template: str) -> re.Pattern[str]:
+  return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[a-z0-9]+)", template))
+
+
+def _relevant(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """What has a place in our variables, without DDP's prefix."""
+  relevant: dict[str, np.ndarray] = {}
+  for key, value in state.items():
+    short = key.removeprefix("module.")
+    if not any(pattern.search(short) for pattern in IGNORED.values()):
+      # Twice, with and without the prefix: one of them is left over.
+      relevant[f"module.{short}" if short in relevant else short] = value
+  return relevant
+
+
+def _misfit(
+  shapes: Mapping[str, tuple[int, ...]], places: Mapping[str, _Place]
+) -> str:
+  """What does not fit, or nothing."""
+  left_over, missing = set(shapes) - set(places), set(places) - set(shapes)
+  if left_over or missing:
+    return f"left over {_list(left_over)}; missing {_list(missing)}"
+  for key, shape in shapes.items():
+    place = places[key]
+    asked = _to_opengait(np.broadcast_to(np.float32(0), place.shape), place)
+    if shape != asked.shape:
+      return f"{key} has shape {shape}, but the config asks for {asked.shape}"
+  return ""
+
+
+def _fitting_change(
+  shapes: Mapping[str, tuple[int, ...]], model_config: Mapping[str, Any]
+) -> dict[str, Any]:
+  """Values that, put into the config, make the file fit, or nothing."""
+  name = model_config["name"]
+  if name in ("gaitset", "gaitpart"):
+    return {}
+  neck = "BNNecks.fc_bin" in shapes
+  head = shapes.get("BNNecks.fc_bin" if neck else "Head1.fc_bin", (0,))
+  choices: list[dict[str, Any]] = [{}]
+  if name == "gaitgl":
+    choices = [{"neck": neck}]
+  elif name == "deepgaitv2":
+    choices = [{"mode": mode} for mode in ("2d", "p3d", "3d")]
+  for choice in choices:
+    values = choice | {"num_classes": head[-1] if head else 0}
+    try:
+      places = _places({**model_config, **values})
+    except errors.UserError:  # a search by the neck's features needs a neck
+      continue
+    if not _misfit(shapes, places):
+      return {k: v for k, v in values.items() if model_config.get(k) != v}
+  return {}
+
+
+def _from_opengait(value: np.ndarray, place: _Place) -> np.ndarray:
+  """Turns OpenGait's axes into ours."""
+  if place.layout == "neck":
+    value = value.reshape(-1, place.parts).T.reshape(-1)
+  elif place.layout != "same":
+    value = np.moveaxis(value, (0, 1), (-1, -2))
+    if place.layout in _LACKING:
+      value = np.squeeze(value, _LACKING[place.layout])
   return np.ascontiguousarray(value)
 
 
-def _list(keys: Sequence[str]) -> str:
-  return ", ".join(keys) if keys else "nothing"
+def _to_opengait(value: np.ndarray, place: _Place) -> np.ndarray:
+  """Turns our axes into OpenGait's."""
+  if place.layout == "neck":
+    return value.reshape(place.parts, -1).T.reshape(-1)
+  if place.layout == "same":
+    return value
+  if place.layout in _LACKING:
+    value = np.expand_dims(value, _LACKING[place.layout])
+  return np.moveaxis(value, (-1, -2), (0, 1))
+
+
+def _position_index() -> np.ndarray:
+  """Rows of a window's bias table, int64 `[query, key]`."""
+  places = np.indices(swin.WINDOW).reshape(len(swin.WINDOW), -1)
+  last = np.array(swin.WINDOW).reshape(-1, 1, 1) - 1
+  offsets = places[:, :, None] - places[:, None] + last
+  index = np.ravel_multi_index(offsets, 2 * last.ravel() + 1)
+  return index.astype(np.int64)
+
+
+def _name(path: Sequence[Any]) -> str:
+  return "/".join(k.key for k in path)
+
+
+def _list(keys: set[str]) -> str:
+  names = sorted(keys)
+  if len(names) > _LISTED:
+    names = [*names[:_LISTED], f"and {len(names) - _LISTED} more"]
+  return ", ".join(names) if names else "nothing"

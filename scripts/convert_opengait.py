@@ -1,19 +1,30 @@
-"""Converts an OpenGait checkpoint (.pt) to this library's.
+"""Converts an OpenGait checkpoint (.pt) to this library's, or back.
 
 python scripts/convert_opengait.py --input=GaitBase-60000.pt \
   --config=configs/casiab_baseline.py --output=runs/opengait_gaitbase
 
-The result serves as `--config.eval.checkpoint` or as a teacher's checkpoint.
-Reading a .pt needs PyTorch (`pip install '.[torch]'`); a .npz of the state dict
-needs nothing. Only tensors are read (`weights_only=True`): code in the file is
-refused, not run.
+The network is that of `--config` or of OpenGait's own YAML,
+`--opengait_config=gaitbase.yaml`. The result serves as
+`--config.eval.checkpoint` or as a teacher's checkpoint. With `--reverse` the
+input is a workdir or a checkpoint of this library, the output a .pt that
+OpenGait loads.
+
+A .pt needs PyTorch (`pip install '.[torch]'`); a .npz of the state dict needs
+nothing, in both directions. Only tensors are read (`weights_only=True`): code
+in the file is refused, not run.
 """
 
+import collections
+from collections.abc import Mapping
 import pathlib
 import pickle
+import re
+from typing import Any
 import zipfile
+import zlib
 
 from absl import flags
+import jax
 from ml_collections import config_flags
 import numpy as np
 
@@ -21,31 +32,57 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import cli
 from gaitkd_jax import convert
 from gaitkd_jax import errors
+from gaitkd_jax import evaluate
+from gaitkd_jax import models
+from gaitkd_jax import opengait_config
+from gaitkd_jax import sharding
 
-_INPUT = flags.DEFINE_string("input", None, "the .pt or .npz", required=True)
-_OUTPUT = flags.DEFINE_string("output", None, "new folder", required=True)
+_INPUT = flags.DEFINE_string(
+  "input", None, "the .pt or .npz; reversed: a workdir", required=True
+)
+_OUTPUT = flags.DEFINE_string(
+  "output", None, "new folder; reversed: a new .pt or .npz", required=True
+)
+_REVERSE = flags.DEFINE_bool("reverse", False, "from ours to OpenGait's")
+_OPENGAIT = flags.DEFINE_string(
+  "opengait_config", None, "OpenGait's YAML, in place of --config"
+)
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
+# What the layers of one part add to its name.
+_LAYER = re.compile(r"_(bn|(block|conv|layer)\d+)$")
 
 
-def read_state(path: pathlib.Path) -> dict[str, np.ndarray]:
-  """Reads the arrays of a checkpoint's model."""
+def model_config() -> dict[str, Any]:
+  """The network that the flags name."""
+  if _OPENGAIT.value is None:
+    if _CONFIG.value is None:
+      raise errors.UserError(
+        "no network is named; give --config=configs/x.py or OpenGait's YAML, "
+        "--opengait_config=x.yaml"
+      )
+    return cli.config(_CONFIG).model.to_dict()
+  if _CONFIG.value is not None:
+    raise errors.UserError(
+      "--config and --opengait_config both name a network; give one"
+    )
+  model = opengait_config.read(_OPENGAIT.value)
+  print("model:", ", ".join(f"{key}={value}" for key, value in model.items()))
+  return model
+
+
+def read_state(path: pathlib.Path) -> tuple[dict[str, np.ndarray], int]:
+  """Reads the arrays of a checkpoint's model, and its number of steps."""
   if not path.is_file():
     raise errors.UserError(f"--input {path} is not a file")
   if path.suffix == ".npz":
-    try:
-      with np.load(path, allow_pickle=False) as f:
-        return {key: f[key] for key in f.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as e:
-      raise errors.UserError(f"--input {path} cannot be read: {e}") from e
-  try:
-    import torch
-  except ImportError as e:
-    raise errors.UserError(
-      f"reading {path} needs PyTorch; run pip install '.[torch]'"
-    ) from e
+    return _read_npz(path), 0
+  torch = _torch(path)
   try:
     content = torch.load(path, map_location="cpu", weights_only=True)
-  except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as e:
+  except (
+    *(AttributeError, EOFError, KeyError, OSError, RuntimeError, ValueError),
+    pickle.UnpicklingError,
+  ) as e:
     reason = str(e).splitlines()[0] if str(e) else type(e).__name__
     raise errors.UserError(
       f"--input {path} cannot be read as plain tensors ({reason}); it is "
@@ -53,32 +90,129 @@ def read_state(path: pathlib.Path) -> dict[str, np.ndarray]:
     ) from e
   state = content.get("model", content) if isinstance(content, dict) else None
   if not isinstance(state, dict) or not all(
-    isinstance(v, torch.Tensor) for v in state.values()
+    isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state.items()
   ):
     raise errors.UserError(
       f"--input {path} holds no state dict; give OpenGait's checkpoint, with "
       "the weights under 'model'"
     )
-  return {key: value.to(torch.float32).numpy() for key, value in state.items()}
+  step = content.get("iteration", 0)
+  arrays = {key: x.to(torch.float32).numpy() for key, x in state.items()}
+  return arrays, step if isinstance(step, int) and step >= 0 else 0
+
+
+def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
+  try:
+    with np.load(path, allow_pickle=False) as f:
+      return {key: f[key] for key in f.files}
+  except (
+    *(AttributeError, EOFError, OSError, TypeError, ValueError),
+    *(zipfile.BadZipFile, zlib.error),
+  ) as e:
+    raise errors.UserError(f"--input {path} cannot be read: {e}") from e
+
+
+def write_state(
+  path: pathlib.Path, state: Mapping[str, np.ndarray], step: int
+) -> None:
+  """Writes what OpenGait loads; a .npz holds the arrays alone."""
+  torch = None if path.suffix == ".npz" else _torch(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  if torch is None:
+    np.savez(path, **state)
+    return
+  tensors = {key: torch.from_numpy(value) for key, value in state.items()}
+  torch.save({"model": tensors, "iteration": step}, path)
+
+
+def _torch(path: pathlib.Path) -> Any:
+  try:
+    import torch
+  except ImportError as e:
+    raise errors.UserError(
+      f"{path} needs PyTorch; run pip install '.[torch]', or use .npz"
+    ) from e
+  return torch
+
+
+def to_ours(source: pathlib.Path, output: pathlib.Path) -> None:
+  """Converts OpenGait's file to a checkpoint of this library."""
+  if output.is_file() or (output.exists() and any(output.iterdir())):
+    raise errors.UserError(f"--output {output} exists; give a new folder")
+  model = model_config()
+  state, step = read_state(source)
+  variables = convert.variables_from_opengait(state, model)
+  checkpoint.save_model(
+    output / "checkpoints", variables, {"model": model}, step
+  )
+  print_parts(variables)
+  ignored = [f"{n} {what}" for what, n in convert.ignored(state).items() if n]
+  print("left out:", ", ".join(ignored) or "nothing")
+  if wrapped := sum(key.startswith("module.") for key in state):
+    print(f"prefix module. dropped from {wrapped} keys")
+  print_head(variables["params"], model)
+  print("written:", output / "checkpoints" / str(step))
+
+
+def to_opengait(source: pathlib.Path, output: pathlib.Path) -> None:
+  """Converts a checkpoint of this library to OpenGait's file."""
+  if output.exists():
+    raise errors.UserError(f"--output {output} exists; give a new file")
+  if output.suffix not in (".pt", ".npz"):
+    raise errors.UserError(f"--output {output} must end with .pt or .npz")
+  model = model_config()
+  variables = checkpoint.restore_model(
+    source,
+    evaluate.abstract_variables(models.create_model(model)),
+    sharding.replicated(sharding.create_mesh(1)),
+  )
+  step = checkpoint.restored_step(source)
+  state = convert.variables_to_opengait(variables, model)
+  write_state(output, state, step)
+  print_parts(variables)
+  added = [f"{n} {what}" for what, n in convert.ignored(state).items() if n]
+  print("added:", ", ".join(added) or "nothing")
+  print_head(variables["params"], model)
+  print(f"written: {output}, iteration {step}")
+
+
+def print_parts(variables: Mapping[str, Any]) -> None:
+  """Prints how many arrays every part of the network has."""
+  counts: collections.Counter[str] = collections.Counter()
+  for path, _ in jax.tree.leaves_with_path(variables):
+    counts[_LAYER.sub("", path[1].key)] += 1
+  parts = ", ".join(f"{part} {n}" for part, n in sorted(counts.items()))
+  print(f"matched: {counts.total()} arrays: {parts}")
+
+
+def print_head(params: Mapping[str, Any], model: Mapping[str, Any]) -> None:
+  """Prints which embeddings the weights have, and which one is searched."""
+  retrieval = model.get("retrieval", "embedding")
+  if "neck" not in params:
+    what = "normalised parts" if "bn" in params else "parts"
+    print(f"head: {what}, without a neck: embed_1 alone, retrieval=embedding")
+    return
+  other = "embedding" if retrieval == "neck" else "neck"
+  print(
+    "head: parts and neck (BNNecks): embed_1 (retrieval=embedding) and embed_2 "
+    f"(retrieval=neck) both fit; the config says retrieval={retrieval}"
+  )
+  if _OPENGAIT.value is None:
+    print(
+      "The weights do not tell which one OpenGait searched: embed_2 if its "
+      "YAML has use_emb2: true, else embed_1. If that is the other one, give "
+      f"--config.model.retrieval={other}"
+    )
 
 
 def main(argv: list[str]) -> None:
-  """Converts and writes."""
+  """Converts, writes and says what matched."""
   del argv
-  model = cli.config(_CONFIG).model
-  output = pathlib.Path(_OUTPUT.value)
-  if output.is_file() or (output.exists() and any(output.iterdir())):
-    raise errors.UserError(f"--output {output} exists; give a new folder")
-  state = read_state(pathlib.Path(_INPUT.value))
-  variables = convert.variables_from_opengait(state, model)
-  checkpoint.save_model(
-    output / "checkpoints", variables, {"model": model.to_dict()}
-  )
-  used = sum(not convert.IGNORED.search(key) for key in state)
-  print(
-    f"{used} arrays converted, {len(state) - used} ignored (counters, "
-    f"teachers, losses); written: {output}"
-  )
+  source, output = pathlib.Path(_INPUT.value), pathlib.Path(_OUTPUT.value)
+  if _REVERSE.value:
+    to_opengait(source, output)
+  else:
+    to_ours(source, output)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,25 @@ ROOT = pathlib.Path(__file__).parent.parent
 # A module may import those of earlier lines only.
 LAYERS = (
   ("errors",),
-  ("losses", "models", "schedules", "sharding", "writers", "distances"),
-  ("config", "convert", "cost", "distill", "optim", "protocols", "checkpoint"),
+  (
+    "losses",
+    "models",
+    "schedules",
+    "sharding",
+    "writers",
+    "distances",
+    "opengait_rules",
+  ),
+  (
+    "config",
+    "convert",
+    "cost",
+    "distill",
+    "optim",
+    "protocols",
+    "checkpoint",
+    "opengait_config",
+  ),
   ("step", "cli"),
   ("evaluate",),
   ("train",),

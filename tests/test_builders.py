@@ -322,7 +322,7 @@ def test_a_mistake_at_the_command_is_one_line():
     text=True,
     check=False,
   )
-  assert done.returncode == 1 and not done.stdout
+  assert done.returncode == 2 and not done.stdout
   assert done.stderr.splitlines()[-1].startswith("error: data.name")
   assert "Traceback" not in done.stderr
 
@@ -428,3 +428,45 @@ def test_beam_that_is_not_there_is_one_line(tmp_path):
   arguments = ["--dataset=ccpg", f"--root={tmp_path}"]
   with pytest.raises(UserError, match="install the extra beam"):
     prepare.main([*arguments, "--beam_pipeline_options="])
+
+
+def _sixteen_pickles(tmp_path):
+  root = tmp_path / "tree"
+  expected = trees.write(root, "sustech1k", "pickle", frames=3)
+  for folder in {path.parent for path in root.rglob("*.pkl")}:
+    condition, view = folder.parts[-2:]
+    key = (folder.parts[-3], condition, view)
+    maps = trees.heatmaps(*key, 3)
+    (folder / "16-heatmap.pkl").write_bytes(pickle.dumps(maps))
+  return root, expected
+
+
+@pytest.mark.parametrize("pickles", ["", "silhouettes=6,heatmaps=16"])
+def test_heat_maps_beside_sixteen_pickles(tmp_path, pickles):
+  root, expected = _sixteen_pickles(tmp_path)
+  data = data_of("sustech1k", root, modalities=("silhouettes", "heatmaps"))
+  data.pickles = pickles
+  found = datasets.prepare(data).as_dataset(split="test")
+  for row in found.as_numpy_iterator():
+    name = row["name"].decode()
+    np.testing.assert_array_equal(row["silhouettes"], expected[name])
+    key = row["subject"].decode(), row["condition"].decode()
+    maps = trees.heatmaps(*key, row["view"].decode(), 3)
+    np.testing.assert_array_equal(row["heatmaps"], maps)
+
+
+@pytest.mark.parametrize(
+  "pickles, words",
+  [
+    ("silhouettes", "data.pickles is 'silhouettes'"),
+    ("depth=3", "data.pickles is 'depth=3'"),
+    ("silhouettes=17", "fits 0 of 17 pickles"),
+    ("silhouettes=modality", "fits 16 of 17 pickles"),
+    ("silhouettes=05-", "05-modality.pkl"),  # another modality: wrong shape
+  ],
+)
+def test_a_wrong_choice_of_pickles(tmp_path, pickles, words):
+  root, _ = _sixteen_pickles(tmp_path)
+  data = data_of("sustech1k", root)
+  data.pickles = pickles
+  assert words in failure(data)

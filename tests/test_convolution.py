@@ -41,6 +41,29 @@ def test_gradients_equal_xlas(size, strides, channels, frames):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("stride, channels", [(1, 16), (2, 16), (2, 4)])
+def test_gradients_of_clips_equal_xlas(stride, channels):
+  keys = jax.random.split(jax.random.key(0), 3)
+  options = (1, stride, stride), ((1, 1),) * 3
+  x = jax.random.normal(keys[0], (2, 5, 8, 10, channels))
+  kernel = jax.random.normal(keys[1], (3, 3, 3, channels, 5))
+
+  def plain(x, kernel):
+    numbers = ("NDHWC", "DHWIO", "NDHWC")
+    return lax.conv_general_dilated(
+      x, kernel, *options, dimension_numbers=numbers
+    )
+
+  expected, vjp = jax.vjp(plain, x, kernel)
+  value, our_vjp = jax.vjp(
+    lambda x, kernel: convolution.for_clips(x, kernel, *options), x, kernel
+  )
+  np.testing.assert_array_equal(value, expected)
+  g = jax.random.normal(keys[2], value.shape)
+  for a, b in zip(our_vjp(g), vjp(g), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-4)
+
+
 def test_bfloat16_gradients_keep_their_dtype():
   x = jnp.ones((2, 4, 4, 16), jnp.bfloat16)
   kernel = jnp.ones((3, 3, 16, 2), jnp.bfloat16)

@@ -16,6 +16,9 @@ NAMES = (
   "deepgaitv2_3d",
   "skeletongaitpp",
   "swingait",
+  "gaitset",
+  "gaitpart",
+  "gaitgl",
 )
 
 
@@ -44,8 +47,10 @@ def test_evaluation(vector):
     ("embedding", "triplet"),
     ("logits", "logits"),
   ):
-    theirs = parts_first(arrays[f"eval/{key}"])
-    assert vectors.difference(out[name], theirs) < 1e-4
+    assert (name in out) == (f"eval/{key}" in arrays)
+    if name in out:
+      theirs = parts_first(arrays[f"eval/{key}"])
+      assert vectors.difference(out[name], theirs) < 1e-4
 
 
 def test_cut_and_padded_sequences(vector):
@@ -71,7 +76,9 @@ def loss_and_outputs(module, variables, x, labels, lengths=None):
       mutable=["batch_stats"],
     )
     triplet = losses.triplet_loss(out["embedding"], labels)
-    cross_entropy = losses.cross_entropy_loss(out["logits"], labels)
+    cross_entropy = jnp.zeros([])
+    if "logits" in out:
+      cross_entropy = losses.cross_entropy_loss(out["logits"], labels)
     return triplet + cross_entropy, (out, updated, triplet, cross_entropy)
 
   step = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))
@@ -90,9 +97,10 @@ def test_training_forward_statistics_and_gradients(vector, trained):
   (total, (out, updated, triplet, cross_entropy)), grads = trained
   check = vectors.difference
   assert check(out["embedding"], parts_first(arrays["train/triplet"])) < 1e-4
-  assert check(out["logits"], parts_first(arrays["train/logits"])) < 1e-4
   assert check(triplet, arrays["train/loss_triplet"].mean()) < 1e-4
-  assert check(cross_entropy, arrays["train/loss_softmax"]) < 1e-4
+  if "logits" in out:
+    assert check(out["logits"], parts_first(arrays["train/logits"])) < 1e-4
+    assert check(cross_entropy, arrays["train/loss_softmax"]) < 1e-4
   assert check(total, arrays["train/total"]) < 1e-4
   # The reference's own gradients and statistics, through the converter.
   config = vectors.model_config(meta["model_cfg"])
@@ -101,8 +109,10 @@ def test_training_forward_statistics_and_gradients(vector, trained):
   statistics = convert(
     {k: arrays.get(f"stats/{k}", v) for k, v in template.items()},
     config,
-  )["batch_stats"]
-  ours, theirs = vectors.flat(updated["batch_stats"]), vectors.flat(statistics)
+  ).get("batch_stats", {})
+  ours = vectors.flat(updated.get("batch_stats", {}))
+  theirs = vectors.flat(statistics)
+  assert ours.keys() == theirs.keys()
   for path in theirs:
     assert check(ours[path], theirs[path]) < 1e-4, path
   grads = vectors.flat(grads)

@@ -13,6 +13,9 @@ import jax.numpy as jnp
 from gaitkd_jax import errors
 from gaitkd_jax.models import deepgaitv2
 from gaitkd_jax.models import gaitbase
+from gaitkd_jax.models import gaitgl
+from gaitkd_jax.models import gaitpart
+from gaitkd_jax.models import gaitset
 from gaitkd_jax.models import part_network
 from gaitkd_jax.models import skeletongaitpp
 from gaitkd_jax.models import swingait
@@ -20,6 +23,9 @@ from gaitkd_jax.models import swingait
 MODELS: Mapping[str, Callable[..., nn.Module]] = {
   "deepgaitv2": deepgaitv2.deepgaitv2,
   "gaitbase": gaitbase.gaitbase,
+  "gaitgl": gaitgl.GaitGL,
+  "gaitpart": gaitpart.GaitPart,
+  "gaitset": gaitset.GaitSet,
   "skeletongaitpp": skeletongaitpp.SkeletonGaitPP,
   "swingait": swingait.SwinGait,
 }
@@ -51,12 +57,22 @@ _CHECKS: Mapping[str, _Check] = {
   "drop_path_rate": (lambda v: 0 <= v < 1, "at least 0 and less than 1"),
   "embedding_dim": (lambda v: v >= 1, "at least 1"),
   "in_channels": (lambda v: v >= 1, "at least 1"),
+  "neck": (lambda v: isinstance(v, bool), "True or False"),
   "num_classes": (lambda v: v >= 0, "0 (no classifier) or more"),
   "parts": (lambda v: v in (1, 2, 4, 8, 16), "1, 2, 4, 8 or 16"),
   "retrieval": (lambda v: v in ("embedding", "neck"), "embedding or neck"),
+  "variant": (lambda v: v in ("casiab", "large"), "casiab or large"),
 }
+_THREE = (_numbers((1, 1, 1)), "three positive numbers")
+_THREE_OR_FOUR = (
+  lambda v: _THREE[0](v) or _numbers((1, 1, 1, 1))(v),
+  "three positive numbers, or four with variant large",
+)
 # What a family asks for in place of the above.
 _FAMILY_CHECKS: Mapping[str, Mapping[str, _Check]] = {
+  "gaitgl": {"channels": _THREE_OR_FOUR},
+  "gaitpart": {"channels": _THREE_OR_FOUR},
+  "gaitset": {"channels": _THREE},
   "skeletongaitpp": {
     "in_channels": (lambda v: v == 3, "3 (limbs, joints, silhouette)"),
   },

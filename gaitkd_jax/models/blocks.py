@@ -48,27 +48,36 @@ class TemporalConv(nn.Module):
   `[n, s, h, w, c]` is seen as an image `[n, s, h * w, c]` under a (3, 1)
   kernel: the same sums as the 3-D convolution, but compilers and quantisers
   have fast 2-D kernels.
+
+  Attributes:
+    features: width of the result.
+    stride: 1 keeps the length, with zeros beyond both ends; 3 makes one frame
+      of every three, and drops the rest.
+    dtype: of the computation.
   """
 
   features: int
+  stride: int = 1
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """Maps `[n, s, h, w, c]` to `[n, s, h, w, features]`."""
+    """Maps `[n, s, h, w, c]` to `[n, s / stride, h, w, features]`."""
     n, s, h, w, c = x.shape
+    pad = 1 if self.stride == 1 else 0
     x = zero_outside(x, mask).reshape(n, s, h * w, c)
     x = nn.Conv(
       self.features,
       (3, 1),
-      padding=((1, 1), (0, 0)),
+      strides=(self.stride, 1),
+      padding=((pad, pad), (0, 0)),
       use_bias=False,
       conv_general_dilated=convolution.for_frames(1),
       dtype=self.dtype,
       kernel_init=conv_init,
       name="conv",
     )(x)
-    return x.reshape(n, s, h, w, self.features)
+    return x.reshape(n, -1, h, w, self.features)
 
 
 class SpatioTemporalConv(nn.Module):
@@ -87,6 +96,7 @@ class SpatioTemporalConv(nn.Module):
       strides=(1, self.stride, self.stride),
       padding=((1, 1),) * 3,
       use_bias=False,
+      conv_general_dilated=convolution.for_clips,
       dtype=self.dtype,
       kernel_init=conv_init,
       name="conv",

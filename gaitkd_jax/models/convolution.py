@@ -1,4 +1,4 @@
-"""A 2-D convolution of frames whose gradients are fast on CPU too.
+"""Convolutions of frames and clips whose gradients are fast on CPU too.
 
 The value is that of `jax.lax.conv_general_dilated` on every platform, and so
 are the gradients on accelerators. On CPU, XLA's convolution for the kernel's
@@ -14,6 +14,7 @@ from jax import lax
 import jax.numpy as jnp
 
 _NUMBERS = ("NHWC", "HWIO", "NHWC")
+_CLIP_NUMBERS = ("NDHWC", "DHWIO", "NDHWC")
 # Below this many channels copying windows costs more than it saves.
 _MIN_CHANNELS = 16
 
@@ -80,6 +81,78 @@ def _backward(strides, padding, frames, saved, g):
 
 
 _convolve.defvjp(_forward, _backward)
+
+
+def for_clips(x, kernel, strides, padding, **others):
+  """What `flax.linen.Conv` takes as `conv_general_dilated` for three axes.
+
+  The input arrives as `[n, s, h, w, c]`; the stride over time must be 1.
+  """
+  del others
+  return _convolve_clips(tuple(strides), tuple(padding), x, kernel)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _convolve_clips(strides, padding, x, kernel):
+  return lax.conv_general_dilated(
+    x, kernel, strides, padding, dimension_numbers=_CLIP_NUMBERS
+  )
+
+
+def _clips_forward(strides, padding, x, kernel):
+  return _convolve_clips(strides, padding, x, kernel), (x, kernel)
+
+
+def _clips_backward(strides, padding, saved, g):
+  x, kernel = saved
+  plain = functools.partial(
+    lax.conv_general_dilated,
+    window_strides=strides,
+    padding=padding,
+    dimension_numbers=_CLIP_NUMBERS,
+  )
+
+  def kernel_gradient(x, kernel, g):
+    return jax.vjp(lambda k: plain(x, k), kernel)[1](g)[0]
+
+  def input_gradient(x, kernel, g):
+    return jax.vjp(lambda x: plain(x, kernel), x)[1](g)[0]
+
+  def taps(x, kernel):
+    """The frames under every tap of the kernel over time, and that tap."""
+    x = jnp.pad(x, ((0, 0), padding[0], *((0, 0),) * 3))
+    for t, tap in enumerate(kernel):
+      yield x[:, t : t + g.shape[1]].reshape(-1, *x.shape[2:]), tap
+
+  def products(x, kernel, g):
+    frames, g = g.shape[1], g.reshape(-1, *g.shape[2:])
+    return jnp.stack(
+      [
+        _kernel_products(strides[1:], padding[1:], frames, frame, tap, g)
+        for frame, tap in taps(x, kernel)
+      ]
+    )
+
+  def halving_gradient(x, kernel, g):
+    def halving(x):
+      return sum(_halving(*pair) for pair in taps(x, kernel))
+
+    return jax.vjp(halving, x)[1](g.reshape(-1, *g.shape[2:]))[0]
+
+  on_cpu_dx, on_cpu_dk = input_gradient, kernel_gradient
+  if x.shape[-1] >= _MIN_CHANNELS:
+    on_cpu_dk = products
+  if _halves(strides[1:], padding[1:], x[:, 0], kernel[0]):
+    on_cpu_dx = halving_gradient
+  return (
+    lax.platform_dependent(x, kernel, g, cpu=on_cpu_dx, default=input_gradient),
+    lax.platform_dependent(
+      x, kernel, g, cpu=on_cpu_dk, default=kernel_gradient
+    ),
+  )
+
+
+_convolve_clips.defvjp(_clips_forward, _clips_backward)
 
 
 def _kernel_products(strides, padding, frames, x, kernel, g):

@@ -1,5 +1,7 @@
 """Pooling over time and over horizontal strips."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -22,6 +24,8 @@ def frame_mask(lengths: jax.Array | None, frames: int) -> jax.Array | None:
 def temporal_max(x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
   """The maximum over time (set pooling).
 
+  Of equal frames one has the gradient, as in PyTorch.
+
   Args:
     x: `[n, s, ...]`.
     mask: bool `[n, s]`, True for real frames (at least one a sequence), or
@@ -33,7 +37,48 @@ def temporal_max(x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
   if mask is not None:
     mask = mask.reshape(mask.shape + (1,) * (x.ndim - 2))
     x = jnp.where(mask, x, -jnp.inf)
+  return _max_over_time(x.shape[1], x)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _max_over_time(frames, x):
+  del frames
   return jnp.max(x, axis=1)
+
+
+def _max_forward(frames, x):
+  # The gradient of `jnp.max` asks which frames equal the maximum. Compiled,
+  # that may compute a frame anew, rounded otherwise, and find none: its
+  # gradient is lost. A frame's number cannot be rounded.
+  def number_by_loop(x):
+    def look(best, t):
+      frame = jax.lax.dynamic_index_in_dim(x, t, 1, keepdims=False)
+      higher = frame > best[0]
+      return (
+        jnp.where(higher, frame, best[0]),
+        jnp.where(higher, t, best[1]),
+      ), None
+
+    start = x[:, 0], jnp.zeros(x[:, 0].shape, jnp.int32)
+    later = jnp.arange(1, frames, dtype=jnp.int32)
+    return jax.lax.scan(look, start, later)[0][1]
+
+  def number(x):
+    return jnp.argmax(x, axis=1).astype(jnp.int32)
+
+  # XLA's argmax is several times slower on CPU.
+  best = jax.lax.platform_dependent(x, cpu=number_by_loop, default=number)
+  return jnp.max(x, axis=1), best
+
+
+def _max_backward(frames, best, g):
+  numbers = jnp.arange(frames, dtype=jnp.int32)
+  numbers = numbers.reshape((1, frames) + (1,) * (g.ndim - 1))
+  zero = jnp.zeros((), g.dtype)
+  return (jnp.where(numbers == best[:, None], g[:, None], zero),)
+
+
+_max_over_time.defvjp(_max_forward, _max_backward)
 
 
 def horizontal_pooling(x: jax.Array, parts: int) -> jax.Array:

@@ -22,6 +22,25 @@ def load(name):
 
 def model_config(meta):
   """Translates a reference model_cfg into ours."""
+  if meta["model"] == "GaitSet":
+    return dict(
+      name="gaitset",
+      channels=tuple(meta["in_channels"][1:]),
+      embedding_dim=meta["SeparateFCs"]["out_channels"],
+    )
+  if meta["model"] == "GaitPart":
+    layers = [x.split("-") for x in meta["backbone_cfg"]["layers_cfg"]]
+    return dict(
+      name="gaitpart",
+      channels=tuple(int(x[1]) for x in layers if x != ["M"])[::2],
+      embedding_dim=meta["SeparateFCs"]["out_channels"],
+    )
+  if meta["model"] == "GaitGL":
+    return dict(
+      name="gaitgl",
+      channels=tuple(meta["channels"]),
+      num_classes=meta["class_num"],
+    )
   necks = meta["SeparateBNNecks"]
   if meta["model"] == "Baseline":
     return dict(

@@ -1,0 +1,94 @@
+"""A network's program as JAX traces it, and the products in it."""
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
+import functools
+import math
+from typing import Any
+from typing import NamedTuple
+
+from flax import linen as nn
+import jax
+from jax.extend import core as jax_core
+import jax.numpy as jnp
+
+from gaitkd_jax import models
+
+
+class Trace(NamedTuple):
+  """A network's program, its variables, and where its end points come from."""
+
+  jaxpr: jax_core.Jaxpr
+  consts: list[Any]
+  variables: dict[str, Any]
+  ends: dict[str, jax_core.Var]
+
+
+def multiply_accumulates(function: Callable[..., Any], *args: Any) -> int:
+  """Counts those of all convolutions and products that `function` traces."""
+  return count(jax.make_jaxpr(function)(*args).jaxpr)
+
+
+def trace(module: nn.Module, clips: int, frames: int, width: int = 44) -> Trace:
+  """Traces evaluation; see `abstract`. The input is the last argument."""
+  variables, x = abstract(module, clips, frames, width)
+  closed, shapes = jax.make_jaxpr(module.apply, return_shape=True)(variables, x)
+  # A dict's leaves are in the order of its keys.
+  ends = dict(zip(sorted(shapes), closed.jaxpr.outvars, strict=True))
+  return Trace(closed.jaxpr, closed.consts, variables, ends)
+
+
+def abstract(
+  module: nn.Module, clips: int, frames: int, width: int = 44
+) -> tuple[dict[str, Any], jax.ShapeDtypeStruct]:
+  """Shapes of the variables and of an input, images of 64 x `width` pixels."""
+  variables = jax.eval_shape(
+    functools.partial(models.init_variables, module), jax.random.key(0)
+  )
+  shape = (clips, frames, 64, width, module.in_channels)
+  return variables, jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
+def needed(jaxpr: jax_core.Jaxpr, wanted: Sequence[Any]) -> list[Any]:
+  """The equations that `wanted` depends on."""
+  open_, kept = set(variables_of(wanted)), []
+  for eqn in reversed(jaxpr.eqns):
+    if open_.intersection(eqn.outvars):
+      kept.append(eqn)
+      open_.update(variables_of(eqn.invars))
+  return kept[::-1]
+
+
+def variables_of(values: Iterable[Any]) -> list[jax_core.Var]:
+  """Leaves the literals out."""
+  return [v for v in values if isinstance(v, jax_core.Var)]
+
+
+def count(jaxpr: jax_core.Jaxpr) -> int:
+  """Multiply-accumulates of all equations."""
+  return sum(map(count_equation, jaxpr.eqns))
+
+
+def count_equation(eqn: Any) -> int:
+  """Multiply-accumulates of one equation and of what it calls."""
+  name, shapes = eqn.primitive.name, [v.aval.shape for v in eqn.invars]
+  total = 0
+  if name == "conv_general_dilated":
+    numbers = eqn.params["dimension_numbers"]
+    out_features = shapes[1][numbers.rhs_spec[0]]
+    window = math.prod(shapes[1]) // out_features
+    total += math.prod(eqn.outvars[0].aval.shape) * window
+  elif name == "dot_general":
+    (contracted, _), _ = eqn.params["dimension_numbers"]
+    depth = math.prod(shapes[0][i] for i in contracted)
+    total += math.prod(eqn.outvars[0].aval.shape) * depth
+  for inner in jax.tree.leaves(list(eqn.params.values()), is_leaf=_is_jaxpr):
+    if _is_jaxpr(inner):
+      inner = getattr(inner, "jaxpr", inner)
+      total += count(inner) * eqn.params.get("length", 1)
+  return total
+
+
+def _is_jaxpr(value: Any) -> bool:
+  return isinstance(value, jax_core.Jaxpr | jax_core.ClosedJaxpr)

@@ -1,0 +1,76 @@
+"""How far a network sees in time."""
+
+from flax import linen as nn
+import jax
+from jax.extend import core as jax_core
+import jax.numpy as jnp
+import numpy as np
+
+from gaitkd_jax.cost import program
+
+
+def receptive_field(module: nn.Module) -> int | None:
+  """How many frames of the input one frame of the last map depends on.
+
+  The last map is what the pooling over time reads. The dependence is that of
+  the gradient in a narrow network of the same structure, whose weights are all
+  positive so that no rectifier hides a path. Far from the ends of a sequence;
+  of neighbouring frames, which may see differently far, the most.
+
+  Returns:
+    Frames, or None if no end was found within 255.
+  """
+  narrow = dict(
+    channels=lambda old: (4,) * len(old),
+    base_channels=lambda _: 4,
+    dim=lambda _: 16,
+    embedding_dim=lambda _: 4,
+    num_classes=lambda _: 0,
+    retrieval=lambda _: "embedding",
+    dtype=lambda _: jnp.float32,
+  )
+  module = module.clone(
+    **{
+      name: change(getattr(module, name))
+      for name, change in narrow.items()
+      if hasattr(module, name)
+    }
+  )
+  for frames in (63, 255):
+    seen = _seen(module, frames)
+    if not seen[:, 0].any() and not seen[:, -1].any():
+      return int(seen.sum(axis=1).max())
+  return None
+
+
+def _seen(module: nn.Module, frames: int) -> np.ndarray:
+  """Which frames three neighbours in the middle of the last map depend on."""
+  # The width of an image is of no matter for the dependence on frames.
+  traced = program.trace(module, 3, frames, width=8)
+  jaxpr, end = traced.jaxpr, traced.ends["set"]
+  pooling = next(eqn for eqn in jaxpr.eqns if end in eqn.outvars)
+  last_map = pooling.invars[:1]
+  jaxpr = jaxpr.replace(
+    eqns=program.needed(jaxpr, last_map),
+    outvars=last_map,
+    debug_info=jaxpr.debug_info.with_unknown_names(),
+  )
+  run = jax_core.jaxpr_as_fun(jax_core.ClosedJaxpr(jaxpr, traced.consts))
+  rng = np.random.default_rng(0)
+  *values, x = (
+    rng.uniform(0.05, 0.15, v.aval.shape).astype(np.float32)
+    for v in jaxpr.invars
+  )
+
+  @jax.jit
+  def gradients(values, x):
+    last, pull = jax.vjp(lambda x: run(*values, x)[0], x)
+    middle = np.arange(3) + last.shape[1] // 2
+    chosen = middle[:, None] == np.arange(last.shape[1])
+    chosen = chosen.reshape(chosen.shape + (1,) * (last.ndim - 2))
+    (dx,) = pull(jnp.broadcast_to(chosen, last.shape).astype(last.dtype))
+    return jnp.max(jnp.abs(dx), axis=(2, 3, 4))
+
+  size = gradients(values, x)
+  # Swin's mask between regions leaves e^-100 of an attention.
+  return np.asarray(size > 1e-20 * size.max(axis=1, keepdims=True))

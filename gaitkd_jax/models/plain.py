@@ -1,0 +1,92 @@
+"""Convolutions without normalisation: leaky stages and convolved strips."""
+
+import jax
+import jax.numpy as jnp
+
+from gaitkd_jax.models import blocks
+
+_SLOPE = 0.01  # PyTorch's
+
+
+def leaky_relu(x: jax.Array) -> jax.Array:
+  """PyTorch's leaky rectifier; unlike JAX's, its slope at 0 is the small one.
+
+  Networks without biases are exactly 0 on the background.
+  """
+  return jnp.where(x > 0, x, _SLOPE * x)
+
+
+def max_pool(x: jax.Array) -> jax.Array:
+  """The maximum of 2 x 2 pixels: `[..., h, w, c]` to `[..., h/2, w/2, c]`.
+
+  Of an odd height or width the last row or column is left out, as in PyTorch.
+  """
+  h, w = (size // 2 * 2 for size in x.shape[-3:-1])
+  # Slices instead of a window: its gradient is several times faster on CPU.
+  rows = jnp.maximum(x[..., 0:h:2, :, :], x[..., 1:h:2, :, :])
+  return jnp.maximum(rows[..., 0:w:2, :], rows[..., 1:w:2, :])
+
+
+def stage(
+  x: jax.Array,
+  features: int,
+  *,
+  name: str,
+  dtype: jnp.dtype,
+  first_size: int = 3,
+  strips: int = 1,
+  pool: bool = False,
+) -> jax.Array:
+  """Two convolutions of every frame, each with a leaky rectifier.
+
+  For the inside of a compact method: the modules `name`_conv1 and `name`_conv2
+  become the caller's.
+
+  Args:
+    x: `[n, s, h, w, c]`.
+    features: width of both convolutions.
+    name: of the stage.
+    dtype: of the computation.
+    first_size: window of the first convolution; the second has 3 x 3 pixels.
+    strips: horizontal strips that are convolved each on its own, with the same
+      weights (GaitPart's focal convolution); must divide `h`.
+    pool: whether a maximum halves the image at the end.
+
+  Returns:
+    `[n, s, h, w, features]`, or half as high and wide.
+  """
+  n, s, h, w, c = x.shape
+  check_strips(h, strips)
+  # Strips are as good as frames: no value moves.
+  x = x.reshape(n, s * strips, h // strips, w, c)
+  for i, size in ((1, first_size), (2, 3)):
+    x = blocks.SpatialConv(
+      features, kernel_size=size, dtype=dtype, name=f"{name}_conv{i}"
+    )(x)
+    x = leaky_relu(x)
+  x = x.reshape(n, s, h, w, features)
+  return max_pool(x) if pool else x
+
+
+def check_widths(channels: tuple[int, ...], variant: str) -> None:
+  """Refuses channels of another number than the variant's.
+
+  Raises:
+    ValueError: not three, or four of the variant "large".
+  """
+  wanted = 4 if variant == "large" else 3
+  if len(channels) != wanted:
+    raise ValueError(f"variant {variant} has {wanted} channels, not {channels}")
+
+
+def check_strips(height: int, strips: int) -> None:
+  """Refuses strips of unequal height.
+
+  Raises:
+    ValueError: `strips` does not divide `height`.
+  """
+  if height % strips:
+    raise ValueError(
+      f"a feature map of {height} rows cannot be cut into {strips} equal "
+      "strips; give silhouettes of 64 rows"
+    )

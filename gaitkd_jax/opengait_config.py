@@ -1,0 +1,364 @@
+"""OpenGait's YAML to a model config.
+
+What changes the network and is not offered here is refused by name, so that a
+config never silently means another network than OpenGait's.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import os
+import pathlib
+from typing import Any
+
+import yaml
+
+from gaitkd_jax import errors
+from gaitkd_jax import models
+from gaitkd_jax.models import gaitpart
+
+_GAITGL_LARGE = ("OUMVLP", "GREW")
+# Of a student: they describe the teachers.
+_TEACHERS = ("teachers", "teacher_cfg_path")
+_REQUIRED = object()
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+  """Reads the model config of one of OpenGait's YAML files.
+
+  Raises:
+    UserError: no such file, no YAML, or see `model_config_from_opengait`.
+  """
+  path = pathlib.Path(path)
+  try:
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+  except (OSError, UnicodeDecodeError) as e:
+    raise errors.UserError(
+      f"OpenGait's config {path} cannot be read: {e}; name its YAML file"
+    ) from e
+  except (yaml.YAMLError, RecursionError, ValueError) as e:
+    reason = " ".join(str(e).split())
+    raise errors.UserError(
+      f"OpenGait's config {path} is no plain YAML: {reason}"
+    ) from e
+  try:
+    return model_config_from_opengait(content)
+  except errors.UserError as e:
+    raise errors.UserError(f"OpenGait's config {path}: {e}") from e
+
+
+def model_config_from_opengait(mapping: Mapping[str, Any]) -> dict[str, Any]:
+  """Translates OpenGait's description of a network.
+
+  Args:
+    mapping: the content of a YAML file, or its `model_cfg` alone. Of the rest
+      of a file only the name of the data set matters, to GaitGL.
+
+  Returns:
+    A config for `models.create_model`.
+
+  Raises:
+    UserError: no `model_cfg`, an unknown network, a key that is missing,
+      unknown or of the wrong kind, or a network that is not offered.
+  """
+  if not isinstance(mapping, Mapping):
+    raise errors.UserError("there is no model_cfg")
+  whole = _Section(mapping, "the file")
+  model = mapping if "model" in mapping else whole.section("model_cfg").values
+  data = mapping.get("data_cfg")
+  dataset = data.get("dataset_name") if isinstance(data, Mapping) else None
+  name = model.get("model")
+  if not isinstance(name, str) or name not in _FAMILIES:
+    raise errors.UserError(
+      f"model {name!r} is not offered; known are {', '.join(_FAMILIES)}"
+    )
+  section = _Section(model, "model_cfg")
+  for key in ("model", *_TEACHERS):
+    section.read.add(key)
+  config = _FAMILIES[name](section, dataset)
+  section.finish()
+  models.create_model(config)  # refuses values of the wrong number or size
+  return config
+
+
+class _Section:
+  """A mapping of which every key must be read."""
+
+  def __init__(self, values: Any, name: str):
+    if not isinstance(values, Mapping):
+      raise errors.UserError(f"{name} is {values!r}; give its keys and values")
+    self.values, self.name = values, name
+    self.read: set[str] = set()
+    self._parts: list[_Section] = []
+
+  def __contains__(self, key: str) -> bool:
+    return key in self.values
+
+  def get(
+    self,
+    key: str,
+    fits: Callable[[Any], bool],
+    kind: str,
+    default: Any = _REQUIRED,
+  ) -> Any:
+    """A value of a kind; lists become tuples."""
+    self.read.add(key)
+    value = self.values.get(key, default)
+    if value is _REQUIRED:
+      raise errors.UserError(f"{self.name} lacks {key} ({kind})")
+    if not fits(value):
+      raise errors.UserError(
+        f"{self.name}.{key} is {value!r}, which is not offered; known: {kind}"
+      )
+    return tuple(value) if isinstance(value, list) else value
+
+  def integer(self, key: str, default: Any = _REQUIRED) -> int:
+    return self.get(key, _is_integer, "a number", default)
+
+  def integers(self, key: str) -> tuple[int, ...]:
+    return self.get(
+      key,
+      lambda v: isinstance(v, list | tuple) and all(map(_is_integer, v)),
+      "a list of numbers",
+    )
+
+  def flag(self, key: str, default: bool) -> bool:
+    return self.get(
+      key, lambda v: isinstance(v, bool), "true or false", default
+    )
+
+  def only(self, key: str, value: Any, default: Any = _REQUIRED) -> None:
+    """Reads a value of which a single one is offered."""
+    self.get(
+      key,
+      lambda v: v == value and isinstance(v, bool) == isinstance(value, bool),
+      str(value),
+      default,
+    )
+
+  def section(self, key: str) -> "_Section":
+    self.read.add(key)
+    if key not in self.values:
+      raise errors.UserError(f"{self.name} lacks {key}")
+    part = _Section(self.values[key], f"{self.name}.{key}")
+    self._parts.append(part)
+    return part
+
+  def finish(self) -> None:
+    """Refuses what was not read."""
+    unknown = sorted(str(key) for key in set(self.values) - self.read)
+    if unknown:
+      raise errors.UserError(
+        f"{self.name} has {', '.join(unknown)}, which is not offered; known: "
+        f"{', '.join(sorted(self.read))}"
+      )
+    for part in self._parts:
+      part.finish()
+
+
+def _is_integer(value: Any) -> bool:
+  return type(value) is int and value >= 0
+
+
+def _gaitbase(model: _Section, dataset: str | None) -> dict[str, Any]:
+  del dataset
+  backbone = model.section("backbone_cfg")
+  backbone.only("type", "ResNet9")
+  backbone.only("block", "BasicBlock")
+  backbone.only("strides", [1, 2, 2, 1], [1, 2, 2, 1])
+  backbone.only("maxpool", False)  # left out, it is true in OpenGait
+  channels = backbone.integers("channels")
+  bins = model.integers("bin_num")
+  if len(bins) != 1:
+    raise errors.UserError(
+      f"{model.name}.bin_num is {list(bins)}; Baseline is offered with one "
+      "number of strips, such as [16]"
+    )
+  parts = bins[0]
+  width = _fcs(model, channels[-1] if channels else 0, parts)
+  config = dict(
+    name="gaitbase",
+    channels=channels,
+    blocks=backbone.integers("layers"),
+    embedding_dim=width,
+    num_classes=_classes(model, width, parts),
+    in_channels=backbone.integer("in_channel", 1),
+    retrieval=_retrieval(model),
+  )
+  return config if parts == 16 else config | dict(parts=parts)
+
+
+def _deepgaitv2(model: _Section, dataset: str | None) -> dict[str, Any]:
+  del dataset
+  backbone = model.section("Backbone")
+  channels = backbone.integers("channels")
+  *_, width, last = (0, 0, *channels)
+  _fixed_head(model, 16, last, width, 16)
+  return dict(
+    name="deepgaitv2",
+    mode=backbone.get(
+      "mode", lambda v: v in ("2d", "p3d", "3d"), "2d, p3d or 3d"
+    ),
+    channels=channels,
+    blocks=backbone.integers("layers"),
+    num_classes=_classes(model, width, 16),
+    in_channels=backbone.integer("in_channels"),
+    retrieval=_retrieval(model),
+  )
+
+
+def _skeletongaitpp(model: _Section, dataset: str | None) -> dict[str, Any]:
+  del dataset
+  backbone = model.section("Backbone")
+  base = 32 * backbone.integer("C")
+  _fixed_head(model, 16, 8 * base, 4 * base, 16)
+  return dict(
+    name="skeletongaitpp",
+    base_channels=base,
+    blocks=backbone.integers("blocks"),
+    num_classes=_classes(model, 4 * base, 16),
+    in_channels=backbone.integer("in_channels"),
+    retrieval=_retrieval(model),
+  )
+
+
+def _swingait(model: _Section, dataset: str | None) -> dict[str, Any]:
+  del dataset
+  backbone = model.section("Backbone")
+  backbone.only("mode", "p3d", "p3d")
+  # The heads keep DeepGaitV2's sixteenth part.
+  _fixed_head(model, 15, 512, 256, 16)
+  return dict(
+    name="swingait",
+    channels=backbone.integers("channels"),
+    blocks=backbone.integers("layers"),
+    num_classes=_classes(model, 256, 16),
+    in_channels=backbone.integer("in_channels", 1),
+    drop_path_rate=0.1,
+    dim=256,
+    retrieval=_retrieval(model),
+  )
+
+
+def _gaitset(model: _Section, dataset: str | None) -> dict[str, Any]:
+  del dataset
+  first, *channels = model.integers("in_channels") or (0,)
+  model.only("bin_num", [16, 8, 4, 2, 1])
+  return dict(
+    name="gaitset",
+    channels=tuple(channels),
+    embedding_dim=_fcs(model, channels[-1] if channels else 0, 62),
+    in_channels=first,
+  )
+
+
+def _gaitpart(model: _Section, dataset: str | None) -> dict[str, Any]:
+  del dataset
+  backbone = model.section("backbone_cfg")
+  backbone.only("type", "Plain")
+  layers = backbone.get(
+    "layers_cfg",
+    lambda v: isinstance(v, list | tuple) and all(type(x) is str for x in v),
+    "a list such as [BC-32, BC-32, M, FC-64-2, ...]",
+  )
+  variant, channels = _focal(layers)
+  model.only("bin_num", [16])
+  return dict(
+    name="gaitpart",
+    channels=channels,
+    embedding_dim=_fcs(model, channels[-1], 16),
+    variant=variant,
+    in_channels=backbone.integer("in_channels", 1),
+  )
+
+
+def _gaitgl(model: _Section, dataset: str | None) -> dict[str, Any]:
+  channels = model.integers("channels")
+  large = len(channels) == 4
+  if dataset is not None and large != (dataset in _GAITGL_LARGE):
+    raise errors.UserError(
+      f"{model.name}.channels is {list(channels)}; GaitGL has four for "
+      f"{' and '.join(_GAITGL_LARGE)}, else three, but data_cfg.dataset_name "
+      f"is {dataset}"
+    )
+  neck = "SeparateBNNecks" in model
+  if neck:
+    # Then this one counts nothing.
+    model.integer("class_num", 0)
+    classes = _classes(model, channels[-1] if channels else 0, 64)
+  else:
+    classes = model.integer("class_num")
+  return dict(
+    name="gaitgl",
+    channels=channels,
+    num_classes=classes,
+    variant="large" if large else "casiab",
+    neck=neck,
+    in_channels=1,
+    retrieval="embedding",
+  )
+
+
+def _fcs(model: _Section, width: int, parts: int) -> int:
+  """The width of an embedding."""
+  section = model.section("SeparateFCs")
+  section.only("in_channels", width)
+  section.only("parts_num", parts)
+  section.only("norm", False, False)
+  return section.integer("out_channels")
+
+
+def _classes(model: _Section, width: int, parts: int) -> int:
+  section = model.section("SeparateBNNecks")
+  section.only("in_channels", width, width)
+  section.only("parts_num", parts, parts)
+  section.only("norm", True, True)
+  section.only("parallel_BN1d", True, True)
+  return section.integer("class_num")
+
+
+def _fixed_head(
+  model: _Section, bins: int, width: int, out: int, parts: int
+) -> None:
+  """Of networks whose YAML need not tell it, as it follows from the rest."""
+  model.only("bin_num", [bins], [bins])
+  if "SeparateFCs" in model and _fcs(model, width, parts) != out:
+    raise errors.UserError(
+      f"{model.name}.SeparateFCs.out_channels is not {out}, which is not "
+      "offered for this network"
+    )
+
+
+def _retrieval(model: _Section) -> str:
+  return "neck" if model.flag("use_emb2", False) else "embedding"
+
+
+def _focal(layers: tuple[str, ...]) -> tuple[str, tuple[int, ...]]:
+  """The variant of a GaitPart, and its widths."""
+  widths = tuple(
+    int(layer.split("-")[1])
+    for layer in layers
+    if layer.count("-") and layer.split("-")[1].isdecimal()
+  )[::2]
+  for variant, stages in gaitpart.STAGES.items():
+    expected: list[str] = []
+    for width, (strips, pool) in zip(widths, stages, strict=False):
+      focal = f"FC-{width}-{strips.bit_length() - 1}"
+      expected += [focal if strips > 1 else f"BC-{width}"] * 2
+      expected += ["M"] * pool
+    if tuple(expected) == tuple(layers) and len(widths) == len(stages):
+      return variant, widths
+  raise errors.UserError(
+    f"GaitPart with layers_cfg {', '.join(layers)} is not offered; known are "
+    "the published ones, of any width"
+  )
+
+
+_FAMILIES: Mapping[str, Callable[[_Section, str | None], dict[str, Any]]] = {
+  "Baseline": _gaitbase,
+  "DeepGaitV2": _deepgaitv2,
+  "SkeletonGaitPP": _skeletongaitpp,
+  "SwinGait": _swingait,
+  "GaitSet": _gaitset,
+  "GaitPart": _gaitpart,
+  "GaitGL": _gaitgl,
+}
