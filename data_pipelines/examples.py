@@ -9,12 +9,9 @@ import tensorflow_datasets as tfds
 
 from data_pipelines import frames
 from data_pipelines import source as source_lib
+from data_pipelines import store
 from data_pipelines import tree
 from gaitkd_jax.errors import UserError
-
-# Axes of one frame.
-_SHAPES = {"silhouettes": (64, 64), "heatmaps": (2, 64, 64)}
-_TEXTS = ("subject", "condition", "view", "name")
 
 
 class Frames(tfds.features.Tensor):
@@ -83,16 +80,18 @@ def features(modalities: Sequence[str]) -> tfds.features.FeaturesDict:
     The modalities, one zlib string a frame, and texts: who, how, seen from
     where, and the sequence's own name.
   """
-  found = {m: tfds.features.Sequence(Frames(_SHAPES[m])) for m in modalities}
-  found |= {name: tfds.features.Text() for name in _TEXTS}
+  found = {
+    m: tfds.features.Sequence(Frames(store.SHAPES[m])) for m in modalities
+  }
+  found |= {name: tfds.features.Text() for name in store.TEXTS}
   return tfds.features.FeaturesDict(found)
 
 
 def check_modalities(modalities: Sequence[str]) -> tuple[str, ...]:
   """Returns the modalities in their order; refuses others."""
-  if "silhouettes" not in modalities or set(modalities) - set(_SHAPES):
+  if "silhouettes" not in modalities or set(modalities) - set(store.SHAPES):
     raise UserError(
       f"data.modalities is {', '.join(modalities) or 'empty'}; give "
       "silhouettes, or silhouettes and heatmaps."
     )
-  return tuple(name for name in _SHAPES if name in modalities)
+  return tuple(name for name in store.SHAPES if name in modalities)

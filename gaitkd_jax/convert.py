@@ -120,7 +120,9 @@ def variables_to_opengait(
     if leaf == "running_var":
       state[f"{prefix}.num_batches_tracked"] = np.zeros((), np.int64)
     if leaf == "relative_position_bias_table":
-      state[f"{prefix}.relative_position_index"] = _position_index()
+      state[f"{prefix}.relative_position_index"] = swin.relative_index().astype(
+        np.int64
+      )
   return state
 
 
@@ -246,15 +248,6 @@ def _to_opengait(value: np.ndarray, place: _Place) -> np.ndarray:
   if place.layout in _LACKING:
     value = np.expand_dims(value, _LACKING[place.layout])
   return np.moveaxis(value, (-1, -2), (0, 1))
-
-
-def _position_index() -> np.ndarray:
-  """Rows of a window's bias table, int64 `[query, key]`."""
-  places = np.indices(swin.WINDOW).reshape(len(swin.WINDOW), -1)
-  last = np.array(swin.WINDOW).reshape(-1, 1, 1) - 1
-  offsets = places[:, :, None] - places[:, None] + last
-  index = np.ravel_multi_index(offsets, 2 * last.ravel() + 1)
-  return index.astype(np.int64)
 
 
 def _name(path: Sequence[Any]) -> str:

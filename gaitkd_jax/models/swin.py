@@ -133,7 +133,7 @@ class WindowAttention(nn.Module):
       preferred_element_type=jnp.float32,
     )
     table = self.param("bias_table", linear_init, (_TABLE, heads))
-    bias = table[_relative_index()]  # [query, key, head]
+    bias = table[relative_index()]  # [query, key, head]
     scores += bias.transpose(2, 0, 1)[None, None]
     if regions is not None:
       apart = regions[:, :, None, :, None] != regions[:, :, None, None, :]
@@ -283,7 +283,7 @@ def _from_windows(x: jax.Array, shape: tuple[int, int, int]) -> jax.Array:
   return x.reshape(x.shape[0], s, h, w, x.shape[-1])
 
 
-def _relative_index() -> np.ndarray:
+def relative_index() -> np.ndarray:
   """Rows of the bias table, `[query, key]`: by query minus key."""
   axes = np.meshgrid(*map(np.arange, WINDOW), indexing="ij")
   index = np.zeros((math.prod(WINDOW),) * 2, np.int32)
