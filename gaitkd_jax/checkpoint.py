@@ -9,6 +9,7 @@ A checkpoint `<folder>/<step>/` has the items
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+import json
 import math
 import os
 import pathlib
@@ -80,7 +81,7 @@ class Checkpointer:
 
     Args:
       step: number of the checkpoint; nothing happens if it exists.
-      state: a `step.TrainState`.
+      state: a `step.TrainState`; its aids are part of the optimiser's item.
       meta: JSON.
       metrics: figures of an evaluation of this state, if there was one.
     """
@@ -90,9 +91,7 @@ class Checkpointer:
       step,
       args=ocp.args.Composite(
         model=ocp.args.StandardSave(state.variables),
-        optimizer=ocp.args.StandardSave(
-          {"step": state.step, "opt_state": state.opt_state}
-        ),
+        optimizer=ocp.args.StandardSave(_optimizer_item(state)),
         meta=ocp.args.JsonSave(dict(meta)),
       ),
       metrics=None if metrics is None else dict(metrics),
@@ -117,10 +116,18 @@ class Checkpointer:
     rest = _read(
       place,
       "optimizer",
-      {"step": abstract.step, "opt_state": abstract.opt_state},
+      _optimizer_item(abstract),
       sharding,
     )
     return dataclasses.replace(abstract, **model, **rest)
+
+
+def _optimizer_item(state: Any) -> dict[str, Any]:
+  """What training needs besides the model; aids only where there are some."""
+  item = {"step": state.step, "opt_state": state.opt_state}
+  if jax.tree.leaves(state.aids):
+    item |= {"aids": state.aids, "aids_opt_state": state.aids_opt_state}
+  return item
 
 
 def restore_model(
@@ -195,6 +202,25 @@ def save_model(
         meta=ocp.args.JsonSave(dict(meta)),
       ),
     )
+
+
+def restored_meta(path: Paths) -> dict[str, Any]:
+  """The JSON of the checkpoint that `restore_model` would read.
+
+  Raises:
+    errors.UserError: no checkpoint there, or it cannot be read.
+  """
+  place = _find(path)
+  file = _folder(place, "meta") / "metadata"
+  if not file.exists():
+    return {}
+  try:
+    return json.loads(file.read_text())
+  except (OSError, ValueError) as e:
+    raise errors.UserError(
+      f"the meta of checkpoint {place} cannot be read; it may be damaged: "
+      f"delete it or name another ({_first_line(e)})"
+    ) from e
 
 
 def restored_step(path: Paths) -> int:

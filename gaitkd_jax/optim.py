@@ -101,7 +101,7 @@ def _scale_by_group(
   """Multiplies every update by minus the rate of its group."""
 
   def init(params):
-    if "transformer" not in params:
+    if params and not {"transformer", "connectors"} & set(params):
       raise errors.UserError(
         "optim.groups asks for a transformer, which the model does not have; "
         "leave it empty"

@@ -18,6 +18,9 @@ from gaitkd_jax import sharding
 from gaitkd_jax.models import inputs
 
 Batch = Mapping[str, jax.Array]
+# Streams of random numbers.
+_AIDS = 1
+_VIEWS = 1
 
 
 @struct.dataclass
@@ -29,12 +32,17 @@ class TrainState:
     params: the student's parameters.
     batch_stats: its running statistics.
     opt_state: of the optimiser.
+    aids: what only training needs beside the student, see
+      `distill.Objective.init_aids`; never in the item "model" of a checkpoint.
+    aids_opt_state: of the optimiser, for what learns of them.
   """
 
   step: jax.Array
   params: Any
   batch_stats: Any
   opt_state: Any
+  aids: Any = struct.field(default_factory=dict)
+  aids_opt_state: Any = ()
 
   @property
   def variables(self) -> dict[str, Any]:
@@ -46,14 +54,19 @@ def make_init(
   module: nn.Module,
   optimizer: optax.GradientTransformation,
   mesh: Mesh,
+  objective: distill.Objective | None = None,
 ) -> Callable[[jax.Array], TrainState]:
   """Returns the jitted function from a key to the state of step 0."""
+  objective = objective or distill.Objective({})
 
   def init(key: jax.Array) -> TrainState:
     variables = models.init_variables(module, key)
+    aids = objective.init_aids(jax.random.fold_in(key, _AIDS))
     return TrainState(
       step=jnp.zeros([], jnp.int32),
       opt_state=optimizer.init(variables["params"]),
+      aids=aids,
+      aids_opt_state=optimizer.init(aids["params"]) if aids["params"] else (),
       **variables,
     )
 
@@ -65,7 +78,7 @@ def make_train_step(
   optimizer: optax.GradientTransformation,
   schedule: optax.Schedule,
   loss_config: Mapping[str, Any],
-  teachers: Mapping[str, distill.Teacher],
+  objective: distill.Objective,
   mesh: Mesh,
   seed: int = 0,
 ) -> Callable[
@@ -80,9 +93,9 @@ def make_train_step(
     schedule: the learning rate, to be logged.
     loss_config: `triplet` (weight, margin) and `cross_entropy` (weight, scale,
       label_smoothing).
-    teachers: by name; none is plain training.
+    objective: of the teachers; without any it is plain training.
     mesh: devices of the data axis.
-    seed: of what a network drops at random in training.
+    seed: of what a network drops, and terms draw, at random.
 
   Returns:
     A function `(state, teacher variables, batch) -> (state, metrics)`. The
@@ -93,36 +106,58 @@ def make_train_step(
   """
 
   def train_step(state, teacher_variables, batch):
-    lengths, labels = batch.get("lengths"), batch["labels"]
-    taught = distill.teacher_outputs(teachers, teacher_variables, batch)
-    rngs = {}
-    if getattr(module, "drop_path_rate", 0):
-      rngs["dropout"] = jax.random.fold_in(jax.random.key(seed), state.step)
+    labels = batch["labels"]
+    key = jax.random.fold_in(jax.random.key(seed), state.step)
+    rngs = {"dropout": key} if getattr(module, "drop_path_rate", 0) else {}
+    aids = {"params": {}, "batch_stats": {}, "memory": {}} | state.aids
 
-    def loss_fn(params):
-      out, updated = module.apply(
-        {"params": params, "batch_stats": state.batch_stats},
-        inputs.network_input(batch, module.in_channels),
-        lengths,
-        train=True,
-        mutable=["batch_stats"],
-        rngs=rngs,
+    def teach(batch):
+      return distill.teacher_outputs(
+        objective.teachers, teacher_variables, batch
       )
+
+    taught = teach(batch)
+
+    def loss_fn(params, aid_params):
+      def forward(batch):
+        return module.apply(
+          {"params": params, "batch_stats": state.batch_stats},
+          inputs.network_input(batch, module.in_channels),
+          batch.get("lengths"),
+          train=True,
+          mutable=["batch_stats"],
+          rngs=rngs,
+        )
+
+      out, updated = forward(batch)
       loss, metrics = _supervised_loss(loss_config, out, labels)
-      extra, terms = distill.distillation_loss(
-        teachers,
-        out,
-        taught,
-        labels,
-        state.step,
-        scale=loss_config["cross_entropy"]["scale"],
+      context = distill.Context(
+        student=out,
+        taught=taught,
+        labels=labels,
+        step=state.step,
+        batch=batch,
+        key=jax.random.fold_in(key, _VIEWS),
+        forward=lambda batch: forward(batch)[0],
+        teach=teach,
       )
-      return loss + extra, (updated.get("batch_stats", {}), metrics | terms)
+      extra, terms, new_aids = objective(context, aids | {"params": aid_params})
+      stats = updated.get("batch_stats", {})
+      return loss + extra, (stats, new_aids, metrics | terms)
 
-    (loss, (batch_stats, metrics)), grads = jax.value_and_grad(
-      loss_fn, has_aux=True
-    )(state.params)
+    (
+      (loss, (batch_stats, new_aids, metrics)),
+      (grads, aid_grads),
+    ) = jax.value_and_grad(loss_fn, argnums=(0, 1), has_aux=True)(
+      state.params, aids["params"]
+    )
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    aids_opt_state = state.aids_opt_state
+    if aids["params"]:
+      aid_updates, aids_opt_state = optimizer.update(
+        aid_grads, aids_opt_state, aids["params"]
+      )
+      new_aids["params"] = optax.apply_updates(aids["params"], aid_updates)
     metrics |= {
       "loss": loss,
       "gradient_norm": optax.tree.norm(grads),
@@ -133,6 +168,8 @@ def make_train_step(
       params=optax.apply_updates(state.params, updates),
       batch_stats=batch_stats,
       opt_state=opt_state,
+      aids=new_aids,
+      aids_opt_state=aids_opt_state,
     )
     return state, metrics
 

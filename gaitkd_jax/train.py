@@ -54,23 +54,35 @@ def train_and_evaluate(
   # All that can be wrong in the config is found before data are prepared.
   module = models.create_model(config.model, config.dtype)
   teachers = distill.create_teachers(config.teachers, config.dtype)
-  for note in distill.check_compatible(module, config.model.name, teachers):
+  for note in distill.check_compatible(
+    module,
+    config.model.name,
+    teachers,
+    config.distillation,
+    "unordered" not in config.clip.kind,
+  ):
     print(note, flush=True)
+  objective = create_objective(config, module, teachers)
   optimizer, schedule = optim.create_optimizer(config.optim)
   best = evaluate.main_figure(config)
   frozen = restore_teachers(config, teachers, mesh)
-  make_state = step_lib.make_init(module, optimizer, mesh)
+  evaluate.make_workdir(workdir)
+  split = training_split(config)
+  subjects = class_names(config, split)
+  classes = teacher_classes(config, teachers, subjects)
+  if any(classes.values()):
+    objective = create_objective(config, module, teachers, classes)
+  make_state = step_lib.make_init(module, optimizer, mesh, objective)
   train_step = step_lib.make_train_step(
     module,
     optimizer,
     schedule,
     config.losses,
-    teachers,
+    objective,
     mesh,
     seed=config.seed,
   )
-  meta = {"model": config.model.to_dict()}
-  evaluate.make_workdir(workdir)
+  meta = {"model": config.model.to_dict(), "classes": subjects}
   with checkpoint.Checkpointer(workdir / "checkpoints", best) as checkpointer:
     first = checkpointer.latest_step
     if first is None:
@@ -86,7 +98,7 @@ def train_and_evaluate(
       results = evaluator(state.variables)
       evaluate.report(results, first, workdir)
       return results
-    batches = train_batches(config, first or 0)
+    batches = train_batches(config, split, first or 0)
     with create_writer(config, workdir, first) as writer:
       report = _Reporter(config, workdir, writer)
       batch = sharding.put_batch(next(batches), mesh)
@@ -162,25 +174,79 @@ def restore_teachers(
   return frozen
 
 
-def train_batches(config: Any, start_step: int):
-  """This process's shares of batch `start_step`, `start_step + 1`, ..."""
+def create_objective(
+  config: Any,
+  module: Any,
+  teachers: Mapping[str, distill.Teacher],
+  classes: Mapping[str, distill.Classes | None] | None = None,
+) -> distill.Objective:
+  """The objective of `config`; `classes` as `teacher_classes` found them."""
+  return distill.create_objective(
+    module,
+    teachers,
+    config.distillation,
+    config.terms,
+    config.losses.cross_entropy.scale,
+    classes,
+  )
+
+
+def class_names(config: Any, split: Any) -> list[str]:
+  """The classes of a training split in order, as "<data set>/<subject>"."""
+  return [f"{config.data.name}/{s}" for s in np.unique(split.subjects)]
+
+
+def teacher_classes(
+  config: Any,
+  teachers: Mapping[str, distill.Teacher],
+  subjects: Sequence[str],
+) -> dict[str, distill.Classes | None]:
+  """Which classes the student shares with every teacher that classifies."""
+  found = {}
+  ours = config.model.get("num_classes", 0)
+  for name in teachers:
+    own = config.teachers[name]
+    theirs = own.model.get("num_classes", 0)
+    if not ours or not theirs:
+      continue
+    if own.classes:
+      known = distill.read_names(own.classes, config.data.name)
+    elif own.checkpoint in ("", config_lib.RANDOM):
+      known = ()
+    else:
+      known = checkpoint.restored_meta(own.checkpoint).get("classes", ())
+    found[name] = distill.common_classes(name, subjects, ours, known, theirs)
+    if found[name]:
+      print(
+        f"teacher {name} knows {len(found[name][0])} of the student's "
+        f"{len(subjects)} subjects; its decisions are compared among them",
+        flush=True,
+      )
+  return found
+
+
+def training_split(config: Any):
+  """The sequences that `config` trains on, prepared if need be."""
   # TensorFlow is loaded by a run, not by an import of this module.
   from data_pipelines import datasets
-  from data_pipelines import pipeline
   from data_pipelines import store
 
   split = store.SequenceStore.from_builder(
     datasets.prepare(config.data), "train", config.data.cache_gib
   )
-  for owner, model in [("model", config.model)] + [
-    (f"teachers.{name}.model", t.model) for name, t in config.teachers.items()
-  ]:
-    classes = model.get("num_classes", 0)
-    if 0 < classes < split.num_classes:
-      raise errors.UserError(
-        f"config.{owner}.num_classes is {classes}, but {config.data.name} "
-        f"trains on {split.num_classes} subjects; give at least as many"
-      )
+  classes = config.model.get("num_classes", 0)
+  if 0 < classes < split.num_classes:
+    raise errors.UserError(
+      f"config.model.num_classes is {classes}, but {config.data.name} "
+      f"trains on {split.num_classes} subjects; give at least as many"
+    )
+  return split
+
+
+def train_batches(config: Any, split: Any, start_step: int):
+  """This process's shares of batch `start_step`, `start_step + 1`, ..."""
+  from data_pipelines import pipeline
+
   return pipeline.train_batches(
     split,
     identities=config.batch.identities,

@@ -139,7 +139,14 @@ def bench(name: str, config, dtype: str, with_teachers: bool) -> None:
   teachers = distill.create_teachers(chosen, dtype)
   optimizer, schedule = optim.create_optimizer(config.optim)
   key = jax.random.key(0)
-  state = step_lib.make_init(module, optimizer, mesh)(key)
+  objective = distill.create_objective(
+    module,
+    teachers,
+    config.distillation,
+    config.terms if with_teachers else {},
+    config.losses.cross_entropy.scale,
+  )
+  state = step_lib.make_init(module, optimizer, mesh, objective)(key)
   frozen = jax.device_put(
     {
       name: models.init_variables(t.module, key) for name, t in teachers.items()
@@ -162,7 +169,7 @@ def bench(name: str, config, dtype: str, with_teachers: bool) -> None:
     lambda: embed_step(state.variables, whole), _REPEATS.value
   )
   train_step = step_lib.make_train_step(
-    module, optimizer, schedule, config.losses, teachers, mesh
+    module, optimizer, schedule, config.losses, objective, mesh
   )
 
   def one_step():

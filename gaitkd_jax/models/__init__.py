@@ -60,6 +60,7 @@ _CHECKS: Mapping[str, _Check] = {
   "neck": (lambda v: isinstance(v, bool), "True or False"),
   "num_classes": (lambda v: v >= 0, "0 (no classifier) or more"),
   "parts": (lambda v: v in (1, 2, 4, 8, 16), "1, 2, 4, 8 or 16"),
+  "remat": (lambda v: isinstance(v, bool), "True or False"),
   "retrieval": (lambda v: v in ("embedding", "neck"), "embedding or neck"),
   "variant": (lambda v: v in ("casiab", "large"), "casiab or large"),
 }

@@ -202,15 +202,25 @@ def stage(
   dtype: jnp.dtype,
   train: bool,
   mask: jax.Array | None,
+  remat: bool = False,
 ) -> jax.Array:
-  """`count` blocks, the first of them strided: `name`_block0, ..."""
+  """`count` blocks, the first of them strided: `name`_block0, ...
+
+  With `remat` a backward pass computes the inside of a block once more instead
+  of keeping it.
+  """
+
+  def run(module, x, mask):
+    return module(x, train=train, mask=mask)
+
   for i in range(count):
-    x = block(
+    module = block(
       features,
       stride=stride if i == 0 else 1,
       dtype=dtype,
       name=f"{name}_block{i}",
-    )(x, train=train, mask=mask)
+    )
+    x = (nn.remat(run) if remat else run)(module, x, mask)
   return x
 
 

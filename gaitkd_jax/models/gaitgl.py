@@ -55,6 +55,19 @@ class GaitGL(nn.Module):
       raise ValueError("retrieval is neck, but neck is False: there is none")
     super().__post_init__()
 
+  @property
+  def bins(self) -> tuple[int, ...]:
+    """Strips of equal height that the parts are, level by level.
+
+    The map of the strips lies below that of the whole image.
+    """
+    return (_PARTS // 2, _PARTS // 2)
+
+  @property
+  def temporal(self) -> bool:
+    """Whether the order of frames matters."""
+    return True
+
   @nn.compact
   def __call__(
     self,

@@ -43,6 +43,16 @@ class GaitPart(nn.Module):
     plain.check_widths(self.channels, self.variant)
     super().__post_init__()
 
+  @property
+  def bins(self) -> tuple[int, ...]:
+    """Strips of equal height that the parts are, level by level."""
+    return (_PARTS,)
+
+  @property
+  def temporal(self) -> bool:
+    """Whether the order of frames matters."""
+    return True
+
   @nn.compact
   def __call__(
     self,

@@ -28,6 +28,16 @@ class GaitSet(nn.Module):
   in_channels: int = 1
   dtype: jnp.dtype = jnp.float32
 
+  @property
+  def bins(self) -> tuple[int, ...]:
+    """Strips of equal height that the parts are, level by level."""
+    return _BINS + _BINS
+
+  @property
+  def temporal(self) -> bool:
+    """Whether the order of frames matters."""
+    return False
+
   @nn.compact
   def __call__(
     self,

@@ -78,6 +78,27 @@ class Neck(nn.Module):
     return feature, logits
 
 
+class Connector(nn.Module):
+  """Brings a student's part embeddings to a teacher's width.
+
+  A linear layer for every part and batch normalisation, on the student's side
+  only and for training only, as the connectors of activation boundaries (Heo et
+  al., AAAI 2019).
+  """
+
+  features: int
+
+  @nn.compact
+  def __call__(self, embedding: jax.Array, *, train: bool) -> jax.Array:
+    """Maps float32 `[n, p, d]` to `[n, p, features]`."""
+    n, p, _ = embedding.shape
+    x = SeparateFC(self.features, name="fc")(embedding)
+    x = normalization.BatchNorm(name="bn")(
+      x.reshape(n, p * self.features), train=train
+    )
+    return x.reshape(n, p, self.features)
+
+
 def unit_length(x: jax.Array, axis: int) -> jax.Array:
   """Divides by the Euclidean norm, at least 1e-12, with a finite gradient."""
   square = jnp.sum(jnp.square(x), axis=axis, keepdims=True)

@@ -31,6 +31,8 @@ class PartNetwork(nn.Module):
     parts: number of horizontal strips `p`.
     retrieval: what a search compares: "embedding" (before the neck, OpenGait's
       default) or "neck" (the unit-length feature behind it, `use_emb2`).
+    remat: whether a backward pass computes the inside of every block anew,
+      which saves memory and costs about a forward pass.
     dtype: of the computation; parameters and results are float32.
   """
 
@@ -42,7 +44,18 @@ class PartNetwork(nn.Module):
   in_channels: int = 1
   parts: int = 16
   retrieval: str = "embedding"
+  remat: bool = False
   dtype: jnp.dtype = jnp.float32
+
+  @property
+  def bins(self) -> tuple[int, ...]:
+    """Strips of equal height that the parts are, level by level."""
+    return (self.parts,)
+
+  @property
+  def temporal(self) -> bool:
+    """Whether the order of frames matters."""
+    return self.mode != "2d"
 
   @nn.compact
   def __call__(
@@ -81,6 +94,7 @@ class PartNetwork(nn.Module):
         block=BLOCKS["2d" if i == 0 else self.mode],
         stride=STRIDES[i],
         name=f"stage{i + 1}",
+        remat=self.remat,
         **common,
       )
     x = out["set"] = pooling.temporal_max(x, valid)

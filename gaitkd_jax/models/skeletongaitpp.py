@@ -23,6 +23,8 @@ class SkeletonGaitPP(nn.Module):
     in_channels: channels of the input; the last is the silhouette.
     parts: number of horizontal strips `p`.
     retrieval: what a search compares: "embedding" or "neck".
+    remat: whether a backward pass computes the inside of every block anew,
+      which saves memory and costs about a forward pass.
     dtype: of the computation; parameters and results are float32.
   """
 
@@ -32,7 +34,18 @@ class SkeletonGaitPP(nn.Module):
   in_channels: int = 3
   parts: int = 16
   retrieval: str = "embedding"
+  remat: bool = False
   dtype: jnp.dtype = jnp.float32
+
+  @property
+  def bins(self) -> tuple[int, ...]:
+    """Strips of equal height that the parts are, level by level."""
+    return (self.parts,)
+
+  @property
+  def temporal(self) -> bool:
+    """Whether the order of frames matters."""
+    return True
 
   @nn.compact
   def __call__(
@@ -68,6 +81,7 @@ class SkeletonGaitPP(nn.Module):
         block=blocks.BasicBlock2D,
         stride=1,
         name=f"{branch}_stage1",
+        remat=self.remat,
         **common,
       )
     x = out["stage1"] = AttentionFusion(self.dtype, name="fusion")(
@@ -81,6 +95,7 @@ class SkeletonGaitPP(nn.Module):
         block=blocks.P3DBlock,
         stride=part_network.STRIDES[i],
         name=f"stage{i + 1}",
+        remat=self.remat,
         **common,
       )
     x = out["set"] = pooling.temporal_max(x, valid)

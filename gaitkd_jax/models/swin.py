@@ -32,7 +32,7 @@ class Layout(NamedTuple):
     real: bool `[m, s, 1, 1, 1]`, frames that a sequence has.
     hidden: bool `[m, windows, 1, 1, 45]`, keys that its attention lacks.
     to_shifted: int32 `[m, s, 1, 1, 1]`, the frame that a roll of the sequence
-      brings to each place.
+      brings to each place; None if all frames are real: a plain roll does.
     from_shifted: its inverse.
     regions: int32 `[m, windows, 45]`; after a roll, only tokens of one region
       were neighbours before.
@@ -40,8 +40,8 @@ class Layout(NamedTuple):
 
   real: jax.Array
   hidden: jax.Array
-  to_shifted: jax.Array
-  from_shifted: jax.Array
+  to_shifted: jax.Array | None
+  from_shifted: jax.Array | None
   regions: jax.Array
 
 
@@ -161,15 +161,13 @@ class Block(nn.Module):
     # Zeros after the normalisation: as keys they equal the bias of qkv.
     y = blocks.zero_outside(y, where.real)
     if self.shifted:
-      y = jnp.take_along_axis(y, where.to_shifted, axis=1)
-      y = jnp.roll(y, (-SHIFT[1], -SHIFT[2]), axis=(2, 3))
+      y = _rolled(y, where.to_shifted, -1)
     y = WindowAttention(self.dtype, name="attention")(
       _to_windows(y), where.hidden, where.regions if self.shifted else None
     )
     y = _from_windows(y, (s, h, w))
     if self.shifted:
-      y = jnp.roll(y, (SHIFT[1], SHIFT[2]), axis=(2, 3))
-      y = jnp.take_along_axis(y, where.from_shifted, axis=1)
+      y = _rolled(y, where.from_shifted, 1)
     x = x + drop_path(y, train=train)
     y = _layer_norm("norm2", self.dtype)(x)
     y = nn.gelu(_linear(4 * c, "fc1", self.dtype)(y), approximate=False)
@@ -184,12 +182,14 @@ class Transformer(nn.Module):
     dim: width of the first stage; a head has 16.
     blocks: number of blocks of the two stages.
     drop_path_rate: of the last block; it grows linearly from 0 at the first.
+    remat: see `SwinGait`.
     dtype: of the computation.
   """
 
   dim: int
   blocks: tuple[int, int]
   drop_path_rate: float
+  remat: bool = False
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -211,8 +211,15 @@ class Transformer(nn.Module):
     padding = -frames % WINDOW[0]
     x = jnp.pad(x, ((0, 0), (0, padding), (0, 0), (0, 0), (0, 0)))
     if lengths is None:
-      lengths = jnp.array([frames])
-    where = layout(lengths, x.shape[1:4])
+      where = layout(jnp.array([frames]), x.shape[1:4])
+      where = where._replace(to_shifted=None, from_shifted=None)
+    else:
+      where = layout(lengths, x.shape[1:4])
+
+    def run(module, x, where):
+      return module(x, where, train=train)
+
+    run = nn.remat(run) if self.remat else run
     rates = iter(np.linspace(0.0, self.drop_path_rate, sum(self.blocks)))
     stages = []
     for stage, count in enumerate(self.blocks):
@@ -220,12 +227,13 @@ class Transformer(nn.Module):
         x = _layer_norm("downsample_norm", self.dtype)(x)
         x = _linear(2 * self.dim, "downsample", self.dtype, bias=False)(x)
       for i in range(count):
-        x = Block(
+        block = Block(
           shifted=i % 2 == 1,
           drop_path_rate=float(next(rates)),
           dtype=self.dtype,
           name=f"stage{stage}_block{i}",
-        )(x, where, train=train)
+        )
+        x = run(block, x, where)
       stages.append(x[:, :frames])
     return stages[0], _layer_norm("norm", self.dtype)(stages[1])
 
@@ -262,6 +270,21 @@ def _layer_norm(name: str, dtype: jnp.dtype) -> nn.LayerNorm:
 def _linear(features: int, name: str, dtype: jnp.dtype, bias: bool = True):
   return nn.Dense(
     features, use_bias=bias, dtype=dtype, kernel_init=linear_init, name=name
+  )
+
+
+def _rolled(x: jax.Array, frames: jax.Array | None, sign: int) -> jax.Array:
+  """Rolls `[n, s, h, w, c]` by the shift, forwards or backwards.
+
+  Time is rolled as `frames` says (see `Layout`), as a whole where it is None.
+  """
+  time = 0
+  if frames is not None:
+    x = jnp.take_along_axis(x, frames, axis=1)
+  elif x.shape[1] > WINDOW[0]:
+    time = SHIFT[0]
+  return jnp.roll(
+    x, (sign * time, sign * SHIFT[1], sign * SHIFT[2]), axis=(1, 2, 3)
   )
 
 

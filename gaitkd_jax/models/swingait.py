@@ -29,6 +29,8 @@ class SwinGait(nn.Module):
       stage has twice as much.
     in_channels: channels of the input.
     retrieval: what a search compares: "embedding" or "neck".
+    remat: whether a backward pass computes the inside of every block anew,
+      which saves memory and costs about a forward pass.
     dtype: of the computation; parameters and results are float32.
   """
 
@@ -39,7 +41,18 @@ class SwinGait(nn.Module):
   dim: int = 256
   in_channels: int = 1
   retrieval: str = "embedding"
+  remat: bool = False
   dtype: jnp.dtype = jnp.float32
+
+  @property
+  def bins(self) -> tuple[int, ...]:
+    """Strips of equal height that the parts are, level by level."""
+    return (_STRIPS,)
+
+  @property
+  def temporal(self) -> bool:
+    """Whether the order of frames matters."""
+    return True
 
   @nn.compact
   def __call__(
@@ -78,12 +91,14 @@ class SwinGait(nn.Module):
         block=block,
         stride=part_network.STRIDES[i],
         name=f"stage{i + 1}",
+        remat=self.remat,
         **common,
       )
     out["stage3"], x = swin.Transformer(
       self.dim,
       self.blocks[2:],
       self.drop_path_rate,
+      remat=self.remat,
       dtype=self.dtype,
       name="transformer",
     )(resize(x, _SIZE), lengths, train=train)

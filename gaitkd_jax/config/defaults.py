@@ -1,0 +1,229 @@
+"""The keys that every config has, and the sections that recipes share.
+
+Recipes "as published" are those of OpenGait's configs
+(github.com/ShiqiYu/OpenGait); those of GaitKD are of its own (arXiv
+2604.26255).
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from gaitkd_jax.config import networks
+
+RANDOM = "random"
+MODALITIES = ("silhouettes", "heatmaps")
+# The values that a kind of clip uses; see `default`.
+CLIP_KEYS = dict(
+  fixed_ordered=("frames", "skip"),
+  fixed_unordered=("frames",),
+  unfixed_ordered=("min_frames", "max_frames", "skip"),
+  unfixed_unordered=("min_frames", "max_frames"),
+  all_ordered=("max_frames",),
+)
+SAMPLERS = ("triplet", "shuffled")
+# Benchmarks, and how many subjects train.
+TRAIN_SUBJECTS = dict(
+  casiab=74, oumvlp=5153, grew=20_000, gait3d=3000, ccpg=100, sustech1k=250
+)
+
+
+def default() -> ConfigDict:
+  """Every key with its default; configs change values, never names."""
+  c = ConfigDict()
+  c.seed = 0
+  # Of the computation: "float32" or "bfloat16". Parameters are float32.
+  c.dtype = "float32"
+  c.data = data()
+  # fixed_ordered: `frames` of a window of `frames + skip`, in order.
+  # fixed_unordered: `frames` at random.
+  # unfixed_ordered, unfixed_unordered: min_frames to max_frames, drawn for each
+  # clip. all_ordered: the first max_frames.
+  c.clip = clip("fixed_ordered")
+  # Probabilities, one draw a clip.
+  c.augment = ConfigDict(
+    dict(perspective=0.0, affine=0.0, flip=0.0, rotate=0.0, erase=0.0)
+  )
+  # "triplet": a batch holds `sequences` clips of each of `identities` subjects.
+  # "shuffled": as many sequences, each once an epoch.
+  c.batch = ConfigDict(dict(sampler="triplet", identities=8, sequences=16))
+  c.model = networks.gaitbase()
+  c.teachers = ConfigDict()
+  # How teachers are put together: gaitkd_jax/distill/objective.py.
+  # decision: "sum" or "mean"; boundary: "sum", "vote" or "agree"; parts:
+  # "truncate" (the first of both, as GaitKD's code) or "overlap" (by height).
+  c.distillation = ConfigDict(
+    dict(decision="sum", boundary="sum", parts="truncate")
+  )
+  # Further objectives by name, see `term`.
+  c.terms = ConfigDict()
+  # Of `--mode=cache`: clips of every sequence, and how what teachers say of
+  # them is stored; logits=0 stores all logits, k > 0 the k largest of a part.
+  c.cache = ConfigDict(dict(views=4, logits=0, dtype="float16"))
+  c.losses = ConfigDict()
+  c.losses.triplet = ConfigDict(dict(weight=1.0, margin=0.2))
+  c.losses.cross_entropy = ConfigDict(
+    dict(weight=1.0, scale=16.0, label_smoothing=0.1)
+  )
+  # `groups` names parameters that learn differently: gaitkd_jax/optim.py.
+  c.optim = ConfigDict(
+    dict(
+      name="sgd",
+      learning_rate=0.1,
+      momentum=0.9,
+      weight_decay=5e-4,
+      clip_norm=0.0,
+      groups="",
+    )
+  )
+  # How the learning rate changes with the step: gaitkd_jax/schedules.py.
+  c.optim.schedule = ConfigDict(dict(kind="constant"))
+  # In steps; eval_every=0 evaluates at the end only. init_from: a workdir or
+  # checkpoint from which the arrays of the same name and shape are taken.
+  c.train = ConfigDict(
+    dict(
+      steps=60_000,
+      log_every=100,
+      eval_every=0,
+      checkpoint_every=5_000,
+      init_from="",
+    )
+  )
+  c.eval = ConfigDict(
+    dict(
+      protocol="casiab",
+      metric="euclidean",
+      batch_size=64,
+      max_frames=720,
+      checkpoint="",
+    )
+  )
+  # Empty: the test split of `data`.
+  c.eval.data = ConfigDict()
+  return c
+
+
+def data(name: str = "", **values: Any) -> ConfigDict:
+  """A data set; `root` is the publisher's or OpenGait's tree.
+
+  `modalities` adds "heatmaps" where a network needs them. `pickles` says which
+  of several pickles in a folder hold what, by index or by a part of the name:
+  "silhouettes=6,heatmaps=heatmap". `cache_gib` bounds
+  the sequences, compressed, that stay in the host's memory. `variant` is the
+  size of walkers. The subject lists, where not empty, replace the data set's
+  own; `partition` is the path of a JSON of OpenGait's or "halves", for a trial
+  on few subjects: where the data set's own division leaves nobody to train or
+  to test, the first half of the subjects trains.
+  """
+  return ConfigDict(
+    dict(
+      name=name,
+      root="",
+      prepared="~/tensorflow_datasets",
+      modalities=("silhouettes",),
+      pickles="",
+      cache_gib=16.0,
+      variant="",
+      partition="",
+      train_subjects=(),
+      test_subjects=(),
+    )
+    | values
+  )
+
+
+def clip(kind: str, **values: int) -> ConfigDict:
+  """How clips are cut from sequences; kinds: see `default`.
+
+  What a kind does not use (`CLIP_KEYS`) keeps the value that it has here.
+  """
+  return ConfigDict(
+    dict(kind=kind, frames=30, skip=4, min_frames=0, max_frames=0) | values
+  )
+
+
+def da_augment() -> ConfigDict:
+  """The augmentation that OpenGait's recipes call DA."""
+  return ConfigDict(
+    dict(perspective=0.2, affine=0.0, flip=0.2, rotate=0.2, erase=0.0)
+  )
+
+
+def benchmark(c: ConfigDict, name: str) -> None:
+  """Sets the data, the protocol and the number of classes of a benchmark.
+
+  Heat maps are read if one of the networks, which must be set before, needs
+  them.
+  """
+  c.data = data(name)
+  c.eval.protocol = name
+  for model in networks_of(c):
+    model.num_classes = TRAIN_SUBJECTS[name]
+    if model.in_channels > 1:
+      c.data.modalities = MODALITIES
+
+
+def teacher(model: ConfigDict, checkpoint: str = "", **values: Any):
+  """A teacher with GaitKD's published weights.
+
+  `checkpoint` is a workdir, its checkpoints folder or one step of it;
+  "random" is an untrained teacher, for trials only. The weights and the
+  temperature are numbers or schedules. `scale` is that of the cross entropy
+  which trained it (1 where its logits are not cosines). `connector` lets the
+  student learn a layer that brings its embedding to the teacher's width.
+  `classes` is a text file of the names of its classes, one a line, in order;
+  empty: as its checkpoint says, else those of the data. `cache` is its folder
+  of a `--mode=cache` run, which replaces running it.
+  """
+  return ConfigDict(
+    dict(
+      model=model,
+      checkpoint=checkpoint,
+      decision_weight=1.0,
+      boundary_weight=0.003,
+      temperature=4.0,
+      scale=16.0,
+      connector=False,
+      classes="",
+      cache="",
+    )
+    | values
+  )
+
+
+def term(
+  kind: str, weight: float | ConfigDict = 1.0, teacher: str = "", **options: Any
+) -> ConfigDict:
+  """An objective beside, or instead of, GaitKD's two.
+
+  `kind` is one of `gaitkd_jax.distill.terms.KINDS`, whose options are those of
+  the loss; `weight` a number or a schedule; `teacher` the name of one, empty
+  for all.
+  """
+  return ConfigDict(dict(kind=kind, weight=weight, teacher=teacher) | options)
+
+
+def multistep(*milestones: int) -> ConfigDict:
+  """A learning rate that falls tenfold at each milestone."""
+  return ConfigDict(dict(kind="multistep", milestones=milestones, gamma=0.1))
+
+
+def onecycle(c: ConfigDict) -> ConfigDict:
+  """A learning rate that rises for a tenth of `train.steps`, then falls to 0.
+
+  It follows a later change of `train.steps`.
+  """
+  steps = c.train.get_ref("steps")
+  return ConfigDict(dict(kind="onecycle", steps=steps, warmup=steps // 10))
+
+
+def swingait_optim(c: ConfigDict, steps: int) -> None:
+  """Sets OpenGait's optimiser of SwinGait; the rate falls for `steps`."""
+  c.optim.name, c.optim.groups = "adamw", "swingait"
+  c.optim.learning_rate, c.optim.weight_decay = 3e-4, 0.02
+  c.optim.schedule = ConfigDict(dict(kind="swin_cosine", steps=steps))
+
+
+def networks_of(c: ConfigDict) -> list[ConfigDict]:
+  """The configs of the student and of the teachers."""
+  return [c.model] + [t.model for t in c.teachers.values()]

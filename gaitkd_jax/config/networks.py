@@ -1,0 +1,75 @@
+"""The networks as published, as model configs.
+
+Those of OpenGait's configs (github.com/ShiqiYu/OpenGait), mostly for CASIA-B.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+
+def gaitbase(**values: Any) -> ConfigDict:
+  """GaitBase as published for CASIA-B."""
+  return ConfigDict(
+    dict(
+      name="gaitbase",
+      channels=(64, 128, 256, 512),
+      blocks=(1, 1, 1, 1),
+      embedding_dim=256,
+      num_classes=74,
+      in_channels=1,
+      retrieval="embedding",
+    )
+    | values
+  )
+
+
+def deepgaitv2(**values: Any) -> ConfigDict:
+  """DeepGaitV2-P3D as published for CASIA-B."""
+  return ConfigDict(
+    dict(
+      name="deepgaitv2",
+      mode="p3d",
+      channels=(64, 128, 256, 512),
+      blocks=(1, 1, 1, 1),
+      num_classes=74,
+      in_channels=1,
+      retrieval="embedding",
+      remat=False,
+    )
+    | values
+  )
+
+
+def skeletongaitpp(**values: Any) -> ConfigDict:
+  """SkeletonGait++ as published for Gait3D; needs heat maps."""
+  return ConfigDict(
+    dict(
+      name="skeletongaitpp",
+      base_channels=64,
+      blocks=(1, 4, 4, 1),
+      num_classes=3000,
+      in_channels=3,
+      retrieval="embedding",
+      remat=False,
+    )
+    | values
+  )
+
+
+def swingait(**values: Any) -> ConfigDict:
+  """SwinGait as published for Gait3D."""
+  return ConfigDict(
+    dict(
+      name="swingait",
+      channels=(64, 128),
+      blocks=(1, 4, 4, 2),
+      num_classes=3000,
+      in_channels=1,
+      drop_path_rate=0.1,
+      dim=256,
+      retrieval="embedding",
+      remat=False,
+    )
+    | values
+  )

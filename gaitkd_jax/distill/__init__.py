@@ -1,0 +1,34 @@
+"""Teachers, how they are brought beside the student, and what they ask of it.
+
+A teacher is a module, frozen variables and schedules for its weights. Its
+variables live in a pytree of their own: they are never differentiated, never
+in the optimiser's state, never in the student's checkpoint. What only training
+needs besides - connectors, memories of objectives - are the student's *aids*:
+they are in the state and its checkpoints, but not in the item "model".
+"""
+
+from gaitkd_jax.distill.classes import Classes
+from gaitkd_jax.distill.classes import common_classes
+from gaitkd_jax.distill.classes import read_names
+from gaitkd_jax.distill.compatible import check_compatible
+from gaitkd_jax.distill.objective import Context
+from gaitkd_jax.distill.objective import Objective
+from gaitkd_jax.distill.objective import create_objective
+from gaitkd_jax.distill.teachers import Outputs
+from gaitkd_jax.distill.teachers import Teacher
+from gaitkd_jax.distill.teachers import create_teachers
+from gaitkd_jax.distill.teachers import teacher_outputs
+
+__all__ = [
+  "Classes",
+  "Context",
+  "Objective",
+  "Outputs",
+  "Teacher",
+  "check_compatible",
+  "common_classes",
+  "create_objective",
+  "create_teachers",
+  "read_names",
+  "teacher_outputs",
+]

@@ -1,0 +1,100 @@
+"""Whether a student can learn from its teachers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flax import linen as nn
+import numpy as np
+
+from gaitkd_jax import errors
+from gaitkd_jax import losses
+from gaitkd_jax.distill import teachers as teachers_lib
+
+
+def check_compatible(
+  student: nn.Module,
+  student_name: str,
+  teachers: Mapping[str, teachers_lib.Teacher],
+  distillation: Mapping[str, Any] | None = None,
+  ordered: bool = True,
+) -> list[str]:
+  """Compares the outputs of the teachers with the student's.
+
+  Args:
+    student: the network.
+    student_name: for messages.
+    teachers: by name.
+    distillation: `config.distillation`; None is the default.
+    ordered: whether clips hold frames in their order.
+
+  Returns:
+    What is left out because one of two networks has not got it, a line each:
+    the decision loss without classifiers, and parts beyond those of both.
+
+  Raises:
+    errors.UserError: a teacher's outputs do not fit the student's.
+  """
+  parts_rule = (distillation or {}).get("parts", "truncate")
+  boundary = (distillation or {}).get("boundary", "sum")
+  ours, notes = teachers_lib.output_shapes(student), []
+  for name, teacher in teachers.items():
+    theirs = teachers_lib.output_shapes(teacher.module)
+    if "logits" not in ours or "logits" not in theirs:
+      who = "the student" if "logits" not in ours else f"teacher {name}"
+      notes.append(
+        f"{who} has no classifier: of teacher {name} only the boundary loss"
+        " applies"
+      )
+    widths = ours["embedding"][-1], theirs["embedding"][-1]
+    if widths[0] != widths[1] and not teacher.connector:
+      raise errors.UserError(
+        f"embedding of student {student_name} has {widths[0]} channels and "
+        f"that of teacher {name} {widths[1]}; set "
+        f"config.teachers.{name}.connector=True, or make config.model and "
+        f"config.teachers.{name}.model agree"
+      )
+    if teacher.module.temporal and not ordered:
+      raise errors.UserError(
+        f"teacher {name} looks at frames in their order, but config.clip.kind "
+        "draws them without; use an ordered kind, which does not matter to a "
+        "student of sets"
+      )
+    if parts_rule == "truncate":
+      note = _truncated(student_name, student, name, teacher.module)
+      notes += [note] if note else []
+  mixed = parts_rule == "overlap" and any(
+    t.module.bins != student.bins for t in teachers.values()
+  )
+  if boundary != "sum" and (
+    mixed or any(t.connector for t in teachers.values())
+  ):
+    raise errors.UserError(
+      f"config.distillation.boundary is {boundary}, which compares the "
+      "teachers' channels with one another: that needs equal parts and no "
+      "connectors; use sum"
+    )
+  return notes
+
+
+def _truncated(
+  student_name: str, student: nn.Module, name: str, teacher: nn.Module
+) -> str:
+  """What pairing parts by their number leaves out, if anything."""
+  ours, theirs = (
+    np.array(losses.pyramid_boundaries(m.bins)) for m in (student, teacher)
+  )
+  common = min(len(ours), len(theirs))
+  # By one strip's height parts may drift apart: GaitKD's 16 against 15.
+  drift = np.abs(ours[:common] - theirs[:common]).max()
+  if len(ours) == len(theirs) and not drift:
+    return ""
+  note = (
+    f"student {student_name} has {len(ours)} parts and teacher {name} "
+    f"{len(theirs)}: the first {common} of both are compared"
+  )
+  if drift > 1 / common + 1e-9:
+    note += (
+      ", though they lie at other heights of the body: "
+      "config.distillation.parts=overlap compares by height"
+    )
+  return note

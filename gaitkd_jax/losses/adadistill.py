@@ -1,0 +1,101 @@
+"""AdaDistill: class centres that follow the teacher as fast as fits."""
+
+import jax
+import jax.numpy as jnp
+
+from gaitkd_jax.losses import parts
+from gaitkd_jax.losses import similarity
+
+
+def init_centres(num_classes: int, num_parts: int, width: int) -> jax.Array:
+  """Centres `[k, p, d]` of 0: a class's first clip becomes its centre."""
+  return jnp.zeros([num_classes, num_parts, width], jnp.float32)
+
+
+def adadistill_loss(
+  student_embedding: jax.Array,
+  teacher_embedding: jax.Array,
+  labels: jax.Array,
+  centres: jax.Array,
+  scale: float = 64.0,
+  margin: float | None = None,
+  kind: str = "arcface",
+) -> tuple[jax.Array, jax.Array]:
+  """AdaDistill (ECCV 2024), part by part: a margin loss against centres.
+
+  The centre of a label moves to `a c + (1 - a) e_t` with `a = cos(e_s, e_t)
+  cos(c, e_t)`, both kept within 1e-6..1: a weak student's centre follows the
+  single clip, a strong one's is a running mean. The student's cosines to all
+  centres, so moved, go through the cross entropy of ArcFace (arXiv 1801.07698)
+  or CosFace (arXiv 1801.09414). Only the teacher's embeddings are needed.
+
+  Where the authors' clips of one person overwrite each other ours are averaged,
+  since our batches hold several. Teacher embeddings enter at length 1. A class
+  that has not been seen has cosine 0.
+
+  Args:
+    student_embedding: `[n, p, d]`.
+    teacher_embedding: `[n, q, d]`, q as in `parts.common_parts`.
+    labels: int `[n]`, below k.
+    centres: `[k, p, d]`, for the parts in common; see `init_centres`.
+    scale: of the cosines.
+    margin: None is .45 for ArcFace and .35 for CosFace.
+    kind: "arcface" or "cosface".
+
+  Returns:
+    Scalar float32, the mean over samples and parts, and the new centres. No
+    gradient flows through the centres.
+
+  Raises:
+    ValueError: shapes differ, or an unknown kind.
+  """
+  if kind not in ("arcface", "cosface"):
+    raise ValueError(f"kind is 'arcface' or 'cosface', not {kind!r}")
+  student_embedding, teacher_embedding = parts.common_parts(
+    student_embedding, teacher_embedding, "embedding"
+  )
+  if centres.shape[1:] != student_embedding.shape[1:]:
+    raise ValueError(
+      f"centres {centres.shape} do not fit student embedding "
+      f"{student_embedding.shape}"
+    )
+  ours = similarity.unit(student_embedding)
+  theirs = similarity.unit(jax.lax.stop_gradient(teacher_embedding))
+  centres = _move(jax.lax.stop_gradient(centres), ours, theirs, labels)
+  cosines = jnp.swapaxes(
+    similarity.products(ours, similarity.unit(centres)), 0, 1
+  )
+  truth = jnp.arange(len(centres))[None] == labels[:, None]
+  if kind == "arcface":
+    moved = _add_angle(cosines, 0.45 if margin is None else margin)
+  else:
+    moved = cosines - (0.35 if margin is None else margin)
+  log_p = jax.nn.log_softmax(
+    scale * jnp.where(truth[:, None], moved, cosines), axis=-1
+  )
+  of_truth = jnp.take_along_axis(log_p, labels[:, None, None], axis=-1)
+  return -jnp.mean(of_truth), centres
+
+
+def _move(
+  centres: jax.Array, ours: jax.Array, theirs: jax.Array, labels: jax.Array
+) -> jax.Array:
+  own = centres[labels]
+  near = jnp.sum(similarity.unit(own) * theirs, axis=-1, keepdims=True)
+  alike = jnp.sum(jax.lax.stop_gradient(ours) * theirs, axis=-1, keepdims=True)
+  rate = jnp.clip(alike * jnp.clip(near, 1e-6, 1.0), 1e-6, 1.0)
+  count = jnp.zeros([len(centres)], jnp.float32).at[labels].add(1.0)
+  # Means of differences leave the other classes bit for bit as they were.
+  step = jnp.zeros_like(centres).at[labels].add((1.0 - rate) * (theirs - own))
+  return centres + step / jnp.maximum(count, 1.0)[:, None, None]
+
+
+def _add_angle(cosines: jax.Array, margin: float) -> jax.Array:
+  """cos(angle + margin), continued linearly beyond a turn of pi."""
+  # The sine's slope is infinite at a cosine of 1.
+  cosines = jnp.clip(cosines, -1.0 + 1e-6, 1.0 - 1e-6)
+  sine = jnp.sqrt(1.0 - jnp.square(cosines))
+  turned = cosines * jnp.cos(margin) - sine * jnp.sin(margin)
+  return jnp.where(
+    cosines > -jnp.cos(margin), turned, cosines - margin * jnp.sin(margin)
+  )
