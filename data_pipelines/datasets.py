@@ -48,18 +48,18 @@ def prepare(
   # A builder's module needs TensorFlow and its own readers of images: only
   # the one that is asked for is imported.
   if data.name == "walkers":
+    from data_pipelines import examples
+    from data_pipelines.walkers import spec
     from data_pipelines.walkers import walkers_dataset_builder
 
-    configs = walkers_dataset_builder.Builder.builder_configs
-    if data.variant not in configs:
+    if data.variant not in spec.SIZES:
       raise errors.UserError(
         f"data.variant: there is no walkers variant {data.variant!r}; choose"
-        f" one of {', '.join(configs)}"
+        f" one of {', '.join(spec.SIZES)}"
       )
-    if tuple(data.modalities) != ("silhouettes",):
-      raise errors.UserError(
-        "data.modalities: walkers have silhouettes only; give these alone"
-      )
+    config = walkers_dataset_builder.config_name(
+      data.variant, "heatmaps" in examples.check_modalities(data.modalities)
+    )
     if data.partition not in ("", "halves"):
       raise errors.UserError(
         f"data.partition {data.partition}: walkers have a division of their"
@@ -67,9 +67,7 @@ def prepare(
       )
 
     def make():
-      return walkers_dataset_builder.Builder(
-        config=data.variant, data_dir=prepared
-      )
+      return walkers_dataset_builder.Builder(config=config, data_dir=prepared)
 
   elif data.name in TREES:
     module = importlib.import_module(

@@ -234,8 +234,8 @@ def normalise(key_points: np.ndarray) -> np.ndarray:
 
 def _span(low: float, high: float) -> slice:
   """The pixels that a Gaussian between two places reaches."""
-  start = np.clip(int(low - _REACH), 0, CANVAS)
-  return slice(start, np.clip(int(high + _REACH) + 1, start, CANVAS))
+  start = min(max(int(low - _REACH), 0), CANVAS)
+  return slice(start, min(max(int(high + _REACH) + 1, start), CANVAS))
 
 
 def draw_limb(canvas: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:

@@ -68,7 +68,7 @@ def test_unknown_values_are_one_line(root, values, words):
 @pytest.mark.parametrize(
   "values, words",
   [
-    (dict(modalities=("silhouettes", "heatmaps")), "silhouettes only"),
+    (dict(modalities=("heatmaps",)), "data.modalities is heatmaps"),
     (dict(partition="lists.json"), "division of their own"),
     (dict(variant="huge"), "tiny, small, full"),
   ],

@@ -5,6 +5,7 @@ between the hip joints. Arrays are [s, 3], one point a frame.
 """
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -30,6 +31,15 @@ _SLICES = np.linspace(-0.17, 1.03, 17)
 # toe marker) is about -11 degrees, its value all through mid stance.
 _FLAT_FOOT = np.deg2rad(11.0)
 _HEAD_FORWARD = 0.015
+# Nose; eyes and ears, left and right: forward, left and up of the middle of the
+# head, in half lengths, breadths and heights of it.
+_FACE = (
+  (1.02, 0.0, -0.22),
+  (0.82, 0.42, 0.03),
+  (0.82, -0.42, 0.03),
+  (-0.02, 0.92, -0.08),
+  (-0.02, -0.92, -0.08),
+)
 
 
 @dataclasses.dataclass
@@ -42,6 +52,8 @@ class Shapes:
     centres: float32 [e, s, 3], of the ellipsoids.
     axes: float32 [e, s, 3, 3], columns are the half axes.
     floor: float32 [s], z of the lowest point of the soles.
+    joints: float32 [17, s, 3], COCO's key points: nose; eyes, ears, shoulders,
+      elbows, wrists, hips, knees, ankles, each left and right.
   """
 
   ends: Array
@@ -49,6 +61,7 @@ class Shapes:
   centres: Array
   axes: Array
   floor: Array
+  joints: Array
 
 
 def _direction(a: Array, b: Array, side: int = 1) -> Array:
@@ -94,7 +107,7 @@ class _Builder:
     self._centres.append(centres)
     self._axes.append(frames * half_axes[:, None, None, :])
 
-  def shapes(self, floor: Array) -> Shapes:
+  def shapes(self, floor: Array, joints: list[Array]) -> Shapes:
     single = np.float32
     return Shapes(
       np.array(self._ends, single),
@@ -102,6 +115,7 @@ class _Builder:
       np.concatenate(self._centres).astype(single),
       np.concatenate(self._axes).astype(single),
       floor.astype(single),
+      np.array(joints, single),
     )
 
 
@@ -116,8 +130,8 @@ def _leg(
   angles: dict[str, Array],
   hip: Array,
   side: int,
-) -> tuple[Array, Array]:
-  """Adds a leg; returns the hip-to-knee vector and the floor [s]."""
+) -> tuple[Array, Array, Array]:
+  """Adds a leg; returns hip to knee, the ankle [s, 3] and the floor [s]."""
   thigh = measures["trochanterion_height"] - measures["tibial_height"]
   shank = measures["tibial_height"] - measures["malleolus_height"]
   cloth, flare = clothes.trousers, clothes.flare
@@ -162,7 +176,7 @@ def _leg(
   instep = 0.5 * heel + 0.5 * toe + 0.012 * upward
   out.capsule(ankle, instep, _radius(measures, "ankle", 0.95), sole)
   floor = np.minimum(heel[:, 2] - sole, toe[:, 2] - tip)
-  return down, floor
+  return down, ankle, floor
 
 
 def _arm(
@@ -172,8 +186,8 @@ def _arm(
   angles: dict[str, Array],
   shoulder: Array,
   side: int,
-) -> Array:
-  """Adds an arm; returns the tip of the curled hand [s, 3]."""
+) -> tuple[Array, Array, Array]:
+  """Adds an arm; returns elbow, wrist and the curled hand's tip [s, 3]."""
   upper = 0.93 * measures["shoulder_elbow_length"]
   r_upper = _radius(measures, "biceps", 0.90) + clothes.sleeve
   r_elbow = _radius(measures, "forearm", 0.92) + clothes.cuff
@@ -191,7 +205,7 @@ def _arm(
   out.capsule(middle, wrist, r_middle, r_wrist)
   hand = wrist + 0.55 * measures["hand_length"] * along
   out.capsule(wrist, hand, 0.033, 0.030)
-  return hand
+  return elbow, wrist, hand
 
 
 def _torso(
@@ -239,8 +253,12 @@ def _head(
   clothes: appearance.Clothes,
   central: dict[str, Array],
   neck: Array,
-) -> None:
-  """Adds neck, head, hair, collar and hood above the shoulders' middle."""
+) -> list[Array]:
+  """Adds neck, head, hair, collar and hood above the shoulders' middle.
+
+  Returns:
+    Nose, eyes and ears, each [s, 3].
+  """
   half_height = 0.118 * (measures["stature"] / 1.70) ** 0.35
   rise = measures["stature"] - half_height
   rise -= measures["acromial_height"] - 0.045
@@ -280,6 +298,8 @@ def _head(
   if clothes.hood:
     behind = neck + 0.05 * up - 0.085 * forward
     out.ellipsoid(behind, frame, (0.075, 0.13, 0.10))
+  size = np.array([half_length, half_breadth, half_height])
+  return [centre + frame @ (size * place) for place in _FACE]
 
 
 def _hem(
@@ -367,15 +387,15 @@ def build(
   torso = _torso(out, measures, clothes, central, spine)
   pelvis_left, shoulder_left = torso[2][..., 1], torso[-1][..., 1]
   neck = _torso_length(measures) * spine
-  _head(out, measures, clothes, central, neck + 0.02 * spine)
+  face = _head(out, measures, clothes, central, neck + 0.02 * spine)
 
   half_hips = 0.05 * measures["stature"]
   half_hips += 0.125 * (measures["hip_breadth"] - 0.345)
   half_shoulders = 0.45 * measures["biacromial_breadth"]
-  hips, thighs, floors, hands = [], [], [], {}
+  hips, thighs, floors, hands, chains = [], [], [], {}, []
   for side, angles in sides.items():
     hip = side * half_hips * pelvis_left
-    thigh, floor = _leg(out, measures, clothes, angles, hip, side)
+    thigh, ankle, floor = _leg(out, measures, clothes, angles, hip, side)
     shoulder = neck + side * half_shoulders * shoulder_left
     # Without this slope from neck to shoulder the figure looks boxy.
     slope = 0.045 + 0.6 * clothes.torso
@@ -383,11 +403,15 @@ def build(
     out.capsule(
       neck + 0.045 * spine, shoulder - 0.015 * spine, slope, round_end
     )
-    hands[side] = _arm(out, measures, clothes, angles, shoulder, side)
+    elbow, wrist, hands[side] = _arm(
+      out, measures, clothes, angles, shoulder, side
+    )
     hips.append(hip)
     thighs.append(thigh)
     floors.append(floor)
+    chains.append((shoulder, elbow, wrist, hip, hip + thigh, ankle))
   _hem(out, measures, clothes, hips, thighs)
   if bag is not None:
     _bag(out, measures, clothes, bag, torso, spine, hands)
-  return out.shapes(np.minimum(*floors))
+  joints = [*face, *itertools.chain(*zip(*chains, strict=True))]
+  return out.shapes(np.minimum(*floors), joints)

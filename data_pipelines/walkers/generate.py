@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import types
+import zlib
 
 import numpy as np
 
@@ -31,6 +32,28 @@ def _render(
     for view in size.views
   ]
   return np.packbits(np.stack(views), axis=-1)
+
+
+def _render_heatmaps(
+  size: spec_lib.Size, spec: spec_lib.Spec, subject: str, condition: str
+) -> list[list[bytes]]:
+  """Returns the heat maps of all views of one walk, each frame compressed."""
+  views = (
+    sequence.render_heatmaps(size, subject, condition, view, spec)
+    for view in size.views
+  )
+  return [[zlib.compress(maps.tobytes()) for maps in view] for view in views]
+
+
+def _render_task(
+  size: spec_lib.Size,
+  spec: spec_lib.Spec,
+  heatmaps: bool,
+  subject: str,
+  condition: str,
+) -> tuple[np.ndarray, list[list[bytes]] | None]:
+  walk = (size, spec, subject, condition)
+  return _render(*walk), _render_heatmaps(*walk) if heatmaps else None
 
 
 @contextlib.contextmanager
@@ -63,12 +86,13 @@ def _start_worker() -> None:
 def _render_all(
   size: spec_lib.Size,
   spec: spec_lib.Spec,
+  heatmaps: bool,
   tasks: Sequence[tuple[str, str]],
   cores: int,
-) -> Iterator[np.ndarray]:
+) -> Iterator[tuple[np.ndarray, list[list[bytes]] | None]]:
   if cores == 1:
     for task in tasks:
-      yield _render(size, spec, *task)
+      yield _render_task(size, spec, heatmaps, *task)
     return
   # A fork would copy the threads' locks of TensorFlow and JAX; spawn does not.
   context = multiprocessing.get_context("spawn")
@@ -78,14 +102,17 @@ def _render_all(
   try:
     todo = iter(tasks)
     pending = collections.deque()
+
+    def submit(count: int) -> None:
+      for task in itertools.islice(todo, count):
+        pending.append(pool.submit(_render_task, size, spec, heatmaps, *task))
+
     with _bare_main():
-      for task in itertools.islice(todo, _TASKS_AHEAD * cores):
-        pending.append(pool.submit(_render, size, spec, *task))
+      submit(_TASKS_AHEAD * cores)
     while pending:
-      bits = pending.popleft().result()
-      for task in itertools.islice(todo, 1):
-        pending.append(pool.submit(_render, size, spec, *task))
-      yield bits
+      walk = pending.popleft().result()
+      submit(1)
+      yield walk
   finally:
     pool.shutdown(cancel_futures=True)
 
@@ -95,7 +122,9 @@ def sequences(
   subjects: Sequence[str],
   spec: spec_lib.Spec,
   cores: int | None = None,
-) -> Iterator[tuple[str, str, str, np.ndarray]]:
+  *,
+  heatmaps: bool = False,
+) -> Iterator[tuple[str, str, str, dict[str, np.ndarray | list[bytes]]]]:
   """Renders all sequences of some subjects.
 
   Args:
@@ -104,16 +133,22 @@ def sequences(
     spec: Knobs of the difficulty.
     cores: Processes to render in; None: as many as the machine has cores. One
       renders in this process.
+    heatmaps: Whether heat maps are rendered, too.
 
   Yields:
-    (subject, condition, view, uint8 [s, 64, 64]), ordered by subject,
-    condition, view whatever the number of processes.
+    (subject, condition, view, modalities), ordered by subject, condition, view
+    whatever the number of processes. "silhouettes": uint8 [s, 64, 64]; and, if
+    wanted, "heatmaps": s times uint8 [2, 64, 64], compressed with zlib, which
+    would take one process much longer than all of them.
   """
   size = spec_lib.get_size(size)
   tasks = list(itertools.product(subjects, size.conditions))
   cores = min(cores or os.cpu_count() or 1, len(tasks))
-  rendered = _render_all(size, spec, tasks, cores)
+  rendered = _render_all(size, spec, heatmaps, tasks, cores)
   with contextlib.closing(rendered):
-    for (subject, condition), bits in zip(tasks, rendered, strict=True):
-      for view, frames in zip(size.views, bits, strict=True):
-        yield subject, condition, view, np.unpackbits(frames, axis=-1) * 255
+    for (subject, condition), (bits, maps) in zip(tasks, rendered, strict=True):
+      for i, view in enumerate(size.views):
+        found = {"silhouettes": np.unpackbits(bits[i], axis=-1) * 255}
+        if maps is not None:
+          found["heatmaps"] = maps[i]
+        yield subject, condition, view, found

@@ -57,12 +57,14 @@ class _Flat:
     radii: [c, 2, s].
     centres: [e, s, 2].
     covariances: [e, s, 3], xx, xy, yy of the ellipses.
+    joints: [17, s, 2].
   """
 
   ends: Array
   radii: Array
   centres: Array
   covariances: Array
+  joints: Array
 
 
 def _project(shapes: figure.Shapes, camera: Camera) -> _Flat:
@@ -105,7 +107,9 @@ def _project(shapes: figure.Shapes, camera: Camera) -> _Flat:
     ],
     -1,
   )
-  return _Flat(ends, shapes.radii[:, :, None] * end_scale, centres, covariances)
+  joints, _ = flatten(shapes.joints)
+  radii = shapes.radii[:, :, None] * end_scale
+  return _Flat(ends, radii, centres, covariances, joints)
 
 
 def _to_pixels(flat: _Flat, stretch: Array, shift: Array) -> _Flat:
@@ -132,6 +136,7 @@ def _to_pixels(flat: _Flat, stretch: Array, shift: Array) -> _Flat:
     flat.radii * scale,
     (flat.centres - middle) * scale[:, None] + origin,
     flat.covariances * (scale**2)[:, None],
+    (flat.joints - middle) * scale[:, None] + origin,
   )
 
 
@@ -234,6 +239,22 @@ def distances(
   _draw_capsules(canvas, flat.ends, flat.radii)
   _draw_ellipses(canvas, flat.centres, flat.covariances)
   return canvas
+
+
+def key_points(shapes: figure.Shapes, camera: Camera) -> Array:
+  """Projects the joints of a figure.
+
+  Args:
+    shapes: The figure, s frames.
+    camera: Where it is seen from.
+
+  Returns:
+    float32 [s, 17, 2], x to the right and y down, in pixels of what
+    `distances` draws without stretch and shift.
+  """
+  still = np.zeros(len(shapes.floor))
+  flat = _to_pixels(_project(shapes, camera), still + 1.0, still)
+  return flat.joints.swapaxes(0, 1)
 
 
 def centre_windows(canvas: Array, width: int, offset: Array) -> Array:

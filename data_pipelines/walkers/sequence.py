@@ -14,6 +14,10 @@ from data_pipelines.walkers import spec as spec_lib
 
 _WIDTH = 44
 _PADDING = 10
+# Of a joint's place, in pixels (2.7 cm) of a person 64 high: what lasts for the
+# sequence, for pose estimators err alike in like frames; and what changes from
+# frame to frame. The third is the error at which the confidence is 0.6.
+_LASTING_ERROR, _PASSING_ERROR, _DOUBTFUL_ERROR = 0.4, 0.5, 3.0
 _DEFAULT = spec_lib.Spec()
 
 
@@ -52,6 +56,19 @@ def _figure(
   return figure.build(measures, clothes, bag, walk)
 
 
+def _scene(
+  size: spec_lib.Size,
+  subject: str,
+  condition: str,
+  view: str,
+  spec: spec_lib.Spec,
+) -> tuple[figure.Shapes, render.Camera]:
+  spec_lib.check(size, subject, condition, view)
+  shapes = _figure(subject, condition, size.frames, spec)
+  rng = spec_lib.generator(spec_lib.CAMERA, subject, condition, view)
+  return shapes, render.sample_camera(rng, view, size.frames)
+
+
 def render_sequence(
   size: str | spec_lib.Size,
   subject: str,
@@ -79,12 +96,8 @@ def render_sequence(
     errors.UserError: The set has no such sequence.
   """
   size = spec_lib.get_size(size)
-  spec_lib.check(size, subject, condition, view)
+  shapes, camera = _scene(size, subject, condition, view, spec)
   frames = size.frames
-  shapes = _figure(subject, condition, frames, spec)
-  camera = render.sample_camera(
-    spec_lib.generator(spec_lib.CAMERA, subject, condition, view), view, frames
-  )
   rng = spec_lib.generator(spec_lib.NOISE, subject, condition, view)
   quality = segmentation.sample_quality(rng, spec.noise)
   jitter = segmentation.sample_jitter(rng, quality, frames)
@@ -95,3 +108,74 @@ def render_sequence(
   out[:, :, _PADDING:-_PADDING] = mask
   out *= 255
   return out
+
+
+def render_key_points(
+  size: str | spec_lib.Size,
+  subject: str,
+  condition: str,
+  view: str,
+  spec: spec_lib.Spec = _DEFAULT,
+) -> np.ndarray:
+  """Renders what a pose estimator finds in the frames of `render_sequence`.
+
+  Args:
+    size: As for `render_sequence`.
+    subject: Likewise.
+    condition: Likewise.
+    view: Likewise.
+    spec: Likewise.
+
+  Returns:
+    float64 [s, 17, 3]: COCO's key points as x, y and confidence. Pixels of the
+    image before faults and centring: the person is 64 high, x counts from 44
+    left of the hips' middle or so. A joint that the body hides is found, too.
+
+  Raises:
+    errors.UserError: The set has no such sequence.
+  """
+  size = spec_lib.get_size(size)
+  shapes, camera = _scene(size, subject, condition, view, spec)
+  points = render.key_points(shapes, camera).astype(np.float64)
+  rng = spec_lib.generator(spec_lib.POSE, subject, condition, view)
+  quality = segmentation.sample_quality(rng, spec.noise)
+  misses = _LASTING_ERROR * rng.standard_normal(points.shape[1:])
+  misses = misses + _PASSING_ERROR * rng.standard_normal(points.shape)
+  misses *= quality
+  # An estimator is less sure of what it misplaces.
+  squares = (misses**2).sum(-1, keepdims=True)
+  confidence = np.exp(-0.5 * squares / _DOUBTFUL_ERROR**2)
+  return np.concatenate([points + misses, confidence], -1)
+
+
+def render_heatmaps(
+  size: str | spec_lib.Size,
+  subject: str,
+  condition: str,
+  view: str,
+  spec: spec_lib.Spec = _DEFAULT,
+) -> np.ndarray:
+  """Renders the heat maps beside the frames of `render_sequence`.
+
+  They are made as those of recorded data are, see
+  `data_pipelines.heatmaps.make_heatmaps`: hips in the middle column, and room
+  above the head and below the feet.
+
+  Args:
+    size: As for `render_sequence`.
+    subject: Likewise.
+    condition: Likewise.
+    view: Likewise.
+    spec: Likewise.
+
+  Returns:
+    uint8 [s, 2, 64, 64], limbs and joints.
+
+  Raises:
+    errors.UserError: The set has no such sequence.
+  """
+  # OpenCV is loaded by those who want heat maps only.
+  from data_pipelines import heatmaps
+
+  key_points = render_key_points(size, subject, condition, view, spec)
+  return heatmaps.make_heatmaps(key_points)

@@ -20,7 +20,7 @@ VIEWS = tuple(f"{v:03d}" for v in range(0, 181, 18))
 FRAMES_PER_SECOND = 25.0
 
 # Names of the streams of random numbers. The figures are part of the data.
-BODY, GAIT, CLOTHES, BAG, COAT, WALK, CAMERA, NOISE = range(8)
+BODY, GAIT, CLOTHES, BAG, COAT, WALK, CAMERA, NOISE, POSE = range(9)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Spec:
   """Knobs of the set's difficulty.
 
   Attributes:
-    noise: Level of the segmentation noise; 0 turns it off.
+    noise: Level of the faults of segmentation and of pose estimation; 0 turns
+      them off.
     within: Spread between the sequences of a subject, in measured within-walker
       standard deviations. Higher is harder.
     between: Spread between subjects' motion, in measured between-walker

@@ -21,6 +21,9 @@ from gaitkd_jax.config.networks import deepgaitv2
 from gaitkd_jax.config.networks import gaitbase
 from gaitkd_jax.config.networks import skeletongaitpp
 from gaitkd_jax.config.networks import swingait
+from gaitkd_jax.config.recipes import distillation
+from gaitkd_jax.config.recipes import silence_gaitkd
+from gaitkd_jax.config.recipes import walkers_student
 from gaitkd_jax.config.variants import smoke
 from gaitkd_jax.config.variants import with_variant
 from gaitkd_jax.config.variants import without_teachers
@@ -39,15 +42,18 @@ __all__ = [
   "data",
   "deepgaitv2",
   "default",
+  "distillation",
   "gaitbase",
   "multistep",
   "onecycle",
+  "silence_gaitkd",
   "skeletongaitpp",
   "smoke",
   "swingait",
   "swingait_optim",
   "teacher",
   "term",
+  "walkers_student",
   "with_variant",
   "without_teachers",
 ]

@@ -23,9 +23,9 @@ def smoke(c: ConfigDict) -> None:
     elif model.name == "skeletongaitpp":
       model.base_channels, model.blocks = 4, (1, 1, 1, 1)
     else:
-      model.channels = (4, 8, 8, 16)
+      model.channels = (4, 8, 16, 16)
     if model.name == "gaitbase":
-      model.embedding_dim = 8
+      model.embedding_dim = 16
   for t in c.teachers.values():
     t.checkpoint = defaults.RANDOM
   for source in (c.data, c.eval.data):

@@ -216,7 +216,8 @@ class Term:
       for key, value in self.options.items()
     }
     known = inspect.signature(kind.loss).parameters
-    if "scale" in known and kind.takes in ("logits", "clips"):
+    # Plain distillation takes the logits as they are.
+    if "scale" in known and known["scale"].default not in (1.0, 64.0):
       options.setdefault("scale", self.scale)
     if kind.takes == "clips":
       name = self.teachers[0]
@@ -224,6 +225,8 @@ class Term:
     student, teacher = (
       out[key] for out, key in zip(pair, self.end_points, strict=True)
     )
+    if student.ndim == 4:  # a map of a whole sequence, as of one frame
+      student, teacher = student[:, None], teacher[:, None]
     if "labels" in known and known["labels"].default is inspect.Parameter.empty:
       options["labels"] = context.labels
     if not kind.memory:

@@ -1,0 +1,24 @@
+"""No teacher: clips of one person exchange bands (after arXiv 2505.14124).
+
+python -m gaitkd_jax.main --config=configs/distill/patch_swap.py \
+  --workdir=runs/patch_swap
+
+Embedded data, one process on two CPU cores, some three minutes. To expect:
+docs/study.md, where it was run; else not measured. `:gait3d`, `:ccpg` and
+`:sustech1k` are the same on a benchmark with the paper's teacher, on GPUs or a
+TPU, not measured; they need `--config.data.root` and
+`--config.teachers.deepgaitv2.checkpoint`. With `smoke` behind it (`:smoke`,
+`:gait3d_smoke`) a variant runs three steps.
+"""
+
+from gaitkd_jax import config as config_lib
+
+
+def get_config(variant: str = ""):
+  """Returns the config; variants: smoke, gait3d, ccpg, sustech1k."""
+  return config_lib.distillation(__file__, variant, _change)
+
+
+def _change(c):
+  config_lib.without_teachers(c)
+  c.terms.patch_swap = config_lib.term("patch_swap", weight=1.0)

@@ -1,0 +1,128 @@
+"""From a teacher's outputs to what is stored of them, and back."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+# Classes that two bytes can number.
+_TWO_BYTES = 2**16
+
+
+def encode(
+  outputs: Mapping[str, jax.Array],
+  dtype: str = "float16",
+  largest: int = 0,
+  scale: float = 16.0,
+  temperature: float = 4.0,
+) -> dict[str, jax.Array]:
+  """Makes the rows of a store.
+
+  Of logits of which only the largest are kept the others share one value, such
+  that together they keep their probability at scale and temperature: the kept
+  ones have theirs exactly.
+
+  Args:
+    outputs: "embedding" `[n, p, d]` and, if there is a classifier, "logits"
+      `[n, p, k]`.
+    dtype: of what is stored, "float16" or "float32".
+    largest: how many logits of a part to keep, fewer than k; 0 keeps all.
+    scale: of the cross entropy that trained the teacher.
+    temperature: of the decision loss.
+
+  Returns:
+    "embedding" `[n, p, d]`, and "logits" `[n, p, k]`, or "values" and "indices"
+    (uint16, or int32 of more than 65,536 classes) `[n, p, largest]`,
+    descending, with "rest" `[n, p]`.
+  """
+  rows = {"embedding": outputs["embedding"].astype(dtype)}
+  if "logits" not in outputs:
+    return rows
+  logits = outputs["logits"].astype(jnp.float32)
+  if not largest:
+    return rows | {"logits": logits.astype(dtype)}
+  classes = logits.shape[-1]
+  values, indices = jax.lax.top_k(logits, largest)
+  others = jnp.put_along_axis(logits, indices, -jnp.inf, axis=-1, inplace=False)
+  mass = jax.nn.logsumexp(scale / temperature * others, axis=-1)
+  rest = temperature / scale * (mass - jnp.log(classes - largest))
+  two = classes <= _TWO_BYTES
+  return rows | {
+    "values": values.astype(dtype),
+    "indices": indices.astype(jnp.uint16 if two else jnp.int32),
+    "rest": rest.astype(dtype),
+  }
+
+
+def decode(
+  rows: Mapping[str, jax.Array], num_classes: int = 0
+) -> dict[str, jax.Array]:
+  """Turns rows of `encode` to float32 "embedding" and "logits".
+
+  Args:
+    rows: of a store.
+    num_classes: k, which rows of the largest logits do not tell.
+  """
+  out = {"embedding": rows["embedding"].astype(jnp.float32)}
+  if "logits" in rows:
+    out["logits"] = rows["logits"].astype(jnp.float32)
+  elif "rest" in rows:
+    rest = rows["rest"].astype(jnp.float32)[..., None]
+    out["logits"] = jnp.put_along_axis(
+      jnp.broadcast_to(rest, (*rest.shape[:-1], num_classes)),
+      rows["indices"].astype(jnp.int32),
+      rows["values"].astype(jnp.float32),
+      axis=-1,
+      inplace=False,
+    )
+  return out
+
+
+def outputs(
+  batch: Mapping[str, jax.Array], name: str, num_classes: int = 0
+) -> dict[str, jax.Array]:
+  """What a teacher said of a batch, inside a jitted step.
+
+  Args:
+    batch: of `attach`.
+    name: of the teacher.
+    num_classes: of its logits, if it has any.
+
+  Returns:
+    float32 "embedding" `[n, p, d]` and, if the teacher has a classifier,
+    "logits" `[n, p, num_classes]`.
+  """
+  prefix = f"taught/{name}/"
+  rows = {
+    key.removeprefix(prefix): value
+    for key, value in batch.items()
+    if key.startswith(prefix)
+  }
+  return decode(rows, num_classes)
+
+
+def error(
+  logits: jax.Array, stored: jax.Array, scale: float, temperature: float
+) -> dict[str, jax.Array]:
+  """What storing did to a teacher's probabilities at a temperature.
+
+  Args:
+    logits: of the teacher, `[n, p, k]`.
+    stored: the same as read from the store.
+    scale: of the cross entropy that trained the teacher.
+    temperature: of the decision loss.
+
+  Returns:
+    float32 `[n]`, means over the parts: "absolute", the mean absolute
+    difference of probabilities; "divergence", of the stored distribution from
+    the teacher's.
+  """
+  log_p, log_q = (
+    jax.nn.log_softmax(scale / temperature * x.astype(jnp.float32))
+    for x in (logits, stored)
+  )
+  p = jnp.exp(log_p)
+  return {
+    "absolute": jnp.mean(jnp.abs(p - jnp.exp(log_q)), axis=(1, 2)),
+    "divergence": jnp.mean(jnp.sum(p * (log_p - log_q), axis=-1), axis=1),
+  }
