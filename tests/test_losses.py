@@ -83,6 +83,72 @@ def test_boundary_parity(arrays, margin):
   )
 
 
+# The reference clamps the student's masses.
+def reference_dkd(student, teacher, labels, alpha, beta, temperature):
+  return losses.dkd_loss(
+    student, teacher, labels, alpha, beta, temperature, mass_floor=1e-12
+  )
+
+
+LOGIT_LOSSES = {
+  "ka_ps_T1_s16": lambda s, t, y: losses.ka_ps_loss(s, t, y, 1.0),
+  "ka_ps_T4_s16": lambda s, t, y: losses.ka_ps_loss(s, t, y, 4.0),
+  "ka_lsr_T1_s16_eps0.1": lambda s, t, y: losses.ka_lsr_loss(s, t, y, 1.0),
+  "ka_lsr_T4_s16_eps0.1": lambda s, t, y: losses.ka_lsr_loss(s, t, y, 4.0),
+  "dkd_T1_s16_a1_b2": lambda s, t, y: reference_dkd(s, t, y, 1.0, 2.0, 1.0),
+  "dkd_T4_s16_a1_b2": lambda s, t, y: reference_dkd(s, t, y, 1.0, 2.0, 4.0),
+  "logit_mse_s16": lambda s, t, y: losses.logit_mse_loss(s, t),
+}
+
+
+@pytest.mark.parametrize("name", LOGIT_LOSSES)
+def test_logit_losses_parity(arrays, name):
+  teacher = parts_first(arrays["teacher_logits"])
+  labels = jnp.asarray(arrays["labels"])
+  check(
+    arrays,
+    name,
+    lambda z: LOGIT_LOSSES[name](z, teacher, labels),
+    parts_first(arrays["student_logits"]),
+  )
+
+
+@pytest.mark.parametrize("temperature", [1, 4])
+def test_dkd_halves_parity(arrays, temperature):
+  student = parts_first(arrays["student_logits"])
+  teacher = parts_first(arrays["teacher_logits"])
+  labels = jnp.asarray(arrays["labels"])
+  for half, weights in (("tckd", (1.0, 0.0)), ("nckd", (0.0, 1.0))):
+    value = reference_dkd(student, teacher, labels, *weights, temperature)
+    theirs = arrays[f"dkd_T{temperature}_s16_a1_b2/info_{half}"]
+    assert vectors.difference(value, theirs) < 1e-5
+
+
+EMBEDDING_LOSSES = {
+  "feature_mse": losses.feature_mse_loss,
+  "attention_transfer_p2": losses.attention_transfer_loss,
+}
+
+
+@pytest.mark.parametrize("name", EMBEDDING_LOSSES)
+def test_embedding_losses_parity(arrays, name):
+  teacher = parts_first(arrays["teacher_embed"])
+  check(
+    arrays,
+    name,
+    lambda x: EMBEDDING_LOSSES[name](x, teacher),
+    parts_first(arrays["student_embed"]),
+  )
+
+
+def test_every_reference_loss_is_compared(arrays):
+  here = {"triplet_m0.2", "boundary_m1", "boundary_m0.5"}
+  here |= {"kl_T1_s16", "kl_T4_s16"}
+  here |= {"cross_entropy_s16_eps0.1", "cross_entropy_s16_nosmooth"}
+  names = {k.removesuffix("/value") for k in arrays if k.endswith("/value")}
+  assert names == here | set(LOGIT_LOSSES) | set(EMBEDDING_LOSSES)
+
+
 def test_triplet_by_hand():
   # Two of label 0 at 0 and 1, one of label 1 at 3: distances 1, 3, 2.
   embedding = jnp.array([0.0, 1.0, 3.0]).reshape(3, 1, 1)

@@ -89,6 +89,8 @@ def _walkers(c: ConfigDict, folder: pathlib.Path, teachers: int) -> None:
   )
   if teachers > 1:
     c.data.modalities = defaults.MODALITIES
+    # The student is tested on what it takes.
+    c.eval.data = defaults.data("walkers", variant="small")
     c.teachers.skeletongaitpp = defaults.teacher(
       networks.skeletongaitpp(
         base_channels=8, blocks=(0, 1, 1, 1), num_classes=32
