@@ -45,9 +45,13 @@ def create_schedule(spec: float | Mapping[str, Any], name: str):
     UserError: unknown kind, or a key that is missing or too many.
   """
   if not hasattr(spec, "items"):
-    return optax.schedules.constant_schedule(
-      jnp.asarray(float(spec), jnp.float32)
-    )
+    try:
+      value = jnp.asarray(float(spec), jnp.float32)
+    except (TypeError, ValueError) as e:
+      raise errors.UserError(
+        f"config.{name} is {spec!r}; give a number or a schedule"
+      ) from e
+    return optax.schedules.constant_schedule(value)
   keys = dict(spec.items())
   kind = keys.pop("kind", None)
   if kind not in _KINDS or set(keys) != set(_KINDS[kind]):
