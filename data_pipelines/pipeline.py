@@ -13,6 +13,7 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
+from data_pipelines import loading
 from data_pipelines import sampling
 from data_pipelines import store as store_lib
 from data_pipelines import transforms
@@ -40,6 +41,7 @@ def train_batches(
   process_index: int = 0,
   process_count: int = 1,
   threads: int = 0,
+  views: int = 0,
 ) -> Iterator[dict[str, np.ndarray]]:
   """Yields this process's share of batch start_step, start_step + 1, ...
 
@@ -56,14 +58,17 @@ def train_batches(
     process_index: which of the processes this is.
     process_count: into how many contiguous shares a global batch is divided.
     threads: that make batches; 0 is one a core.
+    views: V, how many clips of a sequence there are, each with its own
+      augmentation, see `view_batches`; 0 draws new ones for each batch.
 
   Returns:
     An endless iterator over {"silhouettes": uint8 [b, s, 64, 44],
     "labels": int32 [b]}, b = P * K / process_count; read-only arrays. With heat
     maps in the store also "heatmaps": uint8 [b, s, 64, 44, 2], which share
     frames and geometry with the silhouettes; with clips of unequal length also
-    "lengths": int32 [b], zeros lie behind them. The K sequences of an identity
-    are adjacent in the global batch.
+    "lengths": int32 [b], zeros lie behind them; with views also "sequence"
+    int32 [b], position in the store, and "view" int32 [b]. The K sequences of
+    an identity are adjacent in the global batch.
 
   Raises:
     errors.UserError: P * K cannot be divided by process_count, or a value is
@@ -83,13 +88,7 @@ def train_batches(
   share = _share(
     n, "batch.identities x batch.sequences", process_index, process_count
   )
-  if not 0 <= seed < 2**64 or start_step < 0:
-    raise errors.UserError(
-      f"seed is {seed} and start_step {start_step}; give numbers from 0"
-      " upwards, and a seed below 2 ** 64"
-    )
-
-  reader = _Reader(store)
+  _check_draws(seed, start_step=start_step, views=views)
 
   def plan(step):
     if sampler == "triplet":
@@ -98,54 +97,119 @@ def train_batches(
       )
     else:
       index = sampling.draw_shuffled(len(store), n, seed, step)
+    if views:
+      view = sampling.draw_views(n, views, seed, step)
+      rows = {"sequence": index[share], "view": view[share]}
+      return rows, *_draw_views(store, rows, clip, augment, seed)
     frames, counts = sampling.draw_frames(
       store.lengths[index], clip, seed, step
     )
     rng = sampling.generator(seed, step, sampling.AUGMENTATION)
-    columns = (
-      frames,
-      counts.astype(np.int32),
-      store.labels[index],
-      *transforms.draw(augment, n, rng),
-    )
-    records = np.array([reader(i) for i in index[share]], object)
-    return [records, *(column[share] for column in columns)]
+    draws = transforms.draw(augment, n, rng)
+    mine = (column[share] for column in (frames, counts, *draws))
+    return {"sequence": index[share]}, *mine
 
+  names = ("sequence", "view") if views else ()
+  steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
   b = share.stop - share.start
-  signature = (
-    tf.TensorSpec([b], tf.string),
-    tf.TensorSpec([b, clip.longest], tf.int64),
-    tf.TensorSpec([b], tf.int32),
-    tf.TensorSpec([b], tf.int32),
-    tf.TensorSpec([b], tf.bool),
-    tf.TensorSpec([b], tf.bool),
-    tf.TensorSpec([b, 4, 3], tf.float32),
-    tf.TensorSpec([b, 4], tf.int32),
-  )
+  return loading.clips(steps, plan, store, clip, b, names, threads)
 
-  def planned(step):
-    columns = tf.numpy_function(
-      plan, [step], [spec.dtype for spec in signature]
+
+def view_batches(
+  store: store_lib.SequenceStore,
+  *,
+  batch_size: int,
+  clip: Clip,
+  augment: Augment,
+  seed: int,
+  views: int,
+  start: int = 0,
+  process_index: int = 0,
+  process_count: int = 1,
+) -> Iterator[dict[str, np.ndarray]]:
+  """Yields every view of every sequence once.
+
+  View v of sequence i is number i * V + v. It is the same clip, augmented in
+  the same way, as `train_batches` shows of it. The last batch is filled up with
+  the last view (mask False).
+
+  Args:
+    store: the training split.
+    batch_size: views of a global batch.
+    clip: how a clip is cut from a sequence.
+    augment: probability of each augmentation.
+    seed: not negative.
+    views: V, of each sequence.
+    start: number of the first view, a multiple of batch_size.
+    process_index: which of the processes this is.
+    process_count: into how many contiguous shares a global batch is divided.
+
+  Returns:
+    An iterator over {"silhouettes", "labels", "sequence", "view"} (and
+    "heatmaps", "lengths"), see `train_batches`, and "mask": bool [b], whether
+    the row is a view; read-only arrays.
+
+  Raises:
+    errors.UserError: batch_size cannot be divided by process_count, or a value
+      is out of range.
+  """
+  if batch_size < 1 or views < 1 or start % max(batch_size, 1):
+    raise errors.UserError(
+      f"a batch of {batch_size} views, {views} views of a sequence, first view"
+      f" {start}: give at least 1 of each, and a multiple of the batch"
     )
-    return tuple(map(tf.ensure_shape, columns, [s.shape for s in signature]))
+  share = _share(batch_size, "batch of views", process_index, process_count)
+  _check_draws(seed, start=start, views=views)
+  total = len(store) * views
 
-  def load(record, frames, count, label, *draw):
-    decoded = store.decode(record, frames[:count])
-    clips = _augment(decoded, draw)
-    row = _padded(clips, clip.longest, count) | {"labels": label}
-    return row if clip.fixed else row | {"lengths": count}
+  def plan(first):
+    number = (first + np.arange(batch_size))[share]
+    mask = number < total
+    number = np.minimum(number, total - 1)
+    rows = {
+      "sequence": number // views,
+      "view": number % views,
+      "mask": mask,
+    }
+    return rows, *_draw_views(store, rows, clip, augment, seed)
 
-  # Not from_generator: on Python 3.11 it makes malloc give every freed 128 kB
-  # back to the kernel, in the whole process, which halves the speed.
-  dataset = (
-    tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
-    .map(planned, 2, deterministic=True)
-    .unbatch()
-    .map(load, tf.data.AUTOTUNE, deterministic=True)
-    .batch(b, drop_remainder=True)
-    .prefetch(2)
+  firsts = tf.data.Dataset.range(start, total, batch_size)
+  b = share.stop - share.start
+  return loading.clips(
+    firsts, plan, store, clip, b, ("sequence", "view", "mask")
   )
-  return _numpy(dataset, reader, threads)
+
+
+def _check_draws(seed: int, **counts: int) -> None:
+  """Raises a UserError for what random numbers cannot be drawn for."""
+  if not 0 <= seed < 2**64 or min(counts.values()) < 0:
+    given = " and ".join(f"{name} {value}" for name, value in counts.items())
+    raise errors.UserError(
+      f"seed is {seed} and {given}; give numbers from 0 upwards, and a seed"
+      " below 2 ** 64"
+    )
+
+
+def _draw_views(
+  store: store_lib.SequenceStore,
+  rows: dict[str, np.ndarray],
+  clip: Clip,
+  augment: Augment,
+  seed: int,
+) -> tuple[np.ndarray, ...]:
+  """Returns frames, counts and the columns of `transforms.Draws` of views."""
+  index, views = rows["sequence"], rows["view"]
+  frames, counts = sampling.draw_view_frames(
+    store.lengths[index], clip, seed, index, views
+  )
+  stream = sampling.VIEW_AUGMENTATION
+  draws = [
+    transforms.draw(
+      augment, 1, sampling.generator(seed, int(i), stream, int(v))
+    )
+    for i, v in zip(index, views, strict=True)
+  ]
+  return frames, counts, *map(np.concatenate, zip(*draws, strict=True))
 
 
 def eval_batches(
@@ -198,7 +262,7 @@ def eval_batches(
       " frames; add a longer one or lower max_frames"
     )
   bucket_of = np.searchsorted(buckets, lengths)
-  reader = _Reader(store)
+  reader = loading.Reader(store)
 
   def bucket_batches(i):
     index = np.flatnonzero(bucket_of == i)
@@ -222,12 +286,12 @@ def eval_batches(
       record = tf.ensure_shape(record, [])
       frames = tf.where(row["mask"], row["lengths"], 0)
       decoded = store.decode(record, tf.range(tf.cast(frames, tf.int64)))
-      decoded = _channels_last(decoded)
+      decoded = loading.channels_last(decoded)
       clips = {
         name: transforms.cut(clip, axis=2 - len(clip.shape))
         for name, clip in decoded.items()
       }
-      return row | _padded(clips, int(buckets[i]), frames)
+      return row | loading.padded(clips, int(buckets[i]), frames)
 
     dataset = (
       tf.data.Dataset.from_tensor_slices(rows)
@@ -235,7 +299,7 @@ def eval_batches(
       .batch(share.stop - share.start, drop_remainder=True)
       .prefetch(1)
     )
-    return _numpy(dataset, reader)
+    return loading.run(dataset, reader)
 
   return itertools.chain.from_iterable(
     bucket_batches(i) for i in np.unique(bucket_of)
@@ -291,78 +355,3 @@ def _share(total: int, name: str, index: int, count: int) -> slice:
       f" it a multiple of {count}"
     )
   return slice(total // count * index, total // count * (index + 1))
-
-
-def _channels_last(decoded: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-  """Moves the two planes of heat maps, [s, 2, h, w], behind the pixels."""
-  if "heatmaps" not in decoded:
-    return decoded
-  planes = tf.transpose(decoded["heatmaps"], [0, 2, 3, 1])
-  return decoded | {"heatmaps": planes}
-
-
-def _augment(
-  decoded: dict[str, tf.Tensor], draw: Sequence[tf.Tensor]
-) -> dict[str, tf.Tensor]:
-  """Augments the modalities of one clip with one draw."""
-  if "heatmaps" not in decoded:
-    return {"silhouettes": transforms.apply(decoded["silhouettes"], *draw)}
-  decoded = _channels_last(decoded)
-  stacked = tf.concat(
-    [decoded["heatmaps"], decoded["silhouettes"][..., None]], axis=-1
-  )
-  stacked = transforms.apply(stacked, *draw)
-  return {"silhouettes": stacked[..., -1], "heatmaps": stacked[..., :-1]}
-
-
-def _padded(
-  clips: dict[str, tf.Tensor], longest: int, count: tf.Tensor
-) -> dict[str, tf.Tensor]:
-  """Puts frames of zeros behind clips; their shapes become static."""
-  padded = {}
-  for name, clip in clips.items():
-    shape = [transforms.SIZE, transforms.WIDTH]
-    if name == "heatmaps":
-      shape.append(store_lib.SHAPES[name][0])
-    behind = [[0, longest - count]] + [[0, 0]] * len(shape)
-    padded[name] = tf.ensure_shape(tf.pad(clip, behind), [longest, *shape])
-  return padded
-
-
-class _Reader:
-  """Reads records, and keeps to itself what TensorFlow would print at length.
-
-  An error would pass through TensorFlow's threads, which print its traceback.
-  The empty record in its place cannot be decoded, so the batch fails, and
-  `_numpy` raises the error that was kept.
-  """
-
-  def __init__(self, store: store_lib.SequenceStore):
-    self._store = store
-    self.error = None
-
-  def __call__(self, index: int) -> bytes:
-    try:
-      return self._store.read(int(index))
-    except errors.UserError as error:
-      self.error = error
-      return b""
-
-
-def _numpy(
-  dataset: tf.data.Dataset, reader: _Reader, threads: int = 0
-) -> Iterator[dict[str, np.ndarray]]:
-  """Runs a pipeline; its arrays are TensorFlow's memory, not copies."""
-  options = tf.data.Options()
-  options.deterministic = True
-  # A clip is too small to be divided further.
-  options.threading.max_intra_op_parallelism = 1
-  if threads:
-    options.threading.private_threadpool_size = threads
-  try:
-    yield from dataset.with_options(options).as_numpy_iterator()
-  except tf.errors.OpError as error:
-    raise reader.error or errors.UserError(
-      f"a prepared sequence cannot be read ({store_lib.reason(error)});"
-      " delete the folder of the prepared data, so that it is prepared again"
-    ) from error

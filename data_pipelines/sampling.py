@@ -2,6 +2,9 @@
 
 Every draw is a function of (seed, step) alone. A run that is resumed, or that
 is spread over more processes, therefore draws what an undisturbed run would.
+
+A *view* of a sequence is a clip and an augmentation that depend on (seed,
+sequence, view) alone, never on the step, so that it comes again.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ KINDS = (
 )
 # What a stream of random numbers is for; no two draws of a step share one.
 IDENTITIES, FRAMES, AUGMENTATION, EPOCHS = range(4)
+VIEWS, VIEW_FRAMES, VIEW_AUGMENTATION = range(4, 7)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,14 +86,17 @@ class Clip:
     return self.frames if self.fixed else self.max_frames
 
 
-def generator(seed: int, step: int, stream: int) -> np.random.Generator:
+def generator(
+  seed: int, step: int, stream: int, view: int = 0
+) -> np.random.Generator:
   """Returns the random numbers of one purpose in one step.
 
-  Philox is counter-based: seed is its key and (step, stream) the upper half
-  of its counter, so streams never overlap and none has to be rolled forward.
+  Philox is counter-based: seed is its key and (step, stream, view) are the
+  upper words of its counter, so streams never overlap and none has to be rolled
+  forward. The streams of views have the sequence in the place of the step.
   """
   return np.random.Generator(
-    np.random.Philox(key=seed, counter=(0, 0, stream, step))
+    np.random.Philox(key=seed, counter=(0, view, stream, step))
   )
 
 
@@ -173,7 +180,44 @@ def draw_frames(
     int64 [n, clip.longest], frames, each below its sequence's length; and
     int64 [n], how many of them, from the first on, are the clip.
   """
-  rng = generator(seed, step, FRAMES)
+  return _frames(lengths, clip, generator(seed, step, FRAMES))
+
+
+def draw_views(n: int, views: int, seed: int, step: int) -> np.ndarray:
+  """Draws which of its views each of n sequences shows, int64 [n]."""
+  return generator(seed, step, VIEWS).integers(0, views, n)
+
+
+def draw_view_frames(
+  lengths: np.ndarray,
+  clip: Clip,
+  seed: int,
+  sequences: np.ndarray,
+  views: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+  """Draws the frames of views, each as `draw_frames` does.
+
+  Args:
+    lengths: int [n], frames of the sequences.
+    clip: what to draw.
+    seed: of the views.
+    sequences: int [n], positions of the sequences in the split.
+    views: int [n], from 0 on.
+
+  Returns:
+    int64 [n, clip.longest] and int64 [n], see `draw_frames`.
+  """
+  drawn = [
+    _frames([length], clip, generator(seed, int(i), VIEW_FRAMES, int(v)))
+    for length, i, v in zip(lengths, sequences, views, strict=True)
+  ]
+  return tuple(np.concatenate(column) for column in zip(*drawn, strict=True))
+
+
+def _frames(
+  lengths: np.ndarray, clip: Clip, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns what `draw_frames` does."""
   lengths = np.asarray(lengths, np.int64)
   n, place = len(lengths), np.arange(clip.longest)
   if clip.kind == "all_ordered":

@@ -1,4 +1,4 @@
-"""Command line: trains, or evaluates a checkpoint.
+"""Command line: trains, evaluates a checkpoint, or precomputes teachers.
 
 python -m gaitkd_jax.main --config=configs/casiab.py --workdir=runs/casiab
 """
@@ -13,11 +13,13 @@ from ml_collections import config_flags
 from gaitkd_jax import cli
 from gaitkd_jax import errors
 from gaitkd_jax import evaluate
+from gaitkd_jax import precompute
 from gaitkd_jax import train
 
 MODES = {
   "train": train.train_and_evaluate,
   "eval": evaluate.evaluate_checkpoint,
+  "cache": precompute.fill,
 }
 _CONFIG = config_flags.DEFINE_config_file(
   "config", help_string="file[:variant]", lock_config=True

@@ -25,7 +25,6 @@ from gaitkd_jax import evaluate
 from gaitkd_jax import sharding
 from gaitkd_jax import teacher_cache
 from gaitkd_jax import train
-from gaitkd_jax.distill import teachers as teachers_lib
 
 # Batches between two marks of progress.
 _BLOCK = 16
@@ -90,7 +89,7 @@ def fill(
 
 def _layout(config: Any, teacher: distill.Teacher) -> dict[str, Any]:
   """What a teacher's store holds: "classes", "largest" and "rows", one row."""
-  shapes = teachers_lib.output_shapes(teacher.module)
+  shapes = distill.output_shapes(teacher.module)
   classes = shapes["logits"][-1] if "logits" in shapes else 0
   largest = config.cache.logits if classes else 0
   if largest and largest >= classes:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 import functools
 import json
 import os
@@ -23,6 +24,7 @@ from gaitkd_jax import models
 from gaitkd_jax import optim
 from gaitkd_jax import sharding
 from gaitkd_jax import step as step_lib
+from gaitkd_jax import teacher_cache
 from gaitkd_jax import writers
 
 
@@ -54,6 +56,7 @@ def train_and_evaluate(
   # All that can be wrong in the config is found before data are prepared.
   module = models.create_model(config.model, config.dtype)
   teachers = distill.create_teachers(config.teachers, config.dtype)
+  teachers = teacher_cache.look_up(config, teachers)
   for note in distill.check_compatible(
     module,
     config.model.name,
@@ -70,6 +73,11 @@ def train_and_evaluate(
   split = training_split(config)
   subjects = class_names(config, split)
   classes = teacher_classes(config, teachers, subjects)
+  stores = teacher_cache.open_stores(
+    config, teacher_cache.describe_data(config.data, split), frozen
+  )
+  # Of a teacher that is read from a store the variables only proved which.
+  frozen = {name: frozen[name] for name in teachers if name not in stores}
   if any(classes.values()):
     objective = create_objective(config, module, teachers, classes)
   make_state = step_lib.make_init(module, optimizer, mesh, objective)
@@ -98,8 +106,13 @@ def train_and_evaluate(
       results = evaluator(state.variables)
       evaluate.report(results, first, workdir)
       return results
-    batches = train_batches(config, split, first or 0)
-    with create_writer(config, workdir, first) as writer:
+    batches = train_batches(config, split, first or 0, bool(stores))
+    batches = teacher_cache.attach(batches, stores) if stores else batches
+    # Threads that still make batches keep the interpreter from leaving.
+    with (
+      contextlib.closing(batches),
+      create_writer(config, workdir, first) as writer,
+    ):
       report = _Reporter(config, workdir, writer)
       batch = sharding.put_batch(next(batches), mesh)
       for i in report.progress(steps):
@@ -149,10 +162,15 @@ def _due(done: int, every: int) -> bool:
 def restore_teachers(
   config: Any, teachers: Mapping[str, distill.Teacher], mesh: Mesh
 ) -> dict[str, Any]:
-  """Reads the teachers' variables onto the mesh."""
+  """Reads the teachers' variables onto the mesh.
+
+  A teacher that is looked up in a store needs none.
+  """
   frozen = {}
   for name, teacher in teachers.items():
     own = config.teachers[name]
+    if own.cache and not own.checkpoint:
+      continue
     init = jax.jit(
       functools.partial(models.init_variables, teacher.module),
       out_shardings=sharding.replicated(mesh),
@@ -160,7 +178,8 @@ def restore_teachers(
     if not own.checkpoint:
       raise errors.UserError(
         f"teacher {name} has no checkpoint; give "
-        f"--config.teachers.{name}.checkpoint=<workdir of its training>"
+        f"--config.teachers.{name}.checkpoint=<workdir of its training>, or "
+        f"its outputs as --config.teachers.{name}.cache=<folder>"
       )
     if own.checkpoint == config_lib.RANDOM:
       print(f"teacher {name} is UNTRAINED (checkpoint=random)", flush=True)
@@ -243,8 +262,13 @@ def training_split(config: Any):
   return split
 
 
-def train_batches(config: Any, split: Any, start_step: int):
-  """This process's shares of batch `start_step`, `start_step + 1`, ..."""
+def train_batches(
+  config: Any, split: Any, start_step: int, cached: bool = False
+):
+  """This process's shares of batch `start_step`, `start_step + 1`, ...
+
+  With `cached` they hold the views that `--mode=cache` showed the teachers.
+  """
   from data_pipelines import pipeline
 
   return pipeline.train_batches(
@@ -256,6 +280,7 @@ def train_batches(config: Any, split: Any, start_step: int):
     sampler=config.batch.sampler,
     seed=config.seed,
     start_step=start_step,
+    views=config.cache.views if cached else 0,
     process_index=jax.process_index(),
     process_count=jax.process_count(),
   )

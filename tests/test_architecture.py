@@ -29,10 +29,12 @@ LAYERS = (
     "protocols",
     "checkpoint",
     "opengait_config",
+    "teacher_cache",
   ),
   ("step", "cli"),
   ("evaluate",),
   ("train",),
+  ("precompute",),
   ("main",),
 )
 

@@ -31,6 +31,8 @@ def check(c: ConfigDict) -> None:
       "add them"
     )
   for name, one in {"the student": c, **c.teachers}.items():
+    if one.get("cache") and name in c.teachers:
+      continue  # what it saw need not be read again
     channels = one.model.get("in_channels", 1)
     if channels > 1 and "heatmaps" not in c.data.modalities:
       raise errors.UserError(

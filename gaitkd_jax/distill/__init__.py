@@ -17,6 +17,7 @@ from gaitkd_jax.distill.objective import create_objective
 from gaitkd_jax.distill.teachers import Outputs
 from gaitkd_jax.distill.teachers import Teacher
 from gaitkd_jax.distill.teachers import create_teachers
+from gaitkd_jax.distill.teachers import output_shapes
 from gaitkd_jax.distill.teachers import teacher_outputs
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
   "common_classes",
   "create_objective",
   "create_teachers",
+  "output_shapes",
   "read_names",
   "teacher_outputs",
 ]

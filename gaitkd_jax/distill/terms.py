@@ -295,15 +295,15 @@ def _create_term(name: str, values: dict[str, Any], objective: Any) -> Term:
         f"{where} of kind {kind} needs a teacher with the student's classes "
         f"and scale, which {n} has not"
       )
+  end_points = (spec.takes, spec.takes)
+  if spec.takes == "maps":
+    end_points = tuple(values.pop("end_points", ("embedding", "embedding")))
   cached = [n for n in named if n and objective.teachers[n].lookup is not None]
-  if spec.takes in ("clips", "maps") and cached:
+  if cached and end_points[1] not in ("embedding", "logits"):
     raise errors.UserError(
       f"{where} of kind {kind} needs to run teacher {cached[0]}, whose outputs "
       "are read from a cache; leave the cache out"
     )
-  end_points = (spec.takes, spec.takes)
-  if spec.takes == "maps":
-    end_points = tuple(values.pop("end_points", ("embedding", "embedding")))
   settings = {
     key: values.pop(key, default) for key, default in spec.options.items()
   }

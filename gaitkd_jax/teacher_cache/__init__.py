@@ -15,6 +15,7 @@ from gaitkd_jax.teacher_cache.rows import outputs
 from gaitkd_jax.teacher_cache.store import Store
 from gaitkd_jax.teacher_cache.store import Writer
 from gaitkd_jax.teacher_cache.store import attach
+from gaitkd_jax.teacher_cache.store import look_up
 from gaitkd_jax.teacher_cache.store import open_stores
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
   "digest",
   "encode",
   "error",
+  "look_up",
   "open_stores",
   "outputs",
 ]

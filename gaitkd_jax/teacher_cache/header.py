@@ -71,7 +71,6 @@ def describe(
   return _json(
     {
       "format": FORMAT,
-      "digest": digest,
       "model": teacher.model,
       "dtype": config.dtype,
       "data": data,
@@ -81,6 +80,8 @@ def describe(
       "views": config.cache.views,
       "scale": teacher.scale,
       "temperature": teacher.temperature,
+      # The last to be compared: another model or seed is the better reason.
+      "digest": digest,
     }
   )
 

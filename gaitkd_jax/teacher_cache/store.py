@@ -9,6 +9,8 @@ killed at any moment goes on where it says, and gives the same bytes.
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
+import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -18,6 +20,7 @@ import numpy as np
 
 from gaitkd_jax import errors
 from gaitkd_jax.teacher_cache import header as header_lib
+from gaitkd_jax.teacher_cache import rows as rows_lib
 
 _HEADER, _PROGRESS = "header.json", "progress.json"
 
@@ -151,6 +154,24 @@ class Store:
     return {name: np.asarray(a[index]) for name, a in self._arrays.items()}
 
 
+def look_up(config: Any, teachers: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns the teachers, those with a `cache` reading batches of `attach`.
+
+  Args:
+    config: the whole config.
+    teachers: of `distill.create_teachers`.
+  """
+  found = dict(teachers)
+  for name, own in config.teachers.items():
+    if own.cache:
+      classes = own.model.get("num_classes", 0)
+      lookup = functools.partial(
+        rows_lib.outputs, name=name, num_classes=classes
+      )
+      found[name] = dataclasses.replace(teachers[name], lookup=lookup)
+  return found
+
+
 def open_stores(
   config: Any,
   data: Mapping[str, Any],
@@ -193,8 +214,8 @@ def attach(
   for batch in batches:
     taught = {}
     for teacher, store in stores.items():
-      rows = store.rows(batch["sequence"], batch["view"])
-      taught |= {f"taught/{teacher}/{k}": row for k, row in rows.items()}
+      said = store.rows(batch["sequence"], batch["view"])
+      taught |= {f"taught/{teacher}/{key}": x for key, x in said.items()}
     yield {**batch, **taught}
 
 

@@ -1,0 +1,170 @@
+"""From records to batches of clips, in TensorFlow's threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from data_pipelines import sampling
+from data_pipelines import store as store_lib
+from data_pipelines import transforms
+from gaitkd_jax import errors
+
+# What a batch can tell of its rows, beside their pixels.
+ROWS = {"sequence": np.int32, "view": np.int32, "mask": np.bool_}
+
+
+def clips(
+  numbers: tf.data.Dataset,
+  plan: Callable[[int], tuple[Any, ...]],
+  store: store_lib.SequenceStore,
+  clip: sampling.Clip,
+  b: int,
+  names: Sequence[str] = (),
+  threads: int = 0,
+) -> Iterator[dict[str, np.ndarray]]:
+  """Makes batches of augmented clips.
+
+  Args:
+    numbers: int64, one a batch.
+    plan: from a number to columns of b rows: a dict of "sequence" and of
+      `names`; then the frames, their counts and those of `transforms.Draws`.
+    store: holds the sequences.
+    clip: shapes of the clips.
+    b: rows of this process.
+    names: out of `ROWS`, which of the dict to put into the batches.
+    threads: that make batches; 0 is one a core.
+
+  Returns:
+    See `pipeline.train_batches`.
+  """
+  reader = Reader(store)
+
+  def columns(number):
+    rows, frames, counts, *draws = plan(number)
+    index = rows["sequence"]
+    return [
+      np.array([reader(i) for i in index], object),
+      frames,
+      counts.astype(np.int32),
+      store.labels[index],
+      *draws,
+      *(rows[name].astype(ROWS[name]) for name in names),
+    ]
+
+  signature = (
+    tf.TensorSpec([b], tf.string),
+    tf.TensorSpec([b, clip.longest], tf.int64),
+    tf.TensorSpec([b], tf.int32),
+    tf.TensorSpec([b], tf.int32),
+    tf.TensorSpec([b], tf.bool),
+    tf.TensorSpec([b], tf.bool),
+    tf.TensorSpec([b, 4, 3], tf.float32),
+    tf.TensorSpec([b, 4], tf.int32),
+    *(tf.TensorSpec([b], ROWS[name]) for name in names),
+  )
+
+  def planned(number):
+    values = tf.numpy_function(
+      columns, [number], [spec.dtype for spec in signature]
+    )
+    return tuple(map(tf.ensure_shape, values, [s.shape for s in signature]))
+
+  def load(record, frames, count, label, *rest):
+    decoded = store.decode(record, frames[:count])
+    augmented = _augment(decoded, rest[:4])
+    row = padded(augmented, clip.longest, count) | {"labels": label}
+    row |= dict(zip(names, rest[4:], strict=True))
+    return row if clip.fixed else row | {"lengths": count}
+
+  # Not from_generator: on Python 3.11 it makes malloc give every freed 128 kB
+  # back to the kernel, in the whole process, which halves the speed.
+  dataset = (
+    numbers.map(planned, 2, deterministic=True)
+    .unbatch()
+    .map(load, tf.data.AUTOTUNE, deterministic=True)
+    .batch(b, drop_remainder=True)
+    .prefetch(2)
+  )
+  return run(dataset, reader, threads)
+
+
+def channels_last(decoded: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+  """Moves the two planes of heat maps, [s, 2, h, w], behind the pixels."""
+  if "heatmaps" not in decoded:
+    return decoded
+  planes = tf.transpose(decoded["heatmaps"], [0, 2, 3, 1])
+  return decoded | {"heatmaps": planes}
+
+
+def _augment(
+  decoded: dict[str, tf.Tensor], draw: Sequence[tf.Tensor]
+) -> dict[str, tf.Tensor]:
+  """Augments the modalities of one clip with one draw."""
+  if "heatmaps" not in decoded:
+    return {"silhouettes": transforms.apply(decoded["silhouettes"], *draw)}
+  decoded = channels_last(decoded)
+  stacked = tf.concat(
+    [decoded["heatmaps"], decoded["silhouettes"][..., None]], axis=-1
+  )
+  stacked = transforms.apply(stacked, *draw)
+  return {"silhouettes": stacked[..., -1], "heatmaps": stacked[..., :-1]}
+
+
+def padded(
+  clips: dict[str, tf.Tensor], longest: int, count: tf.Tensor
+) -> dict[str, tf.Tensor]:
+  """Puts frames of zeros behind clips; their shapes become static."""
+  result = {}
+  for name, clip in clips.items():
+    shape = [transforms.SIZE, transforms.WIDTH]
+    if name == "heatmaps":
+      shape.append(store_lib.SHAPES[name][0])
+    behind = [[0, longest - count]] + [[0, 0]] * len(shape)
+    result[name] = tf.ensure_shape(tf.pad(clip, behind), [longest, *shape])
+  return result
+
+
+class Reader:
+  """Reads records, and keeps to itself what TensorFlow would print at length.
+
+  An error would pass through TensorFlow's threads, which print its traceback.
+  The empty record in its place cannot be decoded, so the batch fails, and
+  `run` raises the error that was kept.
+  """
+
+  def __init__(self, store: store_lib.SequenceStore):
+    self._store = store
+    self.error = None
+
+  def __call__(self, index: int) -> bytes:
+    """Returns a record, or nothing and keeps the error."""
+    try:
+      return self._store.read(int(index))
+    except errors.UserError as error:
+      self.error = error
+      return b""
+
+
+def run(
+  dataset: tf.data.Dataset, reader: Reader, threads: int = 0
+) -> Iterator[dict[str, np.ndarray]]:
+  """Runs a pipeline; its arrays are TensorFlow's memory, not copies."""
+  options = tf.data.Options()
+  options.deterministic = True
+  # A clip is too small to be divided further.
+  options.threading.max_intra_op_parallelism = 1
+  if threads:
+    options.threading.private_threadpool_size = threads
+  try:
+    yield from dataset.with_options(options).as_numpy_iterator()
+  except tf.errors.OpError as error:
+    raise reader.error or errors.UserError(
+      f"a prepared sequence cannot be read ({store_lib.reason(error)});"
+      " delete the folder of the prepared data, so that it is prepared again"
+    ) from error
