@@ -127,7 +127,7 @@ def test_checkpoint_of_another_model(uninterrupted, folder):
   config, workdir, _, _ = uninterrupted
   other = config.copy_and_resolve_references()
   other.unlock()
-  other.model.channels = (4, 8, 8, 24)
+  other.model.channels = (4, 8, 16, 24)
   for run in (train.train_and_evaluate, evaluate.evaluate_checkpoint):
     with pytest.raises(errors.UserError, match="another model.*24") as e:
       run(other, workdir)
