@@ -21,4 +21,4 @@ def get_config(variant: str = ""):
 
 def _change(c):
   config_lib.silence_gaitkd(c)
-  c.terms.dkd = config_lib.term("dkd", weight=1.0)
+  c.terms.dkd = config_lib.term("dkd", weight=config_lib.warm_up(c))

@@ -21,4 +21,4 @@ def get_config(variant: str = ""):
 
 def _change(c):
   config_lib.silence_gaitkd(c)
-  c.terms.gdkd = config_lib.term("gdkd", weight=1.0)
+  c.terms.gdkd = config_lib.term("gdkd", weight=config_lib.warm_up(c))

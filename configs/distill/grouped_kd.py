@@ -22,5 +22,7 @@ def get_config(variant: str = ""):
 def _change(c):
   config_lib.silence_gaitkd(c)
   c.terms.grouped_kd = config_lib.term(
-    "grouped_kd", weight=1.0, top=min(300, c.model.num_classes // 4)
+    "grouped_kd",
+    weight=config_lib.warm_up(c),
+    top=min(300, c.model.num_classes // 4),
   )

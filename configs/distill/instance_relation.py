@@ -26,7 +26,7 @@ def _change(c):
   config_lib.silence_gaitkd(c)
   c.terms.instance = config_lib.term("instance", weight=1.0)
   c.terms.instance.share = dict(
-    kind="linear", start=1.0, end=0.3, steps=c.train.steps // 2
+    kind="linear", start=1.0, end=0.3, steps=c.train.get_ref("steps") // 2
   )
   size = 512 if c.data.name == "walkers" else 4096
   c.terms.relation_bank = config_lib.term(

@@ -24,6 +24,7 @@ from gaitkd_jax.config.networks import swingait
 from gaitkd_jax.config.recipes import distillation
 from gaitkd_jax.config.recipes import silence_gaitkd
 from gaitkd_jax.config.recipes import walkers_student
+from gaitkd_jax.config.recipes import warm_up
 from gaitkd_jax.config.variants import smoke
 from gaitkd_jax.config.variants import with_variant
 from gaitkd_jax.config.variants import without_teachers
@@ -54,6 +55,7 @@ __all__ = [
   "teacher",
   "term",
   "walkers_student",
+  "warm_up",
   "with_variant",
   "without_teachers",
 ]

@@ -59,6 +59,15 @@ def silence_gaitkd(c: ConfigDict) -> None:
     teacher.decision_weight = teacher.boundary_weight = 0.0
 
 
+def warm_up(c: ConfigDict) -> ConfigDict:
+  """A weight that rises to 1 within a twelfth of `train.steps`.
+
+  As in the recipes of DKD, GDKD and grouped distillation: 20 of 240 epochs.
+  """
+  steps = c.train.get_ref("steps") // 12 + 1  # a trial has too few
+  return ConfigDict(dict(kind="linear", start=0.0, end=1.0, steps=steps))
+
+
 def walkers_student(c: ConfigDict) -> None:
   """Sets the embedded data and the student of `configs/walkers.py`."""
   c.data = defaults.data("walkers", variant="small")

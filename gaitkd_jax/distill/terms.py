@@ -64,6 +64,8 @@ class Kind:
     memory: the name of the memory's argument, if there is one.
     init: the memory of step 0, from the shapes of both and the options.
     options: that `init` takes.
+    calibrated: whether its `scale`, if it has one, is that of the student's
+      cross entropy unless the config gives another.
     alone: whether it needs no teacher.
     wraps: the loss that a function of clips hands its further options to.
   """
@@ -73,6 +75,7 @@ class Kind:
   memory: str = ""
   init: Callable[..., Any] | None = None
   options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  calibrated: bool = True
   alone: bool = False
   wraps: Callable[..., Any] | None = None
 
@@ -120,7 +123,7 @@ def _init_threshold(student, teacher):
 
 KINDS: Mapping[str, Kind] = {
   # Of logits.
-  "kd": Kind(losses.kd_loss, "logits"),
+  "kd": Kind(losses.kd_loss, "logits", calibrated=False),
   "ka_ps": Kind(losses.ka_ps_loss, "logits"),
   "ka_lsr": Kind(losses.ka_lsr_loss, "logits"),
   "logit_mse": Kind(losses.logit_mse_loss, "logits"),
@@ -165,6 +168,7 @@ KINDS: Mapping[str, Kind] = {
     memory="centres",
     init=_init_centres,
     options=dict(classes=0),
+    calibrated=False,
   ),
   # Of feature maps, or of embeddings as maps of parts.
   "attention": Kind(losses.attention_transfer_loss, "maps"),
@@ -216,8 +220,7 @@ class Term:
       for key, value in self.options.items()
     }
     known = inspect.signature(kind.loss).parameters
-    # Plain distillation takes the logits as they are.
-    if "scale" in known and known["scale"].default not in (1.0, 64.0):
+    if "scale" in known and kind.calibrated:
       options.setdefault("scale", self.scale)
     if kind.takes == "clips":
       name = self.teachers[0]
