@@ -183,7 +183,9 @@ def test_same_keys_as_the_configs_have():
     (SKELETONGAITPP, config_lib.skeletongaitpp()),
     (SWINGAIT, config_lib.swingait()),
   ):
-    assert translate(text) == ours.to_dict()
+    # OpenGait has no recomputation.
+    ours = {k: v for k, v in ours.to_dict().items() if k != "remat"}
+    assert translate(text) == ours
 
 
 def test_what_is_searched():
