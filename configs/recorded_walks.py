@@ -24,17 +24,11 @@ _TEACHER = pathlib.Path(__file__).parent / "teachers" / "walkers"
 def get_config(variant: str = ""):
   """Returns the config; variants: smoke, baseline, teacher."""
   c = config_lib.default()
-  c.data = config_lib.data("walkers", variant="small")
+  config_lib.walkers_student(c)
   c.eval.data = config_lib.data(
     "casiab",
     root=c.data.get_ref("root"),
     prepared=c.data.get_ref("prepared"),
-  )
-  c.model = config_lib.gaitbase(
-    channels=(8, 16, 24, 32),
-    blocks=(0, 1, 1, 1),
-    embedding_dim=32,
-    num_classes=32,
   )
   c.teachers.deepgaitv2 = config_lib.teacher(
     config_lib.deepgaitv2(
@@ -42,23 +36,11 @@ def get_config(variant: str = ""):
     ),
     checkpoint=str(_TEACHER),
   )
-  c.clip.frames, c.clip.skip = 10, 4
-  c.augment.flip, c.augment.erase = 0.2, 0.2
-  c.batch.identities, c.batch.sequences = 8, 4
-  c.train.steps = 200
-  c.optim.name, c.optim.weight_decay = "adamw", 1e-4
-  c.optim.learning_rate = 3e-3
-  c.optim.schedule = config_lib.onecycle(c)
-  c.train.log_every, c.train.checkpoint_every = 20, 100
   return config_lib.with_variant(
-    c, variant, baseline=_without_teacher, teacher=_teacher_alone
+    c, variant, baseline=config_lib.without_teachers, teacher=_teacher_alone
   )
-
-
-def _without_teacher(c):
-  c.teachers = type(c)()
 
 
 def _teacher_alone(c):
   c.model = c.teachers.deepgaitv2.model
-  c.teachers = type(c)()
+  config_lib.without_teachers(c)

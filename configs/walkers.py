@@ -18,26 +18,11 @@ _TEACHER = pathlib.Path(__file__).parent / "teachers" / "walkers"
 def get_config(variant: str = ""):
   """Returns the config; variants: smoke."""
   c = config_lib.default()
-  c.data = config_lib.data("walkers", variant="small")
-  # The full-resolution stage is left out: it is most of the time on a CPU.
-  c.model = config_lib.gaitbase(
-    channels=(8, 16, 24, 32),
-    blocks=(0, 1, 1, 1),
-    embedding_dim=32,
-    num_classes=32,
-  )
+  config_lib.walkers_student(c)
   c.teachers.deepgaitv2 = config_lib.teacher(
     config_lib.deepgaitv2(
       channels=(8, 16, 32, 64), blocks=(0, 1, 1, 1), num_classes=32
     ),
     checkpoint=str(_TEACHER),
   )
-  c.clip.frames, c.clip.skip = 10, 4
-  c.augment.flip, c.augment.erase = 0.2, 0.2
-  c.batch.identities, c.batch.sequences = 8, 4
-  c.train.steps = 200
-  c.optim.name, c.optim.weight_decay = "adamw", 1e-4
-  c.optim.learning_rate = 3e-3
-  c.optim.schedule = config_lib.onecycle(c)
-  c.train.log_every, c.train.checkpoint_every = 20, 100
   return config_lib.with_variant(c, variant)
