@@ -65,7 +65,12 @@ def train_and_evaluate(
     "unordered" not in config.clip.kind,
   ):
     print(note, flush=True)
-  objective = create_objective(config, module, teachers)
+  classes = {
+    t.model.get("num_classes", 0) for t in (config, *config.teachers.values())
+  }
+  objective = None
+  if len(classes) == 1:  # else the data have to say which are common
+    objective = create_objective(config, module, teachers)
   optimizer, schedule = optim.create_optimizer(config.optim)
   best = evaluate.main_figure(config)
   frozen = restore_teachers(config, teachers, mesh)
@@ -78,7 +83,7 @@ def train_and_evaluate(
   )
   # Of a teacher that is read from a store the variables only proved which.
   frozen = {name: frozen[name] for name in teachers if name not in stores}
-  if any(classes.values()):
+  if objective is None or any(classes.values()):
     objective = create_objective(config, module, teachers, classes)
   make_state = step_lib.make_init(module, optimizer, mesh, objective)
   train_step = step_lib.make_train_step(
@@ -234,7 +239,12 @@ def teacher_classes(
       known = ()
     else:
       known = checkpoint.restored_meta(own.checkpoint).get("classes", ())
-    found[name] = distill.common_classes(name, subjects, ours, known, theirs)
+    try:
+      found[name] = distill.common_classes(name, subjects, ours, known, theirs)
+    except errors.UserError:
+      if own.decision_weight:
+        raise
+      found[name] = distill.NO_CLASSES  # it teaches boundaries only
     if found[name]:
       print(
         f"teacher {name} knows {len(found[name][0])} of the student's "

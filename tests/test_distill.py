@@ -191,6 +191,27 @@ def test_a_teacher_of_other_subjects_speaks_of_the_common_ones():
   assert "teacher_accuracy/a" not in metrics
 
 
+def test_a_teacher_of_strangers_teaches_boundaries_only():
+  rng = np.random.default_rng(7)
+  student, taught = outputs(rng, k=4), outputs(rng, k=3)
+  teachers = make_teachers(a=dict(model=model(num_classes=3)))
+  terms = {"mse": dict(kind="feature_mse", weight=0.0)}
+  objective = objective_of(
+    teachers, terms=terms, classes={"a": distill.NO_CLASSES}
+  )
+  total, metrics = value_of(objective, context_of(student, a=taught))
+  assert metrics.keys() == {"boundary/a", "mse/a"}
+  np.testing.assert_allclose(total, 0.01 * metrics["boundary/a"], rtol=1e-6)
+  with pytest.raises(errors.UserError, match="teacher a has no logits"):
+    objective_of(
+      teachers,
+      terms={"soft": dict(kind="kd")},
+      classes={"a": distill.NO_CLASSES},
+    )
+  common = {"a": (np.array([0, 1]), np.array([1, 2]))}
+  objective_of(teachers, terms={"soft": dict(kind="kd")}, classes=common)
+
+
 def test_a_teacher_without_cosines_has_its_own_scale():
   rng = np.random.default_rng(5)
   student, taught = outputs(rng), outputs(rng)

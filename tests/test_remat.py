@@ -1,5 +1,6 @@
 """Recomputation of blocks: the same figures, less to keep."""
 
+import functools
 import math
 
 import jax
@@ -16,44 +17,53 @@ CONFIGS = {
 }
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_remat_keeps_less_and_changes_no_figure(name):
+def networks(name):
   config = {"name": name, "num_classes": 3, **CONFIGS[name]}
-  plain, remat = (
-    models.create_model({**config, "remat": remat}) for remat in (False, True)
+  return [
+    models.create_model(config | {"remat": remat}) for remat in (False, True)
+  ]
+
+
+def loss(module, params, variables):
+  shape = (2, 4, 64, 44, module.in_channels)
+  out, updated = module.apply(
+    {**variables, "params": params},
+    jax.random.uniform(jax.random.key(1), shape),
+    jnp.array([4, 3]),
+    train=True,
+    mutable=["batch_stats"],
+    rngs={"dropout": jax.random.key(2)},
   )
+  return jnp.mean(jnp.square(out["embedding"])), updated
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_remat_keeps_less(name):
+  kept = []
+  for module in networks(name):
+    variables = jax.eval_shape(
+      functools.partial(models.init_variables, module), jax.random.key(0)
+    )
+
+    def residuals(variables, module=module):
+      return jax.vjp(
+        lambda p: loss(module, p, variables)[0], variables["params"]
+      )[1]
+
+    leaves = jax.tree.leaves(jax.eval_shape(residuals, variables))
+    kept.append(sum(math.prod(x.shape) * x.dtype.itemsize for x in leaves))
+  assert kept[1] < 0.5 * kept[0]
+
+
+# SkeletonGait++ has the stages of DeepGaitV2.
+@pytest.mark.parametrize("name", ["deepgaitv2", "swingait"])
+def test_remat_changes_no_figure(name):
+  plain, remat = networks(name)
   variables = models.init_variables(plain, jax.random.key(0))
-  shape = (2, 4, 64, 44, plain.in_channels)
-  x = jax.random.uniform(jax.random.key(1), shape)
-  lengths = jnp.array([4, 3])
-
-  def loss(module, params):
-    out, updated = module.apply(
-      {**variables, "params": params},
-      x,
-      lengths,
-      train=True,
-      mutable=["batch_stats"],
-      rngs={"dropout": jax.random.key(2)},
-    )
-    return jnp.mean(jnp.square(out["embedding"])), updated
-
-  def kept(module):
-    """Bytes that a forward pass leaves to the backward pass."""
-    residuals = jax.eval_shape(
-      lambda p: jax.vjp(lambda p: loss(module, p)[0], p)[1],
-      variables["params"],
-    )
-    return sum(
-      math.prod(leaf.shape) * leaf.dtype.itemsize
-      for leaf in jax.tree.leaves(residuals)
-    )
-
-  assert kept(remat) < 0.5 * kept(plain)
   ours, theirs = (
-    jax.jit(jax.value_and_grad(lambda p, m=m: loss(m, p), has_aux=True))(
-      variables["params"]
-    )
+    jax.jit(
+      jax.value_and_grad(lambda p, m=m: loss(m, p, variables), has_aux=True)
+    )(variables["params"])
     for m in (remat, plain)
   )
   (value, stats), grads = theirs

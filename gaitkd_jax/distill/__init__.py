@@ -7,6 +7,7 @@ needs besides - connectors, memories of objectives - are the student's *aids*:
 they are in the state and its checkpoints, but not in the item "model".
 """
 
+from gaitkd_jax.distill.classes import NO_CLASSES
 from gaitkd_jax.distill.classes import Classes
 from gaitkd_jax.distill.classes import common_classes
 from gaitkd_jax.distill.classes import read_names
@@ -23,6 +24,7 @@ from gaitkd_jax.distill.teachers import teacher_outputs
 __all__ = [
   "Classes",
   "Context",
+  "NO_CLASSES",
   "Objective",
   "Outputs",
   "Teacher",

@@ -9,6 +9,7 @@ from gaitkd_jax import errors
 
 # Positions of the common classes: the student's, and the teacher's.
 Classes = tuple[np.ndarray, np.ndarray]
+NO_CLASSES: Classes = (np.zeros([0], np.int32), np.zeros([0], np.int32))
 
 
 def common_classes(

@@ -32,7 +32,8 @@ class Objective:
     scale: of the student's cross entropy, which calibrates the logits.
     overlaps: by teacher, how its parts cover the student's `[p, q]`; None
       compares the first of both.
-    classes: by teacher, positions of the common classes; None if all are.
+    classes: by teacher, positions of the common classes; None if all are,
+      empty if none is: there is no decision then.
     connectors: by teacher, the layer that brings the student to its width.
     shapes: of the student's and, by name, of the teachers' outputs, for one
       clip; the student's is "".
@@ -127,6 +128,12 @@ class Objective:
     )
     return connected, updated["batch_stats"]
 
+  def _decides(self, name: str, ours: Any, theirs: Any) -> bool:
+    """Whether there are logits of both that can be compared."""
+    common = self.classes.get(name)
+    some = common is None or len(common[0]) > 0
+    return some and "logits" in ours and "logits" in theirs
+
   def _logits(self, name: str, ours: Outputs, theirs: Outputs):
     """Logits of the common classes, the teacher's at the student's scale."""
     student, teacher = ours["logits"], theirs["logits"]
@@ -145,7 +152,7 @@ class Objective:
     for name, teacher in self.teachers.items():
       theirs = context.taught[name]
       overlap = self.overlaps.get(name)
-      if "logits" in ours[name] and "logits" in theirs:
+      if self._decides(name, ours[name], theirs):
         pair = self._logits(name, ours[name], theirs)
         metrics[f"decision/{name}"] = _decision(
           *pair, teacher.temperature(step), self.scale, overlap
@@ -188,10 +195,12 @@ class Objective:
   def _pair(self, name: str, ours: Mapping[str, Outputs], context: Context):
     """A student and a teacher whose arrays can be compared part by part."""
     student, teacher = dict(ours[name]), dict(context.taught[name])
-    if "logits" in student and "logits" in teacher:
+    if self._decides(name, student, teacher):
       student["logits"], teacher["logits"] = self._logits(
         name, student, teacher
       )
+    else:
+      teacher.pop("logits", None)
     overlap = self.overlaps.get(name)
     for key in ("embedding", "logits"):
       if overlap is not None and key in teacher:
@@ -208,6 +217,12 @@ class Objective:
     if not name:
       return None
     student, teacher = dict(self.shapes[""]), dict(self.shapes[name])
+    common = self.classes.get(name)
+    if not self._decides(name, student, teacher):
+      teacher.pop("logits", None)
+    elif common is not None:
+      for shapes in (student, teacher):
+        shapes["logits"] = (*shapes["logits"][:2], len(common[0]))
     if name in self.connectors:
       width = self.connectors[name].features
       student["embedding"] = (*student["embedding"][:2], width)
