@@ -20,6 +20,7 @@ LAYERS = (
     "distances",
     "opengait_rules",
   ),
+  ("search",),
   (
     "config",
     "convert",

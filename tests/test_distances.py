@@ -35,16 +35,3 @@ def test_no_probe_and_unknown_metric():
   assert distances.part_distances(gallery[:0], gallery).shape == (0, 3)
   with pytest.raises(ValueError, match="euclidean"):
     distances.part_distances(gallery, gallery, "l1")
-
-
-def test_blocks_are_rows_of_the_whole_matrix():
-  rng = np.random.default_rng(0)
-  embeddings = rng.standard_normal((900, 2, 3), np.float32)
-  probes, gallery = rng.permutation(900)[:600], rng.permutation(900)[:130]
-  whole = distances.part_distances(embeddings[probes], embeddings[gallery])
-  rows, blocks = zip(
-    *distances.distance_blocks(embeddings, probes, gallery), strict=True
-  )
-  assert [b.shape for b in blocks] == [(512, 130), (88, 130)]
-  np.testing.assert_array_equal(np.concatenate(rows), probes)
-  np.testing.assert_array_equal(np.concatenate(blocks), whole)
