@@ -218,6 +218,7 @@ def eval_batches(
   batch_size: int,
   max_frames: int = 720,
   buckets: Sequence[int] | None = None,
+  rows: np.ndarray | None = None,
   process_index: int = 0,
   process_count: int = 1,
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -233,6 +234,8 @@ def eval_batches(
     batch_size: sequences of a global batch.
     max_frames: of a longer sequence only the first max_frames are used.
     buckets: lengths to pad to; by default `default_buckets` of the split.
+    rows: int [m], positions in the store of the only sequences to yield; by
+      default all.
     process_index: which of the processes this is.
     process_count: into how many contiguous shares a global batch is divided.
 
@@ -262,6 +265,8 @@ def eval_batches(
       " frames; add a longer one or lower max_frames"
     )
   bucket_of = np.searchsorted(buckets, lengths)
+  if rows is not None:
+    bucket_of[~np.isin(np.arange(len(store)), rows)] = -1
   reader = loading.Reader(store)
 
   def bucket_batches(i):
@@ -302,7 +307,7 @@ def eval_batches(
     return loading.run(dataset, reader)
 
   return itertools.chain.from_iterable(
-    bucket_batches(i) for i in np.unique(bucket_of)
+    bucket_batches(i) for i in np.unique(bucket_of) if i >= 0
   )
 
 

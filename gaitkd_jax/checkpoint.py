@@ -70,6 +70,11 @@ class Checkpointer:
     """The newest finished checkpoint, or None."""
     return self._manager.latest_step()
 
+  @property
+  def best_step(self) -> int | None:
+    """The checkpoint with the best figure, or None."""
+    return self._manager.best_step()
+
   def save(
     self,
     step: int,

@@ -1,4 +1,4 @@
-"""Command line: trains, evaluates a checkpoint, or precomputes teachers.
+"""Command line: trains, evaluates, embeds, scores, or precomputes teachers.
 
 python -m gaitkd_jax.main --config=configs/casiab.py --workdir=runs/casiab
 """
@@ -11,6 +11,7 @@ import jax
 from ml_collections import config_flags
 
 from gaitkd_jax import cli
+from gaitkd_jax import embed
 from gaitkd_jax import errors
 from gaitkd_jax import evaluate
 from gaitkd_jax import precompute
@@ -19,6 +20,8 @@ from gaitkd_jax import train
 MODES = {
   "train": train.train_and_evaluate,
   "eval": evaluate.evaluate_checkpoint,
+  "embed": embed.embed_checkpoint,
+  "score": evaluate.score_store,
   "cache": precompute.fill,
 }
 _CONFIG = config_flags.DEFINE_config_file(

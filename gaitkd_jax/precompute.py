@@ -21,7 +21,7 @@ import tqdm
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
-from gaitkd_jax import evaluate
+from gaitkd_jax import results as results_lib
 from gaitkd_jax import sharding
 from gaitkd_jax import teacher_cache
 from gaitkd_jax import train
@@ -66,7 +66,7 @@ def fill(
   teachers = distill.create_teachers(config.teachers, config.dtype)
   layouts = {name: _layout(config, t) for name, t in teachers.items()}
   frozen = train.restore_teachers(config, teachers, mesh)
-  evaluate.make_workdir(workdir)
+  results_lib.make_workdir(workdir)
   split = train.training_split(config)
   data = teacher_cache.describe_data(config.data, split)
   figures = {}

@@ -4,28 +4,26 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
 import functools
-import json
 import os
 import pathlib
-import time
 from typing import Any
 
 import jax
 from jax.sharding import Mesh
 import numpy as np
-import tqdm
 
 from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import evaluate
+from gaitkd_jax import logs
 from gaitkd_jax import models
 from gaitkd_jax import optim
+from gaitkd_jax import results as results_lib
 from gaitkd_jax import sharding
 from gaitkd_jax import step as step_lib
 from gaitkd_jax import teacher_cache
-from gaitkd_jax import writers
 
 
 def train_and_evaluate(
@@ -74,7 +72,7 @@ def train_and_evaluate(
   optimizer, schedule = optim.create_optimizer(config.optim)
   best = evaluate.main_figure(config)
   frozen = restore_teachers(config, teachers, mesh)
-  evaluate.make_workdir(workdir)
+  results_lib.make_workdir(workdir)
   split = training_split(config)
   subjects = class_names(config, split)
   classes = teacher_classes(config, teachers, subjects)
@@ -108,17 +106,15 @@ def train_and_evaluate(
     evaluator = evaluate.Evaluator(config, module, mesh)
     steps = range(first or 0, config.train.steps)
     if not steps:  # an earlier run finished them
-      results = evaluator(state.variables)
-      evaluate.report(results, first, workdir)
-      return results
+      return finish(checkpointer, evaluator, state, first, workdir)
     batches = train_batches(config, split, first or 0, bool(stores))
     batches = teacher_cache.attach(batches, stores) if stores else batches
     # Threads that still make batches keep the interpreter from leaving.
     with (
       contextlib.closing(batches),
-      create_writer(config, workdir, first) as writer,
+      logs.create_writer(config, workdir, first) as writer,
     ):
-      report = _Reporter(config, workdir, writer)
+      report = logs.Reporter(config, workdir, writer)
       batch = sharding.put_batch(next(batches), mesh)
       for i in report.progress(steps):
         # The order matters: while the device is at step i, the host makes batch
@@ -136,9 +132,33 @@ def train_and_evaluate(
         if saves:
           report.flush()  # a state that is not finite is never saved
           results = evaluator(state.variables) if evaluates else None
-          report.evaluation(done, results)
+          report.evaluation(done, results, last)
           checkpointer.save(done, state, meta, results)
+      results = finish(checkpointer, evaluator, state, done, workdir)
+      if config.eval.subjects:
+        report.figures(done, results, "eval")
       return results
+
+
+def finish(
+  checkpointer: checkpoint.Checkpointer,
+  evaluator: evaluate.Evaluator,
+  state: step_lib.TrainState,
+  step: int,
+  workdir: pathlib.Path,
+) -> dict[str, float]:
+  """Scores the last state by all subjects; names the best one if it is older.
+
+  The best is by the protocol's main figure, among the evaluations in training.
+  """
+  folder = workdir / "checkpoints"
+  results = evaluator.finish(
+    state.variables, step, workdir, str(folder / str(step))
+  )
+  best = checkpointer.best_step
+  if best not in (None, step) and not jax.process_index():
+    print(f"the best checkpoint is an earlier one: {folder / str(best)}")
+  return results
 
 
 def start_from(
@@ -294,79 +314,3 @@ def train_batches(
     process_index=jax.process_index(),
     process_count=jax.process_count(),
   )
-
-
-def create_writer(
-  config: Any, workdir: pathlib.Path, last_step: int | None
-) -> writers.MultiWriter:
-  """Opens the logs (in the first process only) and writes config.json."""
-  if jax.process_index():
-    return writers.MultiWriter([])
-  text = json.dumps(config.to_dict(), indent=2, default=str)
-  (workdir / "config.json").write_text(text + "\n")
-  return writers.MultiWriter(
-    [
-      writers.JsonlWriter(workdir / "metrics.jsonl", last_step),
-      writers.TensorBoardWriter(workdir, last_step),
-      writers.ConsoleWriter(),
-    ]
-  )
-
-
-class _Reporter:
-  """Writes figures without making the device wait."""
-
-  def __init__(self, config: Any, workdir: pathlib.Path, writer):
-    self._sequences = config.batch.identities * config.batch.sequences
-    self._workdir = workdir
-    self._writer = writer
-    self._pending = None
-    self._since = None  # time and step of the last metrics
-
-  def progress(self, steps: range):
-    """A bar on a terminal; nothing in a log file."""
-    return tqdm.tqdm(
-      steps, initial=steps.start, total=steps.stop, desc="train", disable=None
-    )
-
-  def metrics_later(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
-    """Keeps metrics, which may still be under way, for the next `flush`."""
-    self._pending = step, metrics
-
-  def flush(self) -> None:
-    """Waits for the metrics that were kept, and writes them."""
-    if self._pending is None:
-      return
-    (step, metrics), self._pending = self._pending, None
-    scalars = {
-      f"train/{k}": float(v) for k, v in jax.device_get(metrics).items()
-    }
-    for name in ("loss", "gradient_norm"):
-      if not np.isfinite(scalars[f"train/{name}"]):
-        raise errors.UserError(
-          f"the {name} is {scalars[f'train/{name}']} at step {step}; lower "
-          "optim.learning_rate, set optim.clip_norm, or look at the data"
-        )
-    self._writer.write(step, scalars | self._speed(step))
-
-  def evaluation(self, step: int, results: Mapping[str, float] | None) -> None:
-    """Prints and writes the figures of an evaluation, if there was one."""
-    if results is None:
-      return
-    evaluate.report(results, step, self._workdir)
-    self._writer.write(
-      step,
-      {f"eval/{k}": v for k, v in results.items() if "/view/" not in k},
-    )
-    self._since = None  # its time is not the training's
-
-  def _speed(self, step: int) -> dict[str, float]:
-    """Figures since the last call; none for the first, which compiled."""
-    before, self._since = self._since, (time.monotonic(), step)
-    if before is None:
-      return {}
-    seconds = (self._since[0] - before[0]) / (step - before[1])
-    return {
-      "train/seconds_per_step": seconds,
-      "train/sequences_per_second": self._sequences / seconds,
-    }

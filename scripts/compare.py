@@ -76,7 +76,7 @@ def score_teacher() -> tuple[np.ndarray, float] | None:
 def row(name: str, model, runs: list[tuple[np.ndarray, float]]) -> str:
   """One line of the table; with several runs, mean and standard deviation."""
   module = models.create_model(model)
-  params = evaluate.abstract_variables(module)["params"]
+  params = models.abstract_variables(module)["params"]
   figures = np.stack([rank1 for rank1, _ in runs])
   cells = [f"{mean:.2f}" for mean in figures.mean(0)]
   if len(runs) > 1:

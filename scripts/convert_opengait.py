@@ -32,7 +32,6 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import cli
 from gaitkd_jax import convert
 from gaitkd_jax import errors
-from gaitkd_jax import evaluate
 from gaitkd_jax import models
 from gaitkd_jax import opengait_config
 from gaitkd_jax import sharding
@@ -163,7 +162,7 @@ def to_opengait(source: pathlib.Path, output: pathlib.Path) -> None:
   model = model_config()
   variables = checkpoint.restore_model(
     source,
-    evaluate.abstract_variables(models.create_model(model)),
+    models.abstract_variables(models.create_model(model)),
     sharding.replicated(sharding.create_mesh(1)),
   )
   step = checkpoint.restored_step(source)

@@ -15,6 +15,7 @@ from data_pipelines import pipeline
 from data_pipelines import store
 from gaitkd_jax import cli
 from gaitkd_jax import evaluate
+from gaitkd_jax import results as results_lib
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 
@@ -35,7 +36,7 @@ def main(argv: list[str]) -> None:
   config = cli.config(_CONFIG)
   data = config.eval.data if len(config.eval.data) else config.data
   split = store.SequenceStore.from_builder(datasets.prepare(data), "test")
-  results = evaluate.evaluate_embeddings(
+  found = evaluate.evaluate_embeddings(
     config.eval.protocol,
     mean_silhouettes(split),
     split.subjects,
@@ -43,7 +44,7 @@ def main(argv: list[str]) -> None:
     split.views,
     metric="cosine",
   )
-  print(evaluate.format_table(results))
+  print(results_lib.format_table(found))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from ml_collections import config_flags
 from gaitkd_jax import checkpoint
 from gaitkd_jax import cli
 from gaitkd_jax import errors
-from gaitkd_jax import evaluate
 from gaitkd_jax import models
 from gaitkd_jax import sharding
 
@@ -30,7 +29,7 @@ def main(argv: list[str]) -> None:
     raise errors.UserError(f"--output {output} exists; give a new folder")
   variables = checkpoint.restore_model(
     _INPUT.value,
-    evaluate.abstract_variables(models.create_model(config.model)),
+    models.abstract_variables(models.create_model(config.model)),
     sharding.replicated(sharding.create_mesh(1)),
   )
   checkpoint.save_model(

@@ -20,7 +20,7 @@ LAYERS = (
     "distances",
     "opengait_rules",
   ),
-  ("search",),
+  ("search", "embeddings", "results"),
   (
     "config",
     "convert",
@@ -32,7 +32,8 @@ LAYERS = (
     "opengait_config",
     "teacher_cache",
   ),
-  ("step", "cli"),
+  ("step", "cli", "logs", "report", "scoring"),
+  ("embed",),
   ("evaluate",),
   ("train",),
   ("precompute",),

@@ -11,7 +11,6 @@ import pytest
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
-from gaitkd_jax import evaluate
 from gaitkd_jax import models
 from gaitkd_jax import optim
 
@@ -32,7 +31,7 @@ def load(name, variant=""):
 def test_golden(name):
   _, config = load(name)
   module = models.create_model(config.model)
-  params = evaluate.abstract_variables(module)["params"]
+  params = models.abstract_variables(module)["params"]
   text = json.dumps(
     config.to_dict()
     | {"(parameters)": sum(x.size for x in jax.tree.leaves(params))},

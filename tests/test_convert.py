@@ -10,7 +10,6 @@ import pytest
 from gaitkd_jax import checkpoint
 from gaitkd_jax import convert
 from gaitkd_jax import errors
-from gaitkd_jax import evaluate
 from gaitkd_jax import models
 from gaitkd_jax import sharding
 from tests import test_cli
@@ -83,7 +82,7 @@ def test_there_and_back(name):
 
 def drawn(config):
   """Variables of a model, every number another one."""
-  shapes = evaluate.abstract_variables(models.create_model(config))
+  shapes = models.abstract_variables(models.create_model(config))
   rng = np.random.default_rng(0)
   return jax.tree.map(
     lambda x: rng.standard_normal(x.shape).astype(np.float32), shapes
@@ -249,7 +248,7 @@ def test_script_there_and_back(gaitbase, tmp_path):
   module = models.create_model(config)
   variables = checkpoint.restore_model(
     tmp_path / "out",
-    evaluate.abstract_variables(module),
+    models.abstract_variables(module),
     sharding.replicated(sharding.create_mesh(1)),
   )
   expected = vectors.flat(convert.variables_from_opengait(state, config))

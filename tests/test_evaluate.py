@@ -7,6 +7,7 @@ import pytest
 
 from gaitkd_jax import errors
 from gaitkd_jax import evaluate
+from gaitkd_jax import results
 from tests.parity import vectors
 
 
@@ -100,7 +101,7 @@ rank1 is the gait protocol"""
 
 def test_tables():
   assert (
-    evaluate.format_table(
+    results.format_table(
       {
         "NM/view/000": 90.0,
         "NM/view/018": 100.0,
@@ -115,12 +116,12 @@ def test_tables():
     == CASIAB_TABLE
   )
   assert (
-    evaluate.format_table(
+    results.format_table(
       {"all/rank1": 50.0, "all/rank10": 100.0, "all/mAP": 100 / 3}
     )
     == PLAIN_TABLE
   )
-  text = evaluate.format_table(
+  text = results.format_table(
     {
       "CL/view/01": 40.0,
       "CL/rank1": 40.0,
@@ -135,7 +136,7 @@ def test_tables():
     == CCPG_TABLE
   )
   longest = {f"overall_long/view/{i:03}": 1.0 for i in range(15)}
-  assert evaluate.format_table(longest | {"overall_long/rank1": 1.0}) == (
+  assert results.format_table(longest | {"overall_long/rank1": 1.0}) == (
     "Rank-1 (%) by probe view, identical views left out\n"
     "                mean\n"
     "overall_long    1.00"

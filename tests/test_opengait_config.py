@@ -6,7 +6,6 @@ import yaml
 
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
-from gaitkd_jax import evaluate
 from gaitkd_jax import models
 from gaitkd_jax import opengait_config
 from tests.parity import vectors
@@ -155,7 +154,7 @@ def translate(text):
 )
 def test_published_networks_have_their_size(text, size):
   module = models.create_model(translate(text))
-  params = evaluate.abstract_variables(module)["params"]
+  params = models.abstract_variables(module)["params"]
   assert sum(np.prod(x.shape) for x in leaves(params)) == size
 
 

@@ -224,7 +224,9 @@ def test_perfect(protocol, subjects):
 def test_strangers(protocol):
   data = people(protocol)
   probe = data["conditions"] == CONDITIONS[protocol][1]
-  strange = np.where(probe, "9", data["subjects"])
+  strange = np.where(
+    probe, np.char.add("9", data["subjects"]), data["subjects"]
+  )
   if protocol == "gait3d":
     names = zip(strange, data["conditions"], data["views"], strict=True)
     data["probes"] = [

@@ -19,6 +19,8 @@ def check(c: ConfigDict) -> None:
     section, name = key.split(".")
     _check_least(key, c[section][name], 1)
   _check_least("train.eval_every", c.train.eval_every, 0)
+  _check_least("eval.subjects", c.eval.subjects, 0)
+  _check_one_of("eval.store_dtype", c.eval.store_dtype, ("float32", "float16"))
   _check_one_of("dtype", c.dtype, ("float32", "bfloat16"))
   _check_one_of("batch.sampler", c.batch.sampler, defaults.SAMPLERS)
   _check_distillation(c)

@@ -89,6 +89,12 @@ def default() -> ConfigDict:
       init_from="",
     )
   )
+  # subjects: so many of the test subjects are scored while training goes on, 0
+  # for all; the last evaluation scores all. memory_gib: bound of the distances
+  # in memory at once. lists: the CSV of protocol lists. rerank: of protocol
+  # hid_submission. report: writes a page of the last evaluation.
+  # embeddings: the store that `--mode=score` reads; `--mode=embed` writes one
+  # in store_dtype.
   c.eval = ConfigDict(
     dict(
       protocol="casiab",
@@ -96,6 +102,14 @@ def default() -> ConfigDict:
       batch_size=64,
       max_frames=720,
       checkpoint="",
+      subjects=0,
+      memory_gib=1.0,
+      verification=True,
+      report=True,
+      lists="",
+      rerank=True,
+      embeddings="",
+      store_dtype="float32",
     )
   )
   # Empty: the test split of `data`.

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+import functools
 import inspect
 from typing import Any
 
@@ -141,6 +142,13 @@ def init_variables(module: nn.Module, key: jax.Array) -> dict[str, Any]:
   shape = (1, 2, 64, 44, module.in_channels)
   variables = module.init(key, jnp.zeros(shape, jnp.float32))
   return {"batch_stats": {}, **variables}
+
+
+def abstract_variables(module: nn.Module) -> dict[str, Any]:
+  """Shapes of the variables of a network."""
+  return jax.eval_shape(
+    functools.partial(init_variables, module), jax.random.key(0)
+  )
 
 
 def _keys(build: Callable[..., nn.Module]) -> set[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from collections.abc import Sequence
+import math
 
 import jax
 import jax.numpy as jnp
@@ -60,8 +61,10 @@ class Ranker:
         f"distances are beyond float32 (embeddings reach {largest**0.5:.3g}); "
         "the network or its checkpoint is broken"
       )
-    # No distance is longer, by the triangle inequality.
-    self.longest = 2.0 if metric == "cosine" else 2 * max(largest, 1e-30) ** 0.5
+    # No distance is longer, by the triangle inequality. A power of two, so
+    # that rounding of the embeddings does not move it.
+    bound = 1.0 if metric == "cosine" else max(largest, 1e-30) ** 0.5
+    self.longest = 2.0 ** (1 + math.ceil(math.log2(bound)))
 
   def first_matches(
     self, probes: np.ndarray, gallery: np.ndarray

@@ -1,4 +1,4 @@
-"""Galleries of all views together: GREW, Gait3D, CCPG."""
+"""Galleries of all views together: GREW, CCPG."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -6,7 +6,6 @@ import dataclasses
 
 import numpy as np
 
-from gaitkd_jax import errors
 from gaitkd_jax.protocols import ranks as ranks_lib
 from gaitkd_jax.protocols import searches as searches_lib
 from gaitkd_jax.protocols import single_view
@@ -28,6 +27,7 @@ class PooledGallery:
   main_figure: str
   ranks: tuple[int, ...]
   needs_probes = False
+  options = ()
 
   def __call__(
     self,
@@ -38,77 +38,31 @@ class PooledGallery:
   ) -> dict[str, float]:
     """See `evaluate.evaluate_embeddings`."""
     results = {}
-    for name, (probes, gallery) in searches_lib.find(
-      self.searches, conditions
-    ).items():
-      first = ranker.first_matches(probes, gallery)
+    for trial in self.trials(subjects, conditions, views):
+      first = ranker.first_matches(trial.probes, trial.gallery)
       for rank in self.ranks:
         right = np.sum(first <= rank)
-        results[f"{name}/rank{rank}"] = float(
-          np.round(right * 100 / len(probes), 2)
+        results[f"{trial.name}/rank{rank}"] = float(
+          np.round(right * 100 / len(first), 2)
         )
     return results
 
+  def trials(
+    self, subjects: np.ndarray, conditions: np.ndarray, views: np.ndarray
+  ) -> list[searches_lib.Trial]:
+    """What is compared: nothing is excluded.
 
-@dataclasses.dataclass(frozen=True)
-class ProbeList:
-  """Probes given by name; the gallery is all the rest, of all views.
+    Args:
+      subjects: str `[n]`.
+      conditions: str `[n]`.
+      views: str `[n]`.
 
-  Rank-k, mAP and mINP as `retrieval_figures`.
-
-  Attributes:
-    main_figure: the result by which checkpoints are compared.
-    ranks: which Rank-k to report.
-  """
-
-  main_figure: str
-  ranks: tuple[int, ...]
-  needs_probes = True
-
-  def __call__(
-    self,
-    ranker: ranks_lib.Ranker,
-    subjects: np.ndarray,
-    conditions: np.ndarray,
-    views: np.ndarray,
-    probes: Sequence[str] | None = None,
-  ) -> dict[str, float]:
-    """See `evaluate.evaluate_embeddings`."""
-    if probes is None or isinstance(probes, str) or not len(probes):
-      raise errors.UserError(
-        "the protocol needs the list of its probes; give "
-        'probes=["<subject>-<condition>-<view>", ...]'
-      )
-    names = np.array(
-      [
-        "-".join(labels)
-        for labels in zip(subjects, conditions, views, strict=True)
-      ]
-    )
-    probes = np.array(list(probes)).astype(str)
-    absent = probes[~np.isin(probes, names)]
-    if len(absent):
-      raise errors.UserError(
-        f"{len(absent)} of {len(probes)} probes are not among the "
-        f"{len(names)} sequences, the first {absent[0]}; check the probe list "
-        "and the data set"
-      )
-    chosen = np.isin(names, probes)
-    if chosen.all():
-      raise errors.UserError(
-        f"all {len(names)} sequences are probes and none is left for the "
-        "gallery; check the probe list"
-      )
-    figures = retrieval_figures(
-      ranker.all_matches(np.flatnonzero(chosen), np.flatnonzero(~chosen)),
-      self.ranks,
-    )
-    if not figures:
-      raise errors.UserError(
-        f"none of the {len(probes)} probes has its subject in the gallery; "
-        "check the probe list and the data set"
-      )
-    return {f"all/{k}": v for k, v in figures.items()}
+    Raises:
+      errors.UserError: no search has both probes and a gallery.
+    """
+    del subjects, views
+    found = searches_lib.find(self.searches, conditions)
+    return [searches_lib.Trial(name, *rows) for name, rows in found.items()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,11 +79,14 @@ class ClothChanging:
   Attributes:
     searches: by the name of the result.
     main_figure: the result by which checkpoints are compared.
+    ranks: which Rank-k to report, 1 among them.
   """
 
   searches: Mapping[str, searches_lib.Search]
   main_figure: str
+  ranks: tuple[int, ...] = (1,)
   needs_probes = False
+  options = ()
 
   def __call__(
     self,
@@ -139,21 +96,57 @@ class ClothChanging:
     views: np.ndarray,
   ) -> dict[str, float]:
     """See `evaluate.evaluate_embeddings`."""
-    cameras = np.array([view.partition("_")[0] for view in views])
-    gait = single_view.SingleViewGallery(self.searches, main_figure="")
-    results = gait(ranker, subjects, conditions, cameras)
-    for name, rows in searches_lib.find(self.searches, conditions).items():
-      figures = retrieval_figures(ranker.all_matches(*rows, cameras), (1,))
-      results |= {f"{name}/reid_{k}": v for k, v in figures.items()}
+    cameras = _cameras(views)
+    results = self._gait()(ranker, subjects, conditions, cameras)
+    for trial in self.trials(subjects, conditions, views):
+      figures = retrieval_figures(
+        ranker.all_matches(trial.probes, trial.gallery, cameras), self.ranks
+      )
+      results |= {f"{trial.name}/reid_{k}": v for k, v in figures.items()}
     return results | single_view.means(results)
+
+  def trials(
+    self, subjects: np.ndarray, conditions: np.ndarray, views: np.ndarray
+  ) -> list[searches_lib.Trial]:
+    """What the gait protocol compares: identical cameras are excluded.
+
+    See `SingleViewGallery.trials`; `views` of the trials are the cameras.
+    """
+    return self._gait().trials(subjects, conditions, _cameras(views))
+
+  def pairs(
+    self,
+    ranker: ranks_lib.Ranker,
+    subjects: np.ndarray,
+    conditions: np.ndarray,
+    views: np.ndarray,
+  ) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """`SingleViewGallery.pairs` of the cameras."""
+    return self._gait().pairs(ranker, subjects, conditions, _cameras(views))
+
+  def _gait(self) -> single_view.SingleViewGallery:
+    """The gait protocol, without means."""
+    return single_view.SingleViewGallery(
+      self.searches, main_figure="", ranks=self.ranks
+    )
+
+
+def _cameras(views: np.ndarray) -> np.ndarray:
+  """The cameras `[n]` of views such as "01_0"."""
+  return np.array([view.partition("_")[0] for view in views])
+
+
+def average_precision(matches: np.ndarray) -> float:
+  """The mean precision at the matches, of their ranks: ascending, from 1."""
+  return float(np.mean(np.arange(1, len(matches) + 1) / matches))
 
 
 def retrieval_figures(
-  matches: Sequence[np.ndarray], ranks: tuple[int, ...]
+  matches: Sequence[np.ndarray], ranks: Sequence[int]
 ) -> dict[str, float]:
   """Rank-k, mean average precision and mean inverse negative penalty.
 
-  AP is the mean precision at the matches; INP is the number of matches over
+  AP is `average_precision`; INP is the number of matches over
   the rank of the last (Ye et al., "Deep Learning for Person Re-identification",
   2021). Probes without a match are left out of all means.
 
@@ -168,7 +161,7 @@ def retrieval_figures(
   if not matches:
     return {}
   first = np.array([m[0] for m in matches])
-  precision = [np.mean(np.arange(1, len(m) + 1) / m) for m in matches]
+  precision = [average_precision(m) for m in matches]
   penalty = [len(m) / m[-1] for m in matches]
   return {
     **{f"rank{k}": 100 * float(np.mean(first <= k)) for k in ranks},

@@ -35,6 +35,27 @@ class Search:
     return np.flatnonzero(np.isin(conditions, names))
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trial:
+  """What is compared with what in one search, whatever is averaged after.
+
+  Attributes:
+    name: of the result.
+    probes: int `[a]`, rows.
+    gallery: int `[b]`, rows.
+    views: str `[n]`, of all rows; None if nothing is excluded.
+    excluded: the gallery items that a probe is not compared with: "" (none),
+      "own_view" (its own subject seen from its view) or "view" (everything seen
+      from its view).
+  """
+
+  name: str
+  probes: np.ndarray
+  gallery: np.ndarray
+  views: np.ndarray | None = None
+  excluded: str = ""
+
+
 def find(
   searches: Mapping[str, Search], conditions: np.ndarray
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:

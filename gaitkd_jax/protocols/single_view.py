@@ -1,6 +1,7 @@
 """Every probe view against every gallery view (CASIA-B, OU-MVLP, ...)."""
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 
 import numpy as np
@@ -27,12 +28,15 @@ class SingleViewGallery:
     main_figure: the result by which checkpoints are compared. If it is a
       "mean/...", the means over the searches are reported.
     ranks: which Rank-k to report, 1 among them.
+    dropped_views: views that are neither probe nor gallery.
   """
 
   searches: Mapping[str, searches_lib.Search]
   main_figure: str
   ranks: tuple[int, ...] = (1,)
+  dropped_views: tuple[str, ...] = ()
   needs_probes = False
+  options = ()
 
   def __call__(
     self,
@@ -42,22 +46,68 @@ class SingleViewGallery:
     views: np.ndarray,
   ) -> dict[str, float]:
     """See `evaluate.evaluate_embeddings`."""
-    found = searches_lib.find(self.searches, conditions)
     results = {}
-    for name, (probes, gallery) in found.items():
-      gallery_views = np.unique(views[gallery])
-      first = np.stack(
-        [
-          ranker.first_matches(probes, gallery[views[gallery] == view])
-          for view in gallery_views
-        ],
-        axis=1,
-      )
-      figures = _figures(first, self.ranks, views[probes], gallery_views)
-      results |= {f"{name}/{k}": v for k, v in figures.items()}
+    for trial in self.trials(subjects, conditions, views):
+      first, gallery_views = _first_matches(ranker, trial)
+      figures = _figures(first, self.ranks, views[trial.probes], gallery_views)
+      results |= {f"{trial.name}/{k}": v for k, v in figures.items()}
     if self.main_figure.startswith("mean/"):
       results |= means(results)
     return results
+
+  def trials(
+    self, subjects: np.ndarray, conditions: np.ndarray, views: np.ndarray
+  ) -> list[searches_lib.Trial]:
+    """What is compared: identical views are excluded.
+
+    Args:
+      subjects: str `[n]`.
+      conditions: str `[n]`.
+      views: str `[n]`.
+
+    Raises:
+      errors.UserError: no search has both probes and a gallery.
+    """
+    del subjects
+    if self.dropped_views:
+      dropped = np.isin(views, self.dropped_views)
+      conditions = np.where(dropped, "", conditions)
+    return [
+      searches_lib.Trial(name, probes, gallery, views, "view")
+      for name, (probes, gallery) in searches_lib.find(
+        self.searches, conditions
+      ).items()
+    ]
+
+  def pairs(
+    self,
+    ranker: ranks_lib.Ranker,
+    subjects: np.ndarray,
+    conditions: np.ndarray,
+    views: np.ndarray,
+  ) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Rank-1 of every pair of views.
+
+    Args:
+      ranker: of the set.
+      subjects: str `[n]`.
+      conditions: str `[n]`.
+      views: str `[n]`.
+
+    Returns:
+      By name: probe views `[v]`, gallery views `[w]`, Rank-1 `[v, w]` in
+      percent rounded to two decimals. All three have only the views there are;
+      a cell that is missing nevertheless is NaN.
+
+    Raises:
+      errors.UserError: no search has both probes and a gallery.
+    """
+    result = {}
+    for trial in self.trials(subjects, conditions, views):
+      first, gallery_views = _first_matches(ranker, trial)
+      names, table = _table(first <= 1, views[trial.probes])
+      result[trial.name] = names, gallery_views, table
+    return result
 
 
 def means(results: Mapping[str, float]) -> dict[str, float]:
@@ -73,34 +123,53 @@ def means(results: Mapping[str, float]) -> dict[str, float]:
   }
 
 
+def mean(values: Sequence[float] | np.ndarray) -> float:
+  """The mean; NaN of nothing."""
+  return float(np.mean(values)) if np.size(values) else np.nan
+
+
+def _first_matches(
+  ranker: ranks_lib.Ranker, trial: searches_lib.Trial
+) -> tuple[np.ndarray, np.ndarray]:
+  """The first ranks in each gallery view `[probes, w]`, and those views."""
+  by_row = trial.views[trial.gallery]
+  gallery_views = np.unique(by_row)
+  first = [
+    ranker.first_matches(trial.probes, trial.gallery[by_row == view])
+    for view in gallery_views
+  ]
+  return np.stack(first, axis=1), gallery_views
+
+
+def _table(
+  right: np.ndarray, probe_views: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """Probe views `[v]` and, of bool `[probes, w]`, rounded percent `[v, w]`."""
+  names = np.unique(probe_views)
+  rows = [right[probe_views == name] for name in names]
+  table = [np.round(r.sum(axis=0) * 100 / len(r), 2) for r in rows]
+  return names, np.stack(table)
+
+
 def _figures(
   first: np.ndarray,
-  ranks: tuple[int, ...],
+  ranks: Sequence[int],
   probe_views: np.ndarray,
   gallery_views: np.ndarray,
 ) -> dict[str, float]:
   """Averages ranks `[probes, gallery views]` as OpenGait's table does."""
-  names = np.unique(probe_views)
-  same = names[:, None] == gallery_views[None, :]
-  table, results = {}, {}
+  tables, results = {}, {}
   for rank in ranks:
-    right = [first[probe_views == name] <= rank for name in names]
-    table[rank] = np.stack(
-      [np.round(r.sum(axis=0) * 100 / len(r), 2) for r in right]
-    )
+    names, tables[rank] = _table(first <= rank, probe_views)
+    same = names[:, None] == gallery_views[None, :]
     by_view = {
       f"view/{name}": float(row[~own].mean())
-      for name, row, own in zip(names, table[rank], same, strict=True)
+      for name, row, own in zip(names, tables[rank], same, strict=True)
       if not own.all()
     }
     if rank == 1:
       results |= by_view
-    results[f"rank{rank}"] = _mean(list(by_view.values()))
-  results["rank1_identical_view"] = _mean(table[1][same])
-  results["rank1_all_views"] = _mean(table[1])
+    results[f"rank{rank}"] = mean(list(by_view.values()))
+  results["rank1_identical_view"] = mean(tables[1][same])
+  results["rank1_all_views"] = mean(tables[1])
   return results
-
-
-def _mean(values) -> float:
-  """The mean; NaN of nothing."""
-  return float(np.mean(values)) if np.size(values) else np.nan

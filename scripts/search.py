@@ -1,0 +1,401 @@
+"""Searches a gallery of embeddings for the nearest of every probe.
+
+python -m gaitkd_jax.main --config=configs/walkers.py --mode=embed \
+  --workdir=runs/walkers
+python scripts/search.py --gallery=<store> --probe=<store> --output=found.csv
+python scripts/search.py --gallery=<store> --probe=<folder of silhouettes>
+
+A store is what --mode=embed wrote, or an .npz file of the arrays "embeddings"
+[sequences, parts, channels], "subjects", "conditions" and "views".
+
+Silhouettes are PNG or JPG files: those in the folder itself are one sequence,
+and those in each folder below it are one, in the order of their names. Raw ones
+are pre-treated as the builders of the gallery's data set do; those of 64 x 64
+or 64 x 44 pixels are taken as they are. They are embedded by the network that
+made the gallery; --checkpoint says where it lies now, if it was moved.
+
+Prints the nearest of the first probes, or, with --output, writes a CSV file of
+those of all.
+"""
+
+import csv
+import importlib
+import os
+import pathlib
+from typing import Any
+
+from absl import flags
+import numpy as np
+import tqdm
+
+from gaitkd_jax import checkpoint
+from gaitkd_jax import cli
+from gaitkd_jax import distances
+from gaitkd_jax import embed
+from gaitkd_jax import embeddings
+from gaitkd_jax import errors
+from gaitkd_jax import models
+from gaitkd_jax import search
+from gaitkd_jax import sharding
+from gaitkd_jax import step as step_lib
+from gaitkd_jax import teacher_cache
+
+_GALLERY = flags.DEFINE_string("gallery", None, "store", required=True)
+_PROBE = flags.DEFINE_string(
+  "probe", None, "store, or folder of silhouettes", required=True
+)
+_TOP = flags.DEFINE_integer("top", 10, "nearest of a probe", lower_bound=1)
+_METRIC = flags.DEFINE_enum(
+  "metric", None, distances.METRICS, "by default the gallery's own"
+)
+_MEMORY = flags.DEFINE_float("memory_gib", 1.0, "budget of the search", 0.0)
+_OUTPUT = flags.DEFINE_string("output", "", "CSV file to be written")
+_CHECKPOINT = flags.DEFINE_string(
+  "checkpoint", "", "of the gallery's network, where it has moved"
+)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "sequences embedded", 1)
+# More are not read on a screen.
+_SHOWN = 20
+_IMAGES = (".png", ".jpg", ".jpeg")
+# What a network saw in an evaluation that says nothing else.
+_MAX_FRAMES = 720
+
+
+def restore_network(
+  gallery: embeddings.EmbeddingStore, path: str, moved: str, mesh: Any
+) -> tuple[Any, Any]:
+  """Restores the network that made a gallery.
+
+  Args:
+    gallery: its facts name the network.
+    path: of the gallery, for messages.
+    moved: where the checkpoint lies; empty: where the facts say.
+    mesh: devices of the data axis.
+
+  Returns:
+    The module and its variables.
+
+  Raises:
+    errors.UserError: the facts or the checkpoint are missing, or it is another.
+  """
+  facts = gallery.facts
+  lacking = [
+    key for key in ("model", "checkpoint", "digest") if key not in facts
+  ]
+  if lacking:
+    raise errors.UserError(
+      f"{path} does not say which network made it ({lacking[0]} is missing); "
+      "give --probe a store that the same network made, not silhouettes"
+    )
+  module = models.create_model(facts["model"], facts.get("dtype", "float32"))
+  if module.in_channels != 1:
+    raise errors.UserError(
+      f"the network of {path} reads heat maps, which a folder of silhouettes "
+      "does not have; embed the probes with --mode=embed, and give that store"
+    )
+  place = pathlib.Path(moved or facts["checkpoint"]).expanduser()
+  if not place.exists():
+    raise errors.UserError(
+      f"the checkpoint of the gallery's network, {place}, is not there; say "
+      "with --checkpoint where it lies"
+    )
+  # A run that went on has later ones.
+  for folder in (place / "checkpoints", place):
+    if (step := folder / str(facts.get("step"))).is_dir():
+      place = step
+      break
+  variables = checkpoint.restore_model(
+    place, models.abstract_variables(module), sharding.replicated(mesh)
+  )
+  digest = teacher_cache.digest(variables)
+  if digest != facts["digest"]:
+    raise errors.UserError(
+      f"checkpoint {place} is not the one that made {path} (digest "
+      f"{digest[:12]}, there {str(facts['digest'])[:12]}); name that one with "
+      "--checkpoint, or embed the gallery anew"
+    )
+  return module, variables
+
+
+def find_sequences(root: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+  """Finds folders of frames.
+
+  Returns:
+    {name: paths of the frames, by name}; a name is the path below `root`, or
+    the name of `root` itself.
+
+  Raises:
+    errors.UserError: the folder is missing or holds no frame.
+  """
+  if not root.is_dir():
+    raise errors.UserError(
+      f"--probe {root} is not a folder; give a store of embeddings, or a "
+      "folder of silhouettes"
+    )
+  found, seen = {}, set()
+  for folder, below, files in os.walk(root, followlinks=True):
+    below.sort()
+    # A link may lead back to a folder above it.
+    if (real := os.path.realpath(folder)) in seen:
+      below.clear()
+      continue
+    seen.add(real)
+    # Gait energy images (`...gei.png`) and hidden files are no frames.
+    frames = [
+      pathlib.Path(folder, name)
+      for name in sorted(files)
+      if name.lower().endswith(_IMAGES)
+      and not name.lower().endswith("gei.png")
+      and not name.startswith(".")
+    ]
+    if frames:
+      name = pathlib.Path(folder).relative_to(root).as_posix()
+      name = name if name != "." else root.resolve().name
+      found[name.encode(errors="replace").decode()] = frames
+  if not found:
+    raise errors.UserError(
+      f"--probe {root} holds neither a store of embeddings nor a PNG or JPG "
+      "file; check the path"
+    )
+  return found
+
+
+def _read_jpg(path: pathlib.Path) -> np.ndarray:
+  """Reads a JPEG file as grey values, uint8 `[h, w]`."""
+  import cv2
+
+  try:
+    data = path.read_bytes()
+  except OSError as e:
+    raise errors.UserError(
+      f"{path}: cannot be read ({e.strerror}); mend or delete it"
+    ) from e
+  image = None
+  # OpenCV 4 returns half an image where the end lacks.
+  if data.startswith(b"\xff\xd8") and data.rstrip(b"\0").endswith(b"\xff\xd9"):
+    try:
+      image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    except cv2.error:
+      image = None
+  if image is None:
+    raise errors.UserError(
+      f"{path}: is damaged or no JPEG file; copy it again, or delete it to do "
+      "without this frame"
+    )
+  return image
+
+
+def read_sequence(paths: list[pathlib.Path], pretreat: Any) -> np.ndarray:
+  """Reads frames as the builders do.
+
+  Args:
+    paths: PNG or JPG files.
+    pretreat: of the data set's `source.Source`.
+
+  Returns:
+    uint8 `[s, 64, 64]`; frames that hold no person are left out.
+
+  Raises:
+    errors.UserError: a file is damaged.
+  """
+  from data_pipelines import frames
+  from data_pipelines import pickles
+  from data_pipelines import pretreatment
+
+  side = pretreatment.FRAME_SIZE
+  kept = np.zeros((len(paths), side, side), np.uint8)
+  for path, frame in zip(paths, kept, strict=True):
+    png = path.suffix.lower() == ".png"
+    raw = frames.read_png(path) if png else _read_jpg(path)
+    # A second pre-treatment would shift them; see `data_pipelines.frames`.
+    if raw.shape in ((64, 64), (64, 44)):
+      frame[:] = pickles.as_silhouettes(raw[None], path)[0]
+      continue
+    if not png:
+      # What JPEG adds around a person would widen the cut.
+      raw = np.where(raw < 128, 0, 255).astype(np.uint8)
+    if (cut := pretreat(raw)) is not None:
+      frame[:] = cut
+  return kept[kept.any(axis=(1, 2))]
+
+
+def read_silhouettes(found: dict[str, list[pathlib.Path]], data: str) -> Any:
+  """Reads all sequences of a folder.
+
+  Args:
+    found: of `find_sequences`.
+    data: name of the gallery's data set, which says how raw frames are treated.
+
+  Returns:
+    A `data_pipelines.store.SequenceStore`, compressed in memory: some 0.1 MB a
+    sequence.
+
+  Raises:
+    errors.UserError: a file is damaged, or no sequence has a usable frame.
+  """
+  from data_pipelines import datasets
+  from data_pipelines import store as store_lib
+
+  name = data if data in datasets.TREES else "casiab"
+  source = importlib.import_module(
+    f"data_pipelines.{name}.{name}_dataset_builder"
+  ).SOURCE
+  columns = {key: [] for key in (*store_lib.TEXTS, "length", "size")}
+  records = []
+  for name, paths in tqdm.tqdm(
+    found.items(), desc="read", unit="seq", disable=None
+  ):
+    frames = read_sequence(paths, source.pretreat)
+    if not len(frames):
+      tqdm.tqdm.write(
+        f"left out: {name}, none of {len(paths)} frames is usable"
+      )
+      continue
+    texts = {key: "" for key in store_lib.TEXTS} | {"name": name}
+    records.append(store_lib.serialize({"silhouettes": frames}, texts))
+    row = texts | {"length": len(frames), "size": len(records[-1])}
+    for key, value in row.items():
+      columns[key].append(value)
+  if not records:
+    raise errors.UserError(
+      f"no frame of the {len(found)} sequences of --probe is usable; give "
+      "white silhouettes on black"
+    )
+  return store_lib.SequenceStore(columns, ("silhouettes",), records=records)
+
+
+def embed_silhouettes(
+  gallery: embeddings.EmbeddingStore,
+) -> tuple[np.ndarray, np.ndarray]:
+  """Embeds the sequences of --probe as an evaluation does.
+
+  Returns:
+    float32 `[n, p, d]`, and their names, str `[n]`.
+  """
+  found = find_sequences(pathlib.Path(_PROBE.value).expanduser())
+  mesh = sharding.create_mesh()
+  module, variables = restore_network(
+    gallery, _GALLERY.value, _CHECKPOINT.value, mesh
+  )
+  # TensorFlow is loaded only where silhouettes are read.
+  from data_pipelines import pipeline
+
+  split = read_silhouettes(found, gallery.facts.get("data", ""))
+  size = min(_BATCH_SIZE.value, len(split))
+  batches = pipeline.eval_batches(
+    split,
+    batch_size=-(-size // mesh.size) * mesh.size,
+    max_frames=gallery.facts.get("max_frames", _MAX_FRAMES),
+  )
+  embed_step = step_lib.make_embed_step(module, mesh)
+  return (
+    embed.embed(embed_step, variables, batches, len(split), mesh),
+    split.names,
+  )
+
+
+def open_probes(gallery: embeddings.EmbeddingStore) -> tuple[Any, np.ndarray]:
+  """Returns embeddings `[n, p, d]` of --probe, and their names, str `[n]`."""
+  if not embeddings.is_store(pathlib.Path(_PROBE.value).expanduser()):
+    return embed_silhouettes(gallery)
+  probes = embeddings.EmbeddingStore.open(_PROBE.value)
+  if probes.shape[1:] != gallery.shape[1:]:
+    raise errors.UserError(
+      f"embeddings of --probe {_PROBE.value} are {list(probes.shape[1:])}, "
+      f"those of --gallery {_GALLERY.value} {list(gallery.shape[1:])}; give "
+      "stores of one network"
+    )
+  digests = [store.facts.get("digest") for store in (gallery, probes)]
+  if None not in digests and digests[0] != digests[1]:
+    raise errors.UserError(
+      f"--probe {_PROBE.value} and --gallery {_GALLERY.value} were made by "
+      f"different networks (digest {digests[1][:12]} and {digests[0][:12]}); "
+      "embed both with one checkpoint"
+    )
+  return probes, probes.names
+
+
+def format_table(
+  probes: np.ndarray,
+  gallery: np.ndarray,
+  distance: np.ndarray,
+  rows: np.ndarray,
+) -> str:
+  """A block of lines for each probe.
+
+  Args:
+    probes: names, str `[a]`.
+    gallery: names, str `[b]`.
+    distance: `[a, k]`.
+    rows: int `[a, k]`, of the gallery.
+  """
+  lines = []
+  for probe, values, nearest in zip(probes, distance, rows, strict=True):
+    lines.append(f"probe {probe}")
+    for rank, (value, row) in enumerate(zip(values, nearest, strict=True), 1):
+      lines.append(f"{rank:>6}  {value:>10.4f}  {gallery[row]}")
+  return "\n".join(lines)
+
+
+def write_csv(
+  path: pathlib.Path,
+  probes: np.ndarray,
+  gallery: embeddings.EmbeddingStore,
+  distance: np.ndarray,
+  rows: np.ndarray,
+) -> None:
+  """Writes a line for each probe and rank; the whole file or nothing."""
+  new = path.with_name(path.name + ".tmp")
+  try:
+    with new.open("w", newline="") as file:
+      writer = csv.writer(file)
+      writer.writerow(["probe", "rank", "gallery", "distance"])
+      pairs = zip(probes, distance, rows, strict=True)
+      for probe, values, nearest in tqdm.tqdm(
+        pairs, total=len(probes), desc="write", unit="probe", disable=None
+      ):
+        for rank, row in enumerate(nearest):
+          writer.writerow(
+            [probe, rank + 1, gallery.names[row], f"{values[rank]:.6g}"]
+          )
+    new.replace(path)
+  except OSError as e:
+    new.unlink(missing_ok=True)
+    raise errors.UserError(
+      f"--output {path} cannot be written ({e.strerror}); give another"
+    ) from e
+
+
+def main(argv: list[str]) -> None:
+  """Searches, and prints or writes what was found."""
+  del argv
+  output = pathlib.Path(_OUTPUT.value).expanduser() if _OUTPUT.value else None
+  if output and (output.is_dir() or not output.absolute().parent.is_dir()):
+    raise errors.UserError(
+      f"--output {output} is not a file in a folder that exists; give another"
+    )
+  gallery = embeddings.EmbeddingStore.open(_GALLERY.value)
+  metric = _METRIC.value or gallery.facts.get("metric")
+  if metric not in distances.METRICS:
+    metric = distances.METRICS[0]
+  probes, names = open_probes(gallery)
+  if not output:
+    probes, shown = probes[:_SHOWN], names[:_SHOWN]
+  distance, rows = search.nearest(
+    probes, gallery, _TOP.value, metric, _MEMORY.value
+  )
+  if output:
+    write_csv(output, names, gallery, distance, rows)
+    print(f"written: {output}")
+    return
+  print(f"{metric} distance, {len(gallery)} sequences in the gallery")
+  print(format_table(shown, gallery.names, distance, rows))
+  if len(names) > len(shown):
+    print(
+      f"and {len(names) - len(shown)} more probes; give --output=<CSV file> "
+      "for all"
+    )
+
+
+if __name__ == "__main__":
+  cli.run(main)

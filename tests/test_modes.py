@@ -1,0 +1,193 @@
+"""Embedding, storing and scoring: the same figures on every way."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from gaitkd_jax import checkpoint
+from gaitkd_jax import embed
+from gaitkd_jax import embeddings as embeddings_lib
+from gaitkd_jax import errors
+from gaitkd_jax import evaluate
+from gaitkd_jax import models
+from gaitkd_jax import results as results_lib
+from gaitkd_jax import sharding
+from gaitkd_jax import train
+from tests import test_train
+
+
+def changed(config, **changes):
+  config = config.copy_and_resolve_references()
+  config.unlock()
+  config.update_from_flattened_dict(changes)
+  return config.lock()
+
+
+@pytest.fixture(scope="module")
+def config(prepared, folder):
+  """Of a network that was never trained."""
+  config = test_train.smoke_config(prepared, "walkers_baseline")
+  module = models.create_model(config.model)
+  variables = models.init_variables(module, jax.random.key(0))
+  checkpoint.save_model(folder / "untrained", variables, {}, step=4)
+  path = {"eval.checkpoint": str(folder / "untrained")}
+  return changed(config, **path)
+
+
+@pytest.fixture(scope="module")
+def evaluated(config, folder):
+  """Figures of the mode eval, and the store of the mode embed."""
+  results = evaluate.evaluate_checkpoint(config, folder / "modes")
+  store = embed.embed_checkpoint(config, folder / "modes")
+  return config, results, store
+
+
+@pytest.mark.parametrize("batch_size, devices", [(1, 1), (7, 8), (64, 1)])
+def test_batches_and_devices_do_not_matter(evaluated, batch_size, devices):
+  config, results, store = evaluated
+  config = changed(config, **{"eval.batch_size": batch_size})
+  mesh = sharding.create_mesh(devices)
+  module = models.create_model(config.model)
+  _, variables, _ = embed.restore(config, "", mesh)
+  found = evaluate.Evaluator(config, module, mesh)(variables)
+  assert found == {k: results[k] for k in found}
+  assert len(found) > 6
+  embedded = embed.Embedder(config, module, mesh)(variables)
+  np.testing.assert_allclose(
+    embedded.embeddings,
+    np.asarray(embeddings_lib.EmbeddingStore.open(store)),
+    rtol=1e-4,
+    atol=1e-5,
+  )
+
+
+def test_a_store_scores_as_the_network_does(evaluated, folder, capsys):
+  config, results, store = evaluated
+  assert store == folder / "modes" / "embeddings" / "4"
+  again = evaluate.score_store(config, folder / "modes")
+  assert again == results
+  text = capsys.readouterr().out
+  assert "Rank-1 (%) by probe view" in text and "TAR@FAR=0.01" in text
+  written = json.loads((folder / "modes" / "eval" / "4.json").read_text())
+  assert written["step"] == 4
+  assert written["NM/EER"] == pytest.approx(results["NM/EER"])
+  named = changed(
+    config, **{"eval.embeddings": str(store), "eval.memory_gib": 0.01}
+  )
+  assert evaluate.score_store(named, folder / "elsewhere") == results
+  assert (folder / "elsewhere" / "eval" / "4.html").exists()
+
+
+def test_other_protocols_of_a_store(evaluated, folder, tmp_path):
+  config, _, store = evaluated
+  opened = embeddings_lib.EmbeddingStore.open(store)
+  lines = [
+    f"{name},{'probe' if condition == 'nm-05' else 'gallery'}"
+    for name, condition in zip(opened.names, opened.conditions, strict=True)
+    if condition in ("nm-05", "nm-01")
+  ]
+  table = tmp_path / "lists.csv"
+  table.write_text("\n".join(["name,role", *lines]) + "\n")
+  changes = {"eval.embeddings": str(store), "eval.report": False}
+  lists = {"eval.protocol": "lists", "eval.lists": str(table)}
+  config = changed(config, **changes)
+  found = evaluate.score_store(changed(config, **lists), tmp_path)
+  assert 0 < found["all/mAP"] <= 100 and "all/EER" in found
+  cross = {"eval.protocol": "casiab_cross_view"}
+  assert "NM/mAP" in evaluate.score_store(changed(config, **cross), tmp_path)
+  for changes, words in (
+    ({"eval.protocol": "lists"}, "CSV"),
+    ({"eval.lists": str(table)}, "eval.protocol=lists"),
+    ({"eval.protocol": "hid_submission"}, "'probe'"),
+    ({"eval.embeddings": str(tmp_path / "no")}, "no"),
+    ({"eval.store_dtype": "int8"}, "float16"),
+  ):
+    with pytest.raises(errors.UserError, match=words) as e:
+      evaluate.score_store(changed(config, **changes), tmp_path)
+    assert "\n" not in str(e.value)
+
+
+def test_submissions_are_files(tmp_path, config):
+  rng = np.random.default_rng(0)
+  subjects = [f"{i % 5:04}" for i in range(20)] + ["probe"] * 2
+  views = [f"v{i}" for i in range(20)] + ["aaa", "bbb"]
+  values = np.arange(20) % 5
+  values = np.concatenate([values, [3, 1]])[:, None, None]
+  embedded = values + 0.01 * rng.normal(size=(22, 2, 3))
+  store = embeddings_lib.write(
+    tmp_path / "store",
+    embedded.astype(np.float32),
+    subjects,
+    ["00"] * 22,
+    views,
+    views,
+    {},
+  )
+  config = changed(
+    config,
+    **{"eval.embeddings": str(store), "eval.protocol": "hid_submission"},
+  )
+  assert evaluate.score_store(config, tmp_path) == {}
+  lines = (tmp_path / "eval" / "store.csv").read_text().splitlines()
+  assert lines == ["videoID,label", "aaa,0003", "bbb,0001"]
+
+
+def test_some_subjects_while_training_all_at_the_end(prepared, tmp_path):
+  config = test_train.smoke_config(
+    prepared,
+    "walkers_baseline",
+    **{"train.steps": 2, "train.eval_every": 1, "eval.subjects": 3},
+  )
+  results = train.train_and_evaluate(config, tmp_path)
+  lines = [
+    json.loads(line)
+    for line in (tmp_path / "metrics.jsonl").read_text().splitlines()
+  ]
+  some = [
+    x["eval_subset/mean/rank1"] for x in lines if "eval_subset/mean/rank1" in x
+  ]
+  whole = [x["eval/mean/rank1"] for x in lines if "eval/mean/rank1" in x]
+  assert len(some) == 2 and whole == [results["mean/rank1"]]
+  assert (tmp_path / "eval" / "1_subset.json").exists()
+  found = json.loads((tmp_path / "eval" / "2.json").read_text())
+  assert found["mean/rank1"] == results["mean/rank1"]
+  # What marks the best checkpoint is comparable: all of the same subjects.
+  kept = tmp_path / "checkpoints" / "2" / "metrics" / "metrics"
+  assert json.loads(kept.read_text())["mean/rank1"] == some[1]
+  # A smaller search is easier: three of eight subjects and all differ.
+  mesh = sharding.create_mesh()
+  module, variables, _ = embed.restore(config, tmp_path, mesh)
+  embedder = embed.Embedder(config, module, mesh)
+  chosen, everybody = embedder(variables, 3), embedder(variables)
+  assert len(np.unique(chosen.subjects)) == 3
+  there = np.isin(everybody.names, chosen.names)
+  np.testing.assert_allclose(
+    chosen.embeddings, everybody.embeddings[there], rtol=1e-5, atol=1e-5
+  )
+  np.testing.assert_array_equal(chosen.subjects, everybody.subjects[there])
+
+
+def test_strips_are_frames_of_the_sequence(config):
+  module = models.create_model(config.model)
+  embedder = embed.Embedder(config, module, sharding.create_mesh())
+  whole = embedder.strip(3, 10_000)
+  assert whole.dtype == np.uint8 and whole.shape[1:] == (64, 64)
+  strip = embedder.strip(3, 5)
+  places = np.linspace(0, len(whole) - 1, 5).round().astype(int)
+  np.testing.assert_array_equal(strip, whole[places])
+
+
+def test_files_are_whole_or_not_there(tmp_path, monkeypatch):
+  results_lib.write({"all/rank1": float("nan")}, "1", tmp_path, step=1)
+  path = tmp_path / "eval" / "1.json"
+  assert json.loads(path.read_text()) == {"step": 1, "all/rank1": None}
+
+  def fail(self, target):
+    raise OSError("no space")
+
+  monkeypatch.setattr("pathlib.Path.replace", fail)
+  with pytest.raises(OSError, match="no space"):
+    results_lib.write({"all/rank1": 2.0}, "1", tmp_path, step=1)
+  assert json.loads(path.read_text())["all/rank1"] is None
