@@ -23,6 +23,7 @@ from gaitkd_jax import sharding
 from gaitkd_jax import step as step_lib
 from gaitkd_jax import teacher_cache
 from gaitkd_jax.protocols import lists
+from gaitkd_jax.protocols import searches
 
 
 class Embedder:
@@ -88,7 +89,7 @@ class Embedder:
     if rows is None:
       return scoring.Embedded(found, *labels, self._options)
     labels = [x[rows] for x in labels]
-    names = set(scoring.names_of(*labels))
+    names = set(searches.names_of(*labels))
     options = {
       key: [name for name in listed if name in names]
       for key, listed in self._options.items()

@@ -11,6 +11,7 @@ from gaitkd_jax import embeddings as embeddings_lib
 from gaitkd_jax import errors
 from gaitkd_jax import protocols
 from gaitkd_jax.protocols import ranks
+from gaitkd_jax.protocols import searches
 from gaitkd_jax.protocols import submissions
 from gaitkd_jax.protocols import verification as verification_lib
 
@@ -38,15 +39,7 @@ class Embedded:
   @property
   def names(self) -> np.ndarray:
     """Names of the sequences, str `[n]`."""
-    return names_of(self.subjects, self.conditions, self.views)
-
-
-def names_of(
-  subjects: np.ndarray, conditions: np.ndarray, views: np.ndarray
-) -> np.ndarray:
-  """The names of sequences, "<subject>-<condition>-<view>": str `[n]`."""
-  labels = zip(subjects, conditions, views, strict=True)
-  return np.array(["-".join(three) for three in labels])
+    return searches.names_of(self.subjects, self.conditions, self.views)
 
 
 def evaluate_embeddings(

@@ -207,7 +207,7 @@ def people(protocol, subjects=("1", "2", "3"), views=("01_0", "02_0")):
   s, c, v = map(np.array, zip(*rows, strict=True))
   embeddings = s.astype(np.float32)[:, None, None] * np.ones((1, 3, 2))
   data = dict(embeddings=embeddings, subjects=s, conditions=c, views=v)
-  if PROTOCOLS[protocol].needs_probes:
+  if PROTOCOLS[protocol].options:
     data["probes"] = ["-".join(r) for r in rows if r[1] == probe]
   return data
 

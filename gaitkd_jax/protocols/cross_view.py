@@ -34,7 +34,6 @@ class CrossViewGallery:
   searches: Mapping[str, searches_lib.Search]
   main_figure: str
   ranks: tuple[int, ...] = (1,)
-  needs_probes = False
   options = ()
 
   def __call__(

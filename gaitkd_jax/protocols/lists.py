@@ -30,7 +30,6 @@ class ProbeList:
 
   main_figure: str
   ranks: tuple[int, ...]
-  needs_probes = True
   options = ("probes",)
 
   def __call__(
@@ -65,7 +64,7 @@ class ProbeList:
       errors.UserError: no probes, names that are absent, given twice or shared
         by sequences, no gallery left.
     """
-    names = _names(subjects, conditions, views)
+    names = searches_lib.names_of(subjects, conditions, views)
     rows = _rows(names, probes, "probes")
     if len(rows) == len(names):
       raise errors.UserError(
@@ -89,7 +88,6 @@ class Lists:
 
   main_figure: str
   ranks: tuple[int, ...]
-  needs_probes = False
   options = ("probes", "gallery")
 
   def __call__(
@@ -126,7 +124,7 @@ class Lists:
       errors.UserError: a list is missing, names that are absent, given twice,
         in both lists or shared by sequences.
     """
-    names = _names(subjects, conditions, views)
+    names = searches_lib.names_of(subjects, conditions, views)
     rows = _rows(names, probes, "probes"), _rows(names, gallery, "gallery")
     both = np.intersect1d(*rows)
     if len(both):
@@ -204,14 +202,6 @@ def _fault(name: str, role: str, seen: dict[str, int]) -> str:
   if name in seen:
     return f"{name!r} was given in line {seen[name]} already"
   return ""
-
-
-def _names(
-  subjects: np.ndarray, conditions: np.ndarray, views: np.ndarray
-) -> np.ndarray:
-  """The names of the sequences, str `[n]`."""
-  labels = zip(subjects, conditions, views, strict=True)
-  return np.array(["-".join(label) for label in labels], dtype=str)
 
 
 def _rows(

@@ -26,7 +26,6 @@ class PooledGallery:
   searches: Mapping[str, searches_lib.Search]
   main_figure: str
   ranks: tuple[int, ...]
-  needs_probes = False
   options = ()
 
   def __call__(
@@ -85,7 +84,6 @@ class ClothChanging:
   searches: Mapping[str, searches_lib.Search]
   main_figure: str
   ranks: tuple[int, ...] = (1,)
-  needs_probes = False
   options = ()
 
   def __call__(

@@ -56,6 +56,14 @@ class Trial:
   excluded: str = ""
 
 
+def names_of(
+  subjects: np.ndarray, conditions: np.ndarray, views: np.ndarray
+) -> np.ndarray:
+  """The names of sequences, "<subject>-<condition>-<view>": str `[n]`."""
+  labels = zip(subjects, conditions, views, strict=True)
+  return np.array(["-".join(label) for label in labels], dtype=str)
+
+
 def find(
   searches: Mapping[str, Search], conditions: np.ndarray
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:

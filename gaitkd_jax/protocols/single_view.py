@@ -35,7 +35,6 @@ class SingleViewGallery:
   main_figure: str
   ranks: tuple[int, ...] = (1,)
   dropped_views: tuple[str, ...] = ()
-  needs_probes = False
   options = ()
 
   def __call__(
