@@ -32,8 +32,8 @@ def config(prepared, folder):
   module = models.create_model(config.model)
   variables = models.init_variables(module, jax.random.key(0))
   checkpoint.save_model(folder / "untrained", variables, {}, step=4)
-  path = {"eval.checkpoint": str(folder / "untrained")}
-  return changed(config, **path)
+  path = str(folder / "untrained")
+  return changed(config, **{"eval.checkpoint": path, "eval.report": True})
 
 
 @pytest.fixture(scope="module")

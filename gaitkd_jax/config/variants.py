@@ -17,6 +17,7 @@ def smoke(c: ConfigDict) -> None:
   c.train.steps, c.train.log_every, c.train.checkpoint_every = 3, 1, 2
   c.eval.batch_size = 8
   c.eval.max_frames = 12
+  c.eval.report = False
   for model in defaults.networks_of(c):
     if model.name == "swingait":
       model.channels, model.blocks, model.dim = (4, 8), (1, 1, 1, 1), 16

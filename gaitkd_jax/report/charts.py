@@ -26,10 +26,9 @@ _DPI = 100
 _SCALE = 2
 # Cells of a wider table are too small for figures.
 _MAX_CELLS = 15
-_MAX_LABELS = 40
 # Inches: three of them stand side by side, one fits a phone.
 _HEAT_MAP = 3.65
-_LETTER = 0.075
+_LETTER, _LINE = 0.075, 0.13
 _LABEL = 14
 _STYLES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1.2, 1, 1.2)))
 _MAX_POINTS = 1500
@@ -134,8 +133,10 @@ def heat_map(
     )
     axes.set_ylim(len(rows), 0)
     axes.set_title(shorten(title, 40), loc="left", fontsize=10)
-    _tick(axes.xaxis, across, rotation=0 if upright else 90)
-    _tick(axes.yaxis, down)
+    # Labels of small cells would overlap: not every one is shown.
+    step = int(np.ceil(_LINE / side))
+    _tick(axes.xaxis, across, step, rotation=0 if upright else 90)
+    _tick(axes.yaxis, down, step)
     axes.set_xlabel("gallery view")
     axes.set_ylabel("probe view")
     axes.tick_params(length=0)
@@ -310,9 +311,8 @@ def strip(frames: np.ndarray) -> tuple[bytes, int, int]:
   return file.getvalue(), pixels.shape[1], h
 
 
-def _tick(axis, labels: list[str], **looks) -> None:
-  """Labels cells at their middle; not every one if there are many."""
-  step = -(-len(labels) // _MAX_LABELS)
+def _tick(axis, labels: list[str], step: int, **looks) -> None:
+  """Labels every so many cells at their middle."""
   axis.set_ticks(np.arange(0, len(labels), step) + 0.5, labels[::step])
   for label in axis.get_ticklabels():
     label.set(**looks)

@@ -100,6 +100,9 @@ def section(name: str, title: str, note: str, content: str) -> str:
 
 def _heading(scope: str, text: str) -> str:
   """A heading that is broken only if it is long, never inside "Rank-1"."""
-  kind = ' class="long"' if max(map(len, text.split() or [""])) > 20 else ""
+  longest = max(map(len, text.split() or [""]))
+  kind = ' class="long"' if longest > 20 else ""
+  if longest == len(text) <= 20:  # "000-far" is one word, too
+    kind = ' class="whole"'
   shown = re.sub(r"(Rank-\d+)", r'<span class="whole">\1</span>', escape(text))
   return f'<th{kind} scope="{scope}">{shown}</th>'

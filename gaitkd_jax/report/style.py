@@ -47,7 +47,7 @@ vertical-align:bottom}
 thead th{white-space:normal;overflow-wrap:normal}
 th[scope=row]{padding-left:0;text-align:left;font-weight:600}
 th.long{min-width:11rem;white-space:normal;overflow-wrap:anywhere}
-.whole{white-space:nowrap}
+thead .whole,.whole{white-space:nowrap}
 tr.mean>*{border-bottom:0;border-top:2px solid var(--line);font-weight:700}
 abbr{text-decoration:none}
 figure{margin:0;break-inside:avoid}

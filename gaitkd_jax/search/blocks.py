@@ -237,7 +237,7 @@ def _plan(
     if k == _LEAST_PROBES:
       least = ((devices + 1) * k * values * itemsize + step * item) / _GIB
       raise errors.UserError(
-        f"eval.memory_gib is {memory_gib:g}, too little for a block of "
+        f"memory_gib is {memory_gib:g}, too little for a block of "
         f"distances; give at least {least:.4f}"
       )
     k = max(k // 2, _LEAST_PROBES)
