@@ -97,7 +97,7 @@ class Embedder:
     return scoring.Embedded(found, *labels, options)
 
   def strip(self, row: int, frames: int) -> np.ndarray:
-    """Some silhouettes of a sequence, uint8 `[frames, 64, 64]`.
+    """Some silhouettes of a sequence, uint8 `[frames, 64, 44]`.
 
     Args:
       row: position of the sequence in the whole split.
@@ -105,12 +105,14 @@ class Embedder:
     """
     import tensorflow as tf
 
+    from data_pipelines import transforms
+
     length = self._store.lengths[row]
     chosen = np.linspace(0, length - 1, min(frames, length)).round()
     decoded = self._store.decode(
       tf.constant(self._store.read(row)), tf.constant(chosen, tf.int64)
     )
-    return decoded["silhouettes"].numpy()
+    return transforms.cut(decoded["silhouettes"]).numpy()
 
   def _rows(self, subjects: int) -> np.ndarray | None:
     """The sequences of some subjects; None for all."""

@@ -239,7 +239,7 @@ def _write_page(
   """Writes the page of an evaluation."""
   data = config.eval.data if len(config.eval.data) else config.data
   metrics = pathlib.Path(workdir) / "metrics.jsonl"
-  shown = {"data set": data.name, "network": config.model.name} | facts
+  shown = {"data set": data.name, "model": config.model.name} | facts
   shown["command"] = shlex.join(["python", *sys.argv])
   path = report_lib.write(
     pathlib.Path(workdir) / "eval" / f"{name}.html",

@@ -376,43 +376,6 @@ def test_facts_and_counts(tmp_path):
   assert "<pre>run me</pre>" in page.source
 
 
-def test_nothing_is_half_written(tmp_path):
-  def fail(row, frames):
-    raise errors.UserError("the silhouettes are gone")
-
-  path = tmp_path / "eval" / "7.html"
-  with pytest.raises(errors.UserError, match="gone"):
-    write(path, "grew", GREW, strips=fail)
-  assert not list(tmp_path.iterdir())
-  write(path, "grew", GREW)
-  before = path.read_bytes()
-  with pytest.raises(errors.UserError, match="gone"):
-    write(path, "grew", GREW, strips=fail)
-  assert path.read_bytes() == before
-  names = {p.name for p in tmp_path.rglob("*")}
-  assert names == {"eval", "7", "7.html", "cmc.png"}
-
-
-def test_a_folder_that_cannot_be_written(tmp_path):
-  (tmp_path / "eval").write_text("a file")
-  with pytest.raises(errors.UserError, match="cannot be written") as e:
-    write(tmp_path / "eval" / "7.html", "grew", GREW)
-  assert "\n" not in str(e.value)
-
-
-def test_failing_on_the_way_leaves_the_old_page(tmp_path):
-  write(tmp_path / "7.html", "grew", GREW)
-  before = (tmp_path / "7.html").read_bytes()
-  # A folder where a chart should go cannot be replaced by it.
-  chart = tmp_path / "7" / "cmc.png"
-  chart.unlink()
-  chart.mkdir()
-  with pytest.raises(errors.UserError, match="cannot be written"):
-    write(tmp_path / "7.html", "grew", GREW, facts={"step": "8"})
-  assert (tmp_path / "7.html").read_bytes() == before
-  assert {p.name for p in tmp_path.rglob("*")} == {"7", "7.html", "cmc.png"}
-
-
 def test_unknown_protocol(tmp_path):
   with pytest.raises(errors.UserError, match="'grw'; give one of casiab"):
     write(tmp_path / "7.html", "grw", GREW, results={})

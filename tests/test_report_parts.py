@@ -1,4 +1,4 @@
-"""Parts of the report: which probes are shown, what curves are made of."""
+"""Parts of the report: probes that are shown, curves, how files are written."""
 
 import json
 
@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from gaitkd_jax import errors
 from gaitkd_jax.protocols import Trial
 from gaitkd_jax.protocols import ranks
 from gaitkd_jax.report import charts
@@ -130,3 +131,42 @@ def test_curves_are_thinned_evenly_over_decades():
   np.testing.assert_array_equal(y, 2 * kept)
   counts = np.histogram(np.log10(kept), bins=[-3, -2, -1, 0.01])[0]
   assert counts.min() > 200
+
+
+def test_nothing_is_half_written(tmp_path):
+  def fail(row, frames):
+    raise errors.UserError("the silhouettes are gone")
+
+  path = tmp_path / "eval" / "7.html"
+  with pytest.raises(errors.UserError, match="gone"):
+    test_report.write(path, "grew", test_report.GREW, strips=fail)
+  assert not list(tmp_path.iterdir())
+  test_report.write(path, "grew", test_report.GREW)
+  before = path.read_bytes()
+  with pytest.raises(errors.UserError, match="gone"):
+    test_report.write(path, "grew", test_report.GREW, strips=fail)
+  assert path.read_bytes() == before
+  names = {p.name for p in tmp_path.rglob("*")}
+  assert names == {"eval", "7", "7.html", "cmc.png"}
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+  (tmp_path / "eval").write_text("a file")
+  with pytest.raises(errors.UserError, match="cannot be written") as e:
+    test_report.write(tmp_path / "eval" / "7.html", "grew", test_report.GREW)
+  assert "\n" not in str(e.value)
+
+
+def test_failing_on_the_way_leaves_the_old_page(tmp_path):
+  test_report.write(tmp_path / "7.html", "grew", test_report.GREW)
+  before = (tmp_path / "7.html").read_bytes()
+  # A folder where a chart should go cannot be replaced by it.
+  chart = tmp_path / "7" / "cmc.png"
+  chart.unlink()
+  chart.mkdir()
+  with pytest.raises(errors.UserError, match="cannot be written"):
+    test_report.write(
+      tmp_path / "7.html", "grew", test_report.GREW, facts={"step": "8"}
+    )
+  assert (tmp_path / "7.html").read_bytes() == before
+  assert {p.name for p in tmp_path.rglob("*")} == {"7", "7.html", "cmc.png"}

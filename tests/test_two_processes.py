@@ -6,7 +6,9 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
+from gaitkd_jax import evaluate
 from tests import test_architecture
 
 PROGRAM = """
@@ -17,10 +19,13 @@ jax.config.update("jax_num_cpu_devices", 4)
 port, process, prepared, workdir = sys.argv[1:]
 jax.distributed.initialize(f"localhost:{port}", 2, int(process))
 import pathlib
+from gaitkd_jax import embed
 from gaitkd_jax import train
 from tests import test_train
 config = test_train.smoke_config(prepared)
 results = train.train_and_evaluate(config, workdir)
+store = embed.embed_checkpoint(config, workdir)
+assert (store is None) == bool(jax.process_index())
 pathlib.Path(workdir, f"results_{process}.json").write_text(json.dumps(results))
 """
 
@@ -48,11 +53,15 @@ def test_two_processes_equal_one(tmp_path, uninterrupted, prepared):
   finally:
     for process in processes:  # if one died, the other waits for it
       process.kill()
-  _, whole, results, _ = uninterrupted
+  config, whole, results, _ = uninterrupted
   both = [
     json.loads((workdir / f"results_{i}.json").read_text()) for i in range(2)
   ]
   assert both[0] == both[1]
+  # What two processes stored, one scores as they did.
+  assert evaluate.score_store(config, workdir) == pytest.approx(
+    both[0], rel=1e-5
+  )
   # A rank may turn where two distances differ by rounding.
   assert abs(both[0]["mean/rank1"] - results["mean/rank1"]) < 2
   ours, theirs = (

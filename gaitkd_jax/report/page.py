@@ -88,7 +88,7 @@ def write(
   ranker = matches.RememberingRanker(embeddings, subjects, metric, memory_gib)
   trials = scorer.trials(*labels, **options)
   parts = [
-    sections.results(results, scorer.main_figure),
+    sections.results(results),
     sections.by_view(results),
     sections.view_pairs(scorer, ranker, labels),
     sections.cmc(scorer, ranker, labels, options, trials),

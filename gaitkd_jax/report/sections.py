@@ -48,7 +48,7 @@ class Section:
 
 
 def spoken(name: str) -> str:
-  """A figure's name for readers: "mean/reid_rank1", "mean: Re-ID Rank-1"."""
+  """A figure's name for readers: "mean/reid_rank1" is "Re-ID Rank-1, mean"."""
   condition, _, figure = name.rpartition("/")
   figure = re.sub(r"\brank(\d+)", r"Rank-\1", figure.replace("_", " "))
   figure = re.sub(r"^reid ", "Re-ID ", figure)
@@ -56,7 +56,7 @@ def spoken(name: str) -> str:
   return figure if condition in ("", "all") else f"{figure}, {condition}"
 
 
-def results(figures: Mapping[str, float], main_figure: str) -> Section:
+def results(figures: Mapping[str, float]) -> Section:
   """The table by condition: all figures but those of single views."""
   plain = {k: v for k, v in figures.items() if "/view/" not in k}
   names = list(dict.fromkeys(k.partition("/")[0] for k in plain))

@@ -97,7 +97,7 @@ hgroup,h3{break-inside:avoid;break-after:avoid}
 table{font-size:8.5pt}
 th,td,.beside td,.beside thead th{padding:.3rem .4rem}
 .grid{gap:2%}.grid figure{width:32%}
-.beside{flex-wrap:nowrap;gap:4%}.beside figure{flex:0 0 48%}
+.beside{flex-wrap:nowrap;gap:2%}.beside figure{flex:0 0 44%}
 .cards{grid-template-columns:repeat(3,1fr);gap:.6rem}
 article{padding:.6rem}li div,h4{font-size:7.5pt}.scroll{overflow:visible}
 article{border:1px solid var(--line)}}
