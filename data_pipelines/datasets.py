@@ -14,7 +14,8 @@ if TYPE_CHECKING:
   import tensorflow_datasets as tfds
 
 # Trees of files; each has a builder of its own.
-TREES = ("casiab", "oumvlp", "grew", "gait3d", "ccpg", "sustech1k")
+BENCHMARKS = ("casiab", "oumvlp", "grew", "gait3d", "ccpg", "sustech1k")
+TREES = (*BENCHMARKS, "opengait")
 NAMES = ("walkers", *TREES)
 
 

@@ -132,12 +132,18 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     modalities = examples.check_modalities(modalities)
     # A command line turns 001 into a number.
     chosen = frames.parse_choice(pickles)
-    digits = len(cls.SOURCE.partition.test[0])
+    known = cls.SOURCE.partition.test
+    digits = len(known[0]) if known else 0
     train, test = (
       tuple(f"{i:0{digits}d}" if isinstance(i, int) else i for i in given)
       for given in (train_subjects, test_subjects)
     )
     request = partitions.Request(partition, train, test)
+    if not known and not any(request.identity()):
+      raise UserError(
+        f"{cls.SOURCE.title} has no division of its own; give data.partition, "
+        "halves or a JSON file with TRAIN_SET and TEST_SET."
+      )
     if not root:
       name = cls._sole_prepared(prepared, request, modalities)
       config = TreeConfig(name=name, modalities=modalities)

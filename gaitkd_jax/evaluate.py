@@ -27,6 +27,7 @@ from gaitkd_jax.protocols import submissions
 # The function of arrays, by the name that other people's scripts call.
 evaluate_embeddings = scoring.evaluate_embeddings
 
+
 def main_figure(config: Any) -> str:
   """The name of the figure by which checkpoints of `config` are compared.
 

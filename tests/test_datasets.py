@@ -78,3 +78,27 @@ def test_what_walkers_do_not_have_is_one_line(tmp_path, values, words):
   data.update(values)
   with pytest.raises(errors.UserError, match=words):
     datasets.prepare(data)
+
+
+def test_any_tree_in_opengaits_layout(tmp_path):
+  silhouettes = np.zeros((3, 64, 64), np.uint8)
+  silhouettes[:, :, 28:36] = 255
+  for name in ("0001/00/a", "0500/H-scene1-nm-1/090", "probe/00/x-1", ".b/0/0"):
+    folder = tmp_path / "tree" / name
+    folder.mkdir(parents=True)
+    (folder / "0.pkl").write_bytes(pickle.dumps(silhouettes))
+  division = tmp_path / "division.json"
+  division.write_text('{"TRAIN_SET": ["0001"], "TEST_SET": ["0500", "probe"]}')
+  data = config_lib.data(
+    "opengait",
+    root=str(tmp_path / "tree"),
+    prepared=str(tmp_path / "prepared"),
+    partition=str(division),
+  )
+  test = store.SequenceStore.from_builder(datasets.prepare(data), "test")
+  assert list(test.subjects) == ["0500", "probe"]
+  assert list(test.conditions) == ["H-scene1-nm-1", "00"]
+  assert list(test.views) == ["090", "x-1"]
+  data.partition = ""
+  with pytest.raises(errors.UserError, match="data.partition"):
+    datasets.prepare(data)

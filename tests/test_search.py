@@ -52,9 +52,12 @@ def test_equal_distances_keep_the_order_of_the_gallery():
     np.arange(1500) * 7 % 1500
   ]
   probes = people(3)
-  for devices in (1, 8):
+  for devices, memory_gib in ((1, TINY / 2), (8, TINY)):
+    devices = jax.devices()[:devices]
+    blocks = search.Blocks(probes, gallery, "euclidean", memory_gib, devices)
+    assert len(blocks.gallery_slices) > 1
     _, row = search.nearest(
-      probes, gallery, 40, memory_gib=2 * TINY, devices=jax.devices()[:devices]
+      probes, gallery, 40, memory_gib=memory_gib, devices=devices
     )
     for one in row:
       same = (gallery[one[0]] == gallery).all(axis=(1, 2))

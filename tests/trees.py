@@ -11,7 +11,7 @@ import numpy as np
 
 from data_pipelines import datasets
 
-NAMES = datasets.TREES
+NAMES = datasets.BENCHMARKS
 # Conditions and views of one subject: a gallery and every kind of probe.
 _SEQUENCES = {
   "casiab": (("nm-01", "nm-05", "bg-01", "cl-01"), ("000", "090")),
