@@ -42,10 +42,16 @@ def write(
 
 def write_text(text: str, path: pathlib.Path) -> pathlib.Path:
   """Writes a file, the whole of it or nothing, and says where."""
-  path.parent.mkdir(parents=True, exist_ok=True)
   new = path.with_name(f".{path.name}.tmp")
-  new.write_text(text)
-  new.replace(path)
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new.write_text(text)
+    new.replace(path)
+  except OSError as e:
+    raise errors.UserError(
+      f"{path} cannot be written ({e.strerror or e}); make room, or give "
+      "another --workdir"
+    ) from e
   print(f"written: {path}", flush=True)
   return path
 
@@ -61,7 +67,7 @@ def format_table(results: Mapping[str, float]) -> str:
   Rank-1 by condition and probe view where there are at most 14 views, and all
   figures by condition where there are more than those of single views.
   """
-  views = sorted({k.split("/")[2] for k in results if "/view/" in k})
+  views = sorted({k.split("/", 2)[2] for k in results if "/view/" in k})
   names = list(dict.fromkeys(k.partition("/")[0] for k in results))
   figures = list(
     dict.fromkeys(k.partition("/")[2] for k in results if "/view/" not in k)

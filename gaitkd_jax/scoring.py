@@ -153,16 +153,16 @@ def checked(
   if not isinstance(embeddings, embeddings_lib.EmbeddingStore):
     embeddings = np.asarray(embeddings)
   labels = [np.asarray(x).astype(str) for x in (subjects, conditions, views)]
+  if len(embeddings.shape) != 3 or not all(embeddings.shape[1:]):
+    raise errors.UserError(
+      f"embeddings have the shape {list(embeddings.shape)}; give "
+      "[sequences, parts, channels]"
+    )
   if {len(embeddings)} != {len(x) for x in labels}:
     counts = [len(x) for x in labels]
     raise errors.UserError(
       f"{len(embeddings)} embeddings, {counts[0]} subjects, {counts[1]} "
       f"conditions and {counts[2]} views; give one of each a sequence"
-    )
-  if len(embeddings.shape) != 3:
-    raise errors.UserError(
-      f"embeddings have the shape {list(embeddings.shape)}; give "
-      "[sequences, parts, channels]"
     )
   finite = np.ones(len(embeddings), bool)
   for i in range(0, len(embeddings), _BLOCK):

@@ -134,7 +134,9 @@ def test_submissions_are_files(tmp_path, config):
   assert lines == ["videoID,label", "aaa,0003", "bbb,0001"]
 
 
-def test_some_subjects_while_training_all_at_the_end(prepared, tmp_path):
+def test_some_subjects_while_training_all_at_the_end(
+  prepared, tmp_path, capsys
+):
   config = test_train.smoke_config(
     prepared,
     "walkers_baseline",
@@ -156,7 +158,9 @@ def test_some_subjects_while_training_all_at_the_end(prepared, tmp_path):
   # What marks the best checkpoint is comparable: all of the same subjects.
   kept = tmp_path / "checkpoints" / "2" / "metrics" / "metrics"
   assert json.loads(kept.read_text())["mean/rank1"] == some[1]
-  # A smaller search is easier: three of eight subjects and all differ.
+  text = capsys.readouterr().out
+  assert text.count("embedded 120 sequences") == 2
+  assert text.count("embedded 160 sequences") == 1
   mesh = sharding.create_mesh()
   module, variables, _ = embed.restore(config, tmp_path, mesh)
   embedder = embed.Embedder(config, module, mesh)

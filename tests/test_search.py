@@ -52,7 +52,7 @@ def test_equal_distances_keep_the_order_of_the_gallery():
     np.arange(1500) * 7 % 1500
   ]
   probes = people(3)
-  for devices, memory_gib in ((1, TINY / 2), (8, TINY)):
+  for devices, memory_gib in ((1, TINY / 2), (8, 1.5 * TINY)):
     devices = jax.devices()[:devices]
     blocks = search.Blocks(probes, gallery, "euclidean", memory_gib, devices)
     assert len(blocks.gallery_slices) > 1
@@ -144,3 +144,29 @@ def test_ranks_do_not_depend_on_blocks_or_devices(ordered):
   for memory_gib, devices in ((TINY, 1), (1.0, 8), (8 * TINY, 8)):
     for ours, theirs in zip(found(memory_gib, devices), whole, strict=True):
       np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("metric", distances.METRICS)
+def test_ranks_of_many_right_items(monkeypatch, metric):
+  embeddings, subjects, views = numbered(1500, 3, 4)
+  embeddings[:, 0] += 0.5  # no part is zero
+  probes, gallery = np.arange(0, 1500, 11), np.arange(1, 1500, 2)
+
+  def found(memory_gib=1.0):
+    ranker = ranks.Ranker(embeddings, subjects, metric, memory_gib)
+    return np.concatenate(
+      ranker.all_matches(probes, gallery)
+      + ranker.all_matches(probes, gallery, views)
+    )
+
+  sorting = found(), found(10 * TINY)
+  monkeypatch.setattr(ranks, "_MANY", 10_000)
+  compared = found()
+  for each in sorting:
+    np.testing.assert_array_equal(each, compared)
+
+
+def test_sort_keys_are_in_the_order_of_distances():
+  distance = np.array([[0.0, -0.0, -1e-7, -2e-7, 3.0, 3.0, 1e-30]], np.float32)
+  order = np.argsort(ranks._sort_keys(distance, 5)[0])
+  np.testing.assert_array_equal(order, np.argsort(distance[0], kind="stable"))

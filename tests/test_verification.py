@@ -40,7 +40,7 @@ def pairs(embeddings, names, trial):
 
 
 @pytest.mark.parametrize("excluded", ["", "view", "own_view"])
-@pytest.mark.parametrize("memory_gib", [1.0, 0.0003])
+@pytest.mark.parametrize("memory_gib", [1.0, 0.0007])
 def test_rates_are_those_of_the_pairs(excluded, memory_gib):
   embeddings, names, views = random_set()
   rows = np.arange(len(names))

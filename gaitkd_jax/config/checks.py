@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from ml_collections import ConfigDict
 
+from gaitkd_jax import distances
 from gaitkd_jax import errors
 from gaitkd_jax.config import defaults
 
@@ -20,6 +21,11 @@ def check(c: ConfigDict) -> None:
     _check_least(key, c[section][name], 1)
   _check_least("train.eval_every", c.train.eval_every, 0)
   _check_least("eval.subjects", c.eval.subjects, 0)
+  _check_one_of("eval.metric", c.eval.metric, distances.METRICS)
+  if not c.eval.memory_gib > 0:
+    raise errors.UserError(
+      f"config.eval.memory_gib is {c.eval.memory_gib}; give a positive number"
+    )
   _check_one_of("eval.store_dtype", c.eval.store_dtype, ("float32", "float16"))
   _check_one_of("dtype", c.dtype, ("float32", "bfloat16"))
   _check_one_of("batch.sampler", c.batch.sampler, defaults.SAMPLERS)

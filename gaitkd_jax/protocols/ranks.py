@@ -11,6 +11,8 @@ import numpy as np
 from gaitkd_jax import errors
 from gaitkd_jax import search
 
+# With more right items than this a block is sorted, not compared with each.
+_MANY = 64
 # The rank of a subject who is not in the gallery: beyond every rank.
 ABSENT = np.iinfo(np.int32).max
 
@@ -133,6 +135,8 @@ class Ranker:
       views = np.unique(views, return_inverse=True)[1].astype(np.int32)
     blocks, codes = self._blocks(probes, gallery, views)
     rows = self._own_items(probes, gallery, views)
+    if max(map(len, rows)) > _MANY:
+      return self._many_matches(probes, gallery, views, rows)
     positions = {
       p.start: _padded(rows[p], blocks.probe_rows) for p in blocks.probe_slices
     }
@@ -163,14 +167,90 @@ class Ranker:
   def blocks(
     self, probes: np.ndarray, gallery: np.ndarray
   ) -> Iterator[tuple[slice, slice, np.ndarray]]:
-    """Distances float32 `[k, m]` of slices of the probes and of the gallery."""
-    blocks, _ = self._blocks(probes, gallery)
+    """Distances float32 `[k, m]` of slices of the probes and of the gallery.
+
+    The blocks take a third of the budget: what is made of a matrix on the host
+    is some times its size.
+    """
+    blocks, _ = self._blocks(probes, gallery, share=1 / 3)
     for block in blocks:
       p, g = block.probes, block.gallery
       distance = np.asarray(blocks.distances(block))
       yield p, g, distance[: p.stop - p.start, : g.stop - g.start]
 
-  def _blocks(self, probes, gallery, views=None):
+  def blocks_on_device(
+    self,
+    probes: np.ndarray,
+    gallery: np.ndarray,
+    views: np.ndarray | None = None,
+  ) -> Iterator[tuple[jax.Array, jax.Array, jax.Array]]:
+    """Blocks as `search.Blocks` computes them, and whose they are.
+
+    Args:
+      probes: int `[a]`, rows.
+      gallery: int `[b]`, rows.
+      views: int32 `[n]`, codes from 0; None: -1 everywhere.
+
+    Yields:
+      Distances float32 `[k, m]`, and codes int32 `[k, 2]` of the probes and
+      `[m, 2]` of the items: subject and view. What only fills up a block is of
+      subject -2 (probes) or -1 (items).
+    """
+    blocks, codes = self._blocks(probes, gallery, views)
+    for block in blocks:
+      yield blocks.distances(block), *codes(block)
+
+  def _many_matches(self, probes, gallery, views, rows) -> list[np.ndarray]:
+    """`all_matches`, by sorting the distances of each probe.
+
+    Args:
+      probes: int `[a]`, rows.
+      gallery: int `[b]`, rows.
+      views: int32 `[n]`, codes, or None.
+      rows: of `_own_items`.
+    """
+    blocks, _ = self._blocks(probes, gallery, share=1 / 3)
+    own = [np.zeros(len(at), np.int64) for at in rows]
+    ahead = [np.zeros(len(at), np.int64) for at in rows]
+
+    def keys(block):
+      p, g = block.probes, block.gallery
+      distance = np.asarray(blocks.distances(block))
+      return _sort_keys(
+        distance[: p.stop - p.start, : g.stop - g.start], g.start
+      )
+
+    def find(block, key):
+      g = block.gallery
+      for i, line in enumerate(key, block.probes.start):
+        here = (rows[i] >= g.start) & (rows[i] < g.stop)
+        own[i][here] = line[rows[i][here] - g.start]
+
+    def count(block, key):
+      p, items = block.probes, gallery[block.gallery]
+      if views is not None:
+        out = self._same(probes[p], items)
+        out &= views[probes[p]][:, None] == views[items][None, :]
+        key[out] = np.iinfo(np.int64).max
+      key.sort(axis=1)
+      for i, line in enumerate(key, p.start):
+        ahead[i] += np.searchsorted(line, own[i])
+
+    together = len(blocks.gallery_slices) == 1
+    for block in () if together else blocks:
+      find(block, keys(block))
+    for block in blocks:
+      key = keys(block)
+      if together:
+        find(block, key)
+      count(block, key)
+    return [np.sort(1 + n).astype(np.int32) for n in ahead]
+
+  def _same(self, probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """Whether the subjects are the same: bool `[a, b]`."""
+    return self.subjects[probes][:, None] == self.subjects[gallery][None, :]
+
+  def _blocks(self, probes, gallery, views=None, share=1.0):
     """The blocks, and the function that gives one's codes.
 
     Codes are int32 `[k, 2]` of the probes and `[m, 2]` of the items: subject,
@@ -180,7 +260,7 @@ class Ranker:
       search.Rows(self.embeddings, probes),
       search.Rows(self.embeddings, gallery),
       self.metric,
-      self.memory_gib,
+      self.memory_gib * share,
       self._devices,
     )
     if views is None:
@@ -239,6 +319,14 @@ class Ranker:
       # Waits, so that no more than two blocks are in memory.
       ahead[start] = ahead.get(start, 0) + np.asarray(more)
     return ahead
+
+
+def _sort_keys(distance: np.ndarray, start: int) -> np.ndarray:
+  """Numbers in the order of (distance, position): int64 `[k, m]`."""
+  # As integers, floats are in order; those below zero in the reverse one.
+  bits = (distance + np.float32(0)).view(np.int32)
+  bits = np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits).astype(np.int64)
+  return (bits << 32) | (start + np.arange(distance.shape[1]))[None, :]
 
 
 def _nothing(rows: int, matches: int):

@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
+import csv
 import dataclasses
+import io
 from typing import Any
 
 import numpy as np
@@ -78,7 +80,7 @@ class RankedSubjects:
     header = ["videoId", *(f"rank{k}" for k in range(1, self.ranks + 1))]
     numbers = subjects[gallery].astype(int).astype(str)[nearest]
     rows = [[n, *r] for n, r in zip(names, numbers, strict=True)]
-    return [",".join(row) for row in [header, *rows]]
+    return [_line(row) for row in [header, *rows]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +144,7 @@ class NearestSubject:
     else:
       nearest = search.nearest(*sides, 1, metric, memory_gib)[1][:, 0]
     rows = zip(names, subjects[gallery][nearest], strict=True)
-    return ["videoID,label", *(",".join(row) for row in rows)]
+    return [_line(row) for row in [("videoID", "label"), *rows]]
 
   def _reranked(
     self,
@@ -174,6 +176,13 @@ class NearestSubject:
 def _texts(*labels: np.ndarray) -> tuple[np.ndarray, ...]:
   """Labels as str `[n]` each."""
   return tuple(np.asarray(x).astype(str) for x in labels)
+
+
+def _line(cells: Sequence[str]) -> str:
+  """A line of a CSV; a name with a comma in it is quoted."""
+  text = io.StringIO()
+  csv.writer(text, lineterminator="").writerow(cells)
+  return text.getvalue()
 
 
 def _names(views: np.ndarray) -> Sequence[str]:

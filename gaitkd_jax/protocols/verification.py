@@ -8,7 +8,10 @@ pairs of one subject; EER is the error where FAR equals 1 - TAR (ISO/IEC
 
 from collections.abc import Mapping
 import dataclasses
+import functools
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gaitkd_jax.protocols import ranks as ranks_lib
@@ -43,22 +46,14 @@ def curve(ranker: ranks_lib.Ranker, trial: searches_lib.Trial) -> Curve:
     ranker: of the embeddings.
     trial: what is compared.
   """
-  scale = _BINS / ranker.longest
   views = trial.views
   if views is not None:
-    views = np.unique(views, return_inverse=True)[1]
-  counts = np.zeros((2, _BINS), np.int64)
-  for p, g, distance in ranker.blocks(trial.probes, trial.gallery):
-    rows, items = trial.probes[p], trial.gallery[g]
-    same = ranker.subjects[rows][:, None] == ranker.subjects[items][None, :]
-    bins = np.minimum((distance * scale).astype(np.int32), _BINS - 1)
-    if trial.excluded:
-      out = views[rows][:, None] == views[items][None, :]
-      out &= same if trial.excluded == "own_view" else True
-    else:
-      out = np.zeros_like(same)
-    for i, chosen in enumerate((~same & ~out, same & ~out)):
-      counts[i] += np.bincount(bins[chosen], minlength=_BINS)
+    views = np.unique(views, return_inverse=True)[1].astype(np.int32)
+  scale = _BINS / ranker.longest
+  counts = np.zeros(2 * _BINS, np.int64)
+  for block in ranker.blocks_on_device(trial.probes, trial.gallery, views):
+    counts += np.asarray(_histogram(*block, np.float32(scale), trial.excluded))
+  counts = counts.reshape(2, _BINS)
   used = np.flatnonzero(counts.any(axis=0))
   sums = np.cumsum(counts[:, used], axis=1, dtype=np.float64)
   totals = counts.sum(axis=1)
@@ -67,6 +62,19 @@ def curve(ranker: ranks_lib.Ranker, trial: searches_lib.Trial) -> Curve:
     for i in (0, 1)
   )
   return Curve((used + 1) / scale, far, tar, int(totals[0]))
+
+
+@functools.partial(jax.jit, static_argnames="excluded")
+def _histogram(distance, probe_codes, item_codes, scale, excluded):
+  """Counts of the bins of strangers, then of those of one subject."""
+  same = probe_codes[:, :1] == item_codes[:, 0][None, :]
+  kept = (probe_codes[:, :1] >= 0) & (item_codes[:, 0] >= 0)[None, :]
+  if excluded:
+    seen = probe_codes[:, 1:] == item_codes[:, 1][None, :]
+    kept &= ~(seen & same if excluded == "own_view" else seen)
+  bins = jnp.clip((distance * scale).astype(jnp.int32), 0, _BINS - 1)
+  bins = jnp.where(kept, bins + jnp.where(same, _BINS, 0), 2 * _BINS)
+  return jnp.zeros(2 * _BINS, jnp.int32).at[bins.ravel()].add(1, mode="drop")
 
 
 def figures(found: Curve) -> dict[str, float]:

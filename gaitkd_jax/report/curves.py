@@ -74,8 +74,8 @@ def draw(
     kind, _, name = key.partition("/")
     if kind == "train" and name and name not in _LEFT_OUT:
       groups.setdefault(_group(name), {})[name] = points
-    elif kind == "eval" and name and "/view/" not in name:
-      groups.setdefault("eval", {})[name] = points
+    elif kind in ("eval", "eval_subset") and name and "/view/" not in name:
+      groups.setdefault(kind, {})[name] = points
   result = []
   # One point is no curve.
   groups = {
@@ -92,6 +92,7 @@ def draw(
 _GROUPS = {
   "losses": ("losses", {"log_y": True}),
   "eval": ("evaluation (%)", {}),
+  "eval_subset": ("evaluation of some subjects (%)", {}),
   "accuracy": ("accuracy in training (%)", {}),
   "learning_rate": ("learning rate", {"lowest": 0}),
 }
@@ -109,14 +110,18 @@ def _group(name: str) -> str:
 
 def _chart(name, title, group, main_figure, looks) -> charts.Chart:
   """One chart of the curves of a group."""
-  if name == "eval":
+  if name.startswith("eval"):
     group = _comparable(group, main_figure)
-  first = {"losses": "loss", "eval": main_figure}.get(name)
+  first = {
+    "losses": "loss",
+    "eval": main_figure,
+    "eval_subset": main_figure,
+  }.get(name)
   names = sorted(group, key=lambda n: (n != first, _order(n)))[:_MAX_CURVES]
   scale = 100 if name == "accuracy" else 1
   curves = [
     charts.Curve(
-      _words(n) if name != "eval" else n,
+      n if name.startswith("eval") else _words(n),
       group[n][0],
       scale * group[n][1],
       emphasis=n == first and len(names) > 1,

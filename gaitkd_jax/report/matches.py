@@ -280,16 +280,21 @@ def _describe(
     for k, row in enumerate(rows):
       columns = np.flatnonzero(kept[k])
       order = columns[np.argsort(distance[k, columns], kind="stable")]
-      items = [
-        Match(int(trial.gallery[j]), place, float(distance[k, j]))
-        for place, j in enumerate(order, 1)
+      right, *others = [
+        Match(
+          int(trial.gallery[order[place]]),
+          int(place) + 1,
+          float(distance[k, order[place]]),
+        )
+        for place in (
+          np.argmax(own[k, order]),
+          *np.flatnonzero(~own[k, order])[:wrong],
+        )
       ]
-      right = items[np.argmax(own[k, order])]
-      others = [items[j] for j in np.flatnonzero(~own[k, order])[:wrong]]
       ahead = [item for item in others if item.rank < right.rank]
       # Behind a right match at rank 1, the one that comes next.
       near = tuple(ahead or others[:1])
-      result.append(Shown(trial.name, int(row), len(items), right, near))
+      result.append(Shown(trial.name, int(row), len(order), right, near))
   return tuple(result)
 
 

@@ -26,6 +26,9 @@ _MULTIPLE = 128
 # Matrices of distances that are there at once: that of a block, what it is
 # computed from, and those of the block before.
 _MATRICES = 4
+# Copies of a block of the gallery: what was read, filled up, and on the device,
+# where the block before may still be.
+_COPIES = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +81,8 @@ class Blocks:
   """All pairs of probes and gallery, block by block.
 
   The probes, blocks of the gallery and distances that are in memory at once
-  take no more than the budget, all devices together. All blocks have one shape.
+  take no more than the budget, all devices together; programs, and what is made
+  of the distances, come on top. All blocks have one shape.
 
   Attributes:
     probe_rows: probes of a block.
@@ -105,7 +109,7 @@ class Blocks:
       devices: by default those of this process.
 
     Raises:
-      errors.UserError: the budget is too small for any block.
+      errors.UserError: the budget is too small for any block, or no number.
       ValueError: unknown metric, or other shapes.
     """
     distances.check_metric(metric)
@@ -224,13 +228,17 @@ def _plan(
     memory_gib: the budget.
     devices: a block of the gallery is a multiple of them.
   """
+  if not memory_gib > 0:
+    raise errors.UserError(
+      f"memory_gib is {memory_gib}; give a positive number"
+    )
   budget = memory_gib * _GIB
   k = min(_MOST_PROBES, _rounded_up(probes, _LEAST_PROBES))
   step = _MULTIPLE * devices
   while True:
     # Every device holds the probes; the host has a copy of what it sends.
     left = budget - (devices + 1) * k * values * itemsize
-    item = 2 * values * itemsize + _MATRICES * 4 * k
+    item = _COPIES * values * itemsize + _MATRICES * 4 * k
     m = int(left // item) // step * step
     if m >= step:
       return k, min(m, _rounded_up(gallery, step))
@@ -238,7 +246,7 @@ def _plan(
       least = ((devices + 1) * k * values * itemsize + step * item) / _GIB
       raise errors.UserError(
         f"memory_gib is {memory_gib:g}, too little for a block of "
-        f"distances; give at least {least:.4f}"
+        f"distances; give at least {1.01 * least:.2g}"
       )
     k = max(k // 2, _LEAST_PROBES)
 
