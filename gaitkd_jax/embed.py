@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from collections.abc import Mapping
+import dataclasses
 import os
 import pathlib
 import time
@@ -41,7 +42,7 @@ class Embedder:
     from data_pipelines import datasets
     from data_pipelines import store
 
-    data = config.eval.data if len(config.eval.data) else config.data
+    data = test_data(config)
     self._options = protocol_options(config.eval)
     if config.eval.protocol == "gait3d":
       self._options["probes"] = datasets.probes(data)
@@ -85,16 +86,26 @@ class Embedder:
       self._mesh,
       rows,
     )
+    return dataclasses.replace(self.labels(subjects), embeddings=found)
+
+  def labels(self, subjects: int = 0) -> scoring.Embedded:
+    """What `__call__` returns, without embeddings.
+
+    Args:
+      subjects: see there. Lists of names are cut to those of the subjects.
+    """
+    split = self._store
     labels = [split.subjects, split.conditions, split.views]
+    rows = self._rows(subjects)
     if rows is None:
-      return scoring.Embedded(found, *labels, self._options)
+      return scoring.Embedded(None, *labels, self._options)
     labels = [x[rows] for x in labels]
     names = set(searches.names_of(*labels))
     options = {
       key: [name for name in listed if name in names]
       for key, listed in self._options.items()
     }
-    return scoring.Embedded(found, *labels, options)
+    return scoring.Embedded(None, *labels, options)
 
   def strip(self, row: int, frames: int) -> np.ndarray:
     """Some silhouettes of a sequence, uint8 `[frames, 64, 44]`.
@@ -121,6 +132,11 @@ class Embedder:
       return None
     places = np.linspace(0, len(everybody) - 1, subjects).round().astype(int)
     return np.flatnonzero(np.isin(self._store.subjects, everybody[places]))
+
+
+def test_data(config: Any) -> Any:
+  """The section of the data that are tested."""
+  return config.eval.data if len(config.eval.data) else config.data
 
 
 def protocol_options(config: Any) -> dict[str, Any]:
@@ -235,7 +251,15 @@ def embed_checkpoint(
   results_lib.make_workdir(workdir)
   mesh = sharding.create_mesh()
   module, variables, path = restore(config, workdir, mesh)
-  embedded = Embedder(config, module, mesh)(variables)
+  embedder = Embedder(config, module, mesh)
+  names = embedder.labels().names
+  if len(set(names)) < len(names):  # found before the work is done
+    raise errors.UserError(
+      f"{len(names) - len(set(names))} sequences have the subject, condition "
+      "and view of another; their embeddings could not be told apart: check "
+      "the data set"
+    )
+  embedded = embedder(variables)
   if jax.process_index():
     return None
   step = checkpoint.restored_step(path)
@@ -246,7 +270,8 @@ def embed_checkpoint(
     embedded.conditions,
     embedded.views,
     embedded.names,
-    facts(config, path, variables) | {"options": dict(embedded.options)},
+    facts(config, path, variables)
+    | {"protocol": config.eval.protocol, "options": dict(embedded.options)},
     config.eval.store_dtype,
   )
   print(
@@ -259,7 +284,7 @@ def embed_checkpoint(
 
 def facts(config: Any, path: str, variables: Any) -> dict[str, Any]:
   """What made embeddings, as their store keeps it."""
-  data = config.eval.data if len(config.eval.data) else config.data
+  data = test_data(config)
   return {
     "data": data.name,
     "model": config.model.to_dict(),

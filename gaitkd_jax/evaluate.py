@@ -51,6 +51,17 @@ class Evaluator:
     """
     self._config = config
     self._embedder = embed_lib.Embedder(config, module, mesh)
+    # Nobody should train for days to learn that there is nothing to search.
+    protocol, some = config.eval.protocol, config.eval.subjects
+    scoring.check_labels(protocol, self._embedder.labels())
+    if some and protocol not in submissions.SUBMISSIONS:
+      try:
+        scoring.check_labels(protocol, self._embedder.labels(some))
+      except errors.UserError as e:
+        raise errors.UserError(
+          f"config.eval.subjects is {some}, too few; raise it, or set 0 for "
+          f"all (of these: {e})"
+        ) from e
     self._last = None, None  # parameters, and what they gave for all subjects
 
   def __call__(self, variables: Any) -> dict[str, float]:
@@ -135,14 +146,7 @@ def score_store(
   results_lib.make_workdir(workdir)
   path = pathlib.Path(config.eval.embeddings or _newest_store(workdir))
   store = embeddings_lib.EmbeddingStore.open(path)
-  options = dict(store.facts.get("options", {}))
-  if config.eval.protocol != "gait3d" or "probes" not in options:
-    options = embed_lib.protocol_options(config.eval)
-  if config.eval.protocol == "gait3d" and not options:
-    from data_pipelines import datasets
-
-    data = config.eval.data if len(config.eval.data) else config.data
-    options = {"probes": datasets.probes(data)}
+  options = _store_options(config, store)
   embedded = scoring.Embedded(
     store, store.subjects, store.conditions, store.views, options
   )
@@ -155,6 +159,22 @@ def score_store(
     workdir,
     facts=facts | {"embeddings": str(path)},
   )
+
+
+def _store_options(
+  config: Any, store: embeddings_lib.EmbeddingStore
+) -> dict[str, Any]:
+  """Options of the protocol: those of the store if it was made for it."""
+  c = config.eval
+  stored = store.facts.get("options", {})
+  if stored and store.facts.get("protocol") == c.protocol and not c.lists:
+    return dict(stored)
+  if c.protocol != "gait3d":
+    return embed_lib.protocol_options(c)
+  # TensorFlow is loaded only where the data set has to be asked.
+  from data_pipelines import datasets
+
+  return {"probes": datasets.probes(embed_lib.test_data(config))}
 
 
 def _newest_store(workdir: str | os.PathLike[str]) -> pathlib.Path:
@@ -179,7 +199,8 @@ def report(
   """Scores; the first process prints, and writes `eval/<name>.*`.
 
   That is <name>.json, the figures; <name>.html, a page of them, if
-  `eval.report` is set; for a submission <name>.csv instead.
+  `eval.report` is set; for a submission <name>.csv instead. Where there are
+  files of another protocol, the name is <name>_<protocol>.
 
   Args:
     config: the whole config.
@@ -193,6 +214,7 @@ def report(
     The figures; none of a submission.
   """
   c = config.eval
+  name = results_lib.name_of(name, workdir, c.protocol)
   options = dict(embedded.options)
   if c.protocol == "hid_submission":
     options["rerank"] = c.rerank
@@ -221,8 +243,9 @@ def report(
   print(results_lib.format_table(found.results), flush=True)
   if found.verification:
     print("\n" + results_lib.format_verification(found.verification))
-  step = {"step": facts["step"]} if "step" in facts else {}
-  results_lib.write(figures, name, workdir, **step)
+  known = {"step": facts["step"]} if "step" in facts else {}
+  known |= {"protocol": c.protocol, "metric": c.metric}
+  results_lib.write(figures, name, workdir, **known)
   if c.report:
     _write_page(config, embedded, found, name, workdir, facts, strips)
   return figures
@@ -238,7 +261,7 @@ def _write_page(
   strips: Callable[[int, int], np.ndarray | None],
 ) -> None:
   """Writes the page of an evaluation."""
-  data = config.eval.data if len(config.eval.data) else config.data
+  data = embed_lib.test_data(config)
   metrics = pathlib.Path(workdir) / "metrics.jsonl"
   shown = {"data set": data.name, "model": config.model.name} | facts
   shown["command"] = shlex.join(["python", *sys.argv])

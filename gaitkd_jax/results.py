@@ -21,6 +21,16 @@ def make_workdir(workdir: str | os.PathLike[str]) -> None:
     ) from e
 
 
+def name_of(name: str, workdir: str | os.PathLike[str], protocol: str) -> str:
+  """The name of an evaluation's files: another protocol's are not replaced."""
+  try:
+    path = pathlib.Path(workdir) / "eval" / f"{name}.json"
+    other = json.loads(path.read_text()).get("protocol", protocol)
+  except (OSError, ValueError, AttributeError):
+    return name
+  return name if other == protocol else f"{name}_{protocol}"
+
+
 def write(
   results: Mapping[str, float],
   name: str,

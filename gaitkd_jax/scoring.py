@@ -178,6 +178,15 @@ def checked(
   return Embedded(embeddings, *labels, options)
 
 
+def check_labels(protocol: str, embedded: Embedded) -> None:
+  """Raises a UserError for labels that a protocol could not score."""
+  labels = embedded.subjects, embedded.conditions, embedded.views
+  if protocol in submissions.SUBMISSIONS:
+    submissions.SUBMISSIONS[protocol].rows(*labels)
+  else:
+    protocols.PROTOCOLS[protocol].trials(*labels, **embedded.options)
+
+
 def check_protocol(protocol: str) -> None:
   """Raises a UserError for an unknown protocol."""
   every = (*protocols.PROTOCOLS, *submissions.SUBMISSIONS)

@@ -74,7 +74,7 @@ def test_a_store_scores_as_the_network_does(evaluated, folder, capsys):
   assert written["step"] == 4
   assert written["NM/EER"] == pytest.approx(results["NM/EER"])
   named = changed(
-    config, **{"eval.embeddings": str(store), "eval.memory_gib": 0.01}
+    config, **{"eval.embeddings": str(store), "eval.memory_gib": 0.05}
   )
   assert evaluate.score_store(named, folder / "elsewhere") == results
   assert (folder / "elsewhere" / "eval" / "4.html").exists()
@@ -97,12 +97,22 @@ def test_other_protocols_of_a_store(evaluated, folder, tmp_path):
   assert 0 < found["all/mAP"] <= 100 and "all/EER" in found
   cross = {"eval.protocol": "casiab_cross_view"}
   assert "NM/mAP" in evaluate.score_store(changed(config, **cross), tmp_path)
+  # What another protocol found is not replaced.
+  kept = json.loads((tmp_path / "eval" / "4.json").read_text())
+  assert kept["protocol"] == "lists" and kept["all/mAP"] == found["all/mAP"]
+  assert (tmp_path / "eval" / "4_casiab_cross_view.json").exists()
+  # A store that was made for lists holds them.
+  own = embed.embed_checkpoint(changed(config, **lists), tmp_path)
+  again = {"eval.protocol": "lists", "eval.embeddings": str(own)}
+  assert evaluate.score_store(changed(config, **again), tmp_path) == found
   for changes, words in (
     ({"eval.protocol": "lists"}, "CSV"),
     ({"eval.lists": str(table)}, "eval.protocol=lists"),
     ({"eval.protocol": "hid_submission"}, "'probe'"),
     ({"eval.embeddings": str(tmp_path / "no")}, "no"),
     ({"eval.store_dtype": "int8"}, "float16"),
+    ({"eval.metric": "cosin"}, "euclidean"),
+    ({"eval.memory_gib": -1.0}, "positive"),
   ):
     with pytest.raises(errors.UserError, match=words) as e:
       evaluate.score_store(changed(config, **changes), tmp_path)
@@ -173,6 +183,24 @@ def test_some_subjects_while_training_all_at_the_end(
   np.testing.assert_array_equal(chosen.subjects, everybody.subjects[there])
 
 
+def test_what_cannot_be_scored_is_found_before_training(config, tmp_path):
+  module = models.create_model(config.model)
+  mesh = sharding.create_mesh()
+  strangers = {"eval.protocol": "oumvlp"}
+  with pytest.raises(errors.UserError, match="condition"):
+    evaluate.Evaluator(changed(config, **strangers), module, mesh)
+  names = embed.Embedder(config, module, mesh).labels().names
+  table = tmp_path / "lists.csv"
+  # Subjects in the middle, whom two evenly chosen ones leave out.
+  middle = names[len(names) // 3 : len(names) // 3 + 2]
+  table.write_text(f"name,role\n{middle[0]},probe\n{middle[1]},gallery\n")
+  lists = {"eval.protocol": "lists", "eval.lists": str(table)}
+  evaluate.Evaluator(changed(config, **lists), module, mesh)
+  few = changed(config, **lists, **{"eval.subjects": 2})
+  with pytest.raises(errors.UserError, match="eval.subjects is 2, too few"):
+    evaluate.Evaluator(few, module, mesh)
+
+
 def test_strips_are_frames_of_the_sequence(config):
   module = models.create_model(config.model)
   embedder = embed.Embedder(config, module, sharding.create_mesh())
@@ -192,6 +220,6 @@ def test_files_are_whole_or_not_there(tmp_path, monkeypatch):
     raise OSError("no space")
 
   monkeypatch.setattr("pathlib.Path.replace", fail)
-  with pytest.raises(OSError, match="no space"):
+  with pytest.raises(errors.UserError, match="no space"):
     results_lib.write({"all/rank1": 2.0}, "1", tmp_path, step=1)
   assert json.loads(path.read_text())["all/rank1"] is None

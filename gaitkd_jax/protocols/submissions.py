@@ -55,6 +55,24 @@ class RankedSubjects:
         no number, probes of the same name, distances that are not finite.
     """
     subjects, conditions, views = _texts(subjects, conditions, views)
+    probes, gallery = self.rows(subjects, conditions, views)
+    _, nearest = search.nearest(
+      search.Rows(embeddings, probes),
+      search.Rows(embeddings, gallery),
+      self.ranks,
+      metric,
+      memory_gib,
+    )
+    header = ["videoId", *(f"rank{k}" for k in range(1, self.ranks + 1))]
+    numbers = subjects[gallery].astype(int).astype(str)[nearest]
+    rows = [[n, *r] for n, r in zip(views[probes], numbers, strict=True)]
+    return [_line(row) for row in [header, *rows]]
+
+  def rows(
+    self, subjects: np.ndarray, conditions: np.ndarray, views: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of the probes and of the gallery; raises as `lines` does."""
+    subjects, conditions, views = _texts(subjects, conditions, views)
     found = searches.find({"submission": self.search}, conditions)
     probes, gallery = found["submission"]
     if len(gallery) < self.ranks:
@@ -69,18 +87,8 @@ class RankedSubjects:
         f"first {str(odd[0])!r}; the submission needs numbers: check the data "
         "set"
       )
-    names = _names(views[probes])
-    _, nearest = search.nearest(
-      search.Rows(embeddings, probes),
-      search.Rows(embeddings, gallery),
-      self.ranks,
-      metric,
-      memory_gib,
-    )
-    header = ["videoId", *(f"rank{k}" for k in range(1, self.ranks + 1))]
-    numbers = subjects[gallery].astype(int).astype(str)[nearest]
-    rows = [[n, *r] for n, r in zip(names, numbers, strict=True)]
-    return [_line(row) for row in [header, *rows]]
+    _check_names(views[probes])
+    return probes, gallery
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +137,21 @@ class NearestSubject:
         distances that are not finite.
     """
     subjects, _, views = _texts(subjects, conditions, views)
+    probes, gallery = self.rows(subjects, conditions, views)
+    sides = search.Rows(embeddings, probes), search.Rows(embeddings, gallery)
+    if rerank:
+      nearest = self._reranked(*sides, metric, memory_gib)
+    else:
+      nearest = search.nearest(*sides, 1, metric, memory_gib)[1][:, 0]
+    rows = zip(views[probes], subjects[gallery][nearest], strict=True)
+    return [_line(row) for row in [("videoID", "label"), *rows]]
+
+  def rows(
+    self, subjects: np.ndarray, conditions: np.ndarray, views: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of the probes and of the gallery; raises as `lines` does."""
+    del conditions
+    subjects, views = _texts(subjects, views)
     is_probe = subjects == self.probe
     probes, gallery = np.flatnonzero(is_probe), np.flatnonzero(~is_probe)
     if not len(probes) or not len(gallery):
@@ -137,14 +160,8 @@ class NearestSubject:
         f"probes) and {len(gallery)} of others (the gallery); the submission "
         "needs both: check the data set"
       )
-    names = _names(views[probes])
-    sides = search.Rows(embeddings, probes), search.Rows(embeddings, gallery)
-    if rerank:
-      nearest = self._reranked(*sides, metric, memory_gib)
-    else:
-      nearest = search.nearest(*sides, 1, metric, memory_gib)[1][:, 0]
-    rows = zip(names, subjects[gallery][nearest], strict=True)
-    return [_line(row) for row in [("videoID", "label"), *rows]]
+    _check_names(views[probes])
+    return probes, gallery
 
   def _reranked(
     self,
@@ -185,15 +202,14 @@ def _line(cells: Sequence[str]) -> str:
   return text.getvalue()
 
 
-def _names(views: np.ndarray) -> Sequence[str]:
-  """The names of the probes, which must differ."""
+def _check_names(views: np.ndarray) -> None:
+  """Raises a UserError unless the names of the probes differ."""
   name, count = Counter(views.tolist()).most_common(1)[0]
   if count > 1:
     raise errors.UserError(
       f"{count} probes have the name {name!r}; the server needs one line a "
       "name: check the data set"
     )
-  return views.tolist()
 
 
 SUBMISSIONS = {
