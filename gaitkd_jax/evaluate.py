@@ -150,8 +150,11 @@ def score_store(
   embedded = scoring.Embedded(
     store, store.subjects, store.conditions, store.views, options
   )
-  known = ("data", "step", "checkpoint")
-  facts = {key: store.facts[key] for key in known if key in store.facts}
+  known = store.facts
+  facts = {key: known[key] for key in ("step", "checkpoint") if key in known}
+  # What made the store, which need not be what the config names.
+  facts["data set"] = known.get("data", "unknown")
+  facts["model"] = known.get("model", {}).get("name", "unknown")
   return report(
     config,
     embedded,

@@ -53,7 +53,7 @@ abbr{text-decoration:none}
 figure{margin:0;break-inside:avoid}
 img{display:block;max-width:100%;height:auto}
 img.dark{display:none}
-.grid{display:flex;flex-wrap:wrap;gap:1.5rem;margin-top:1.25rem}
+.grid{display:flex;flex-wrap:wrap;gap:1.5rem .5rem;margin-top:1.25rem}
 .beside{display:flex;flex-wrap:wrap;gap:1rem 3rem;align-items:center;
 margin-top:1.25rem}
 .beside .scroll{margin:0;max-width:100%}
