@@ -48,14 +48,15 @@ def check_metric(metric: str) -> None:
     raise ValueError(f"metric is {metric!r}; give one of {', '.join(METRICS)}")
 
 
-def filled_up(x: np.ndarray, rows: int) -> np.ndarray:
-  """Appends rows of zeros; float16 and float32 stay what they are."""
+def filled_up(x: np.ndarray, rows: int, fill: int = 0) -> np.ndarray:
+  """A copy with rows of `fill` appended; float64 becomes float32."""
   x = np.asarray(x)
-  if x.dtype not in (np.float16, np.float32):
+  if x.dtype == np.float64:
     x = x.astype(np.float32)
-  if len(x) == rows:
-    return x
-  return np.pad(x, ((0, rows - len(x)), (0, 0), (0, 0)))
+  # Always a copy: a device may go on using the host's memory.
+  result = np.full((rows, *x.shape[1:]), fill, x.dtype)
+  result[: len(x)] = x
+  return result
 
 
 def matrix(probe: jax.Array, gallery: jax.Array, metric: str) -> jax.Array:

@@ -58,6 +58,9 @@ def test_two_processes_equal_one(tmp_path, uninterrupted, prepared):
     json.loads((workdir / f"results_{i}.json").read_text()) for i in range(2)
   ]
   assert both[0] == both[1]
+  # One process scores the same checkpoint as two do.
+  alone = evaluate.evaluate_checkpoint(config, workdir)
+  assert alone == pytest.approx(both[0], rel=1e-5)
   # What two processes stored, one scores as they did.
   assert evaluate.score_store(config, workdir) == pytest.approx(
     both[0], rel=1e-5

@@ -167,11 +167,15 @@ class Blocks:
 
   def put_probes(self, x: np.ndarray, fill: int = 0) -> jax.Array:
     """Values of probes, filled up, on all devices."""
-    return jax.device_put(_filled_up(x, self.probe_rows, fill), self._whole)
+    return jax.device_put(
+      distances.filled_up(x, self.probe_rows, fill), self._whole
+    )
 
   def put_gallery(self, x: np.ndarray, fill: int = 0) -> jax.Array:
     """Values of gallery items, filled up and split over the devices."""
-    return jax.device_put(_filled_up(x, self.gallery_rows, fill), self._split)
+    return jax.device_put(
+      distances.filled_up(x, self.gallery_rows, fill), self._split
+    )
 
 
 @functools.cache
@@ -193,17 +197,6 @@ def _make_distances(mesh: Mesh, metric: str):
       out_specs=split,
     )
   )
-
-
-def _filled_up(x: np.ndarray, rows: int, fill: int = 0) -> np.ndarray:
-  """Appends rows of `fill`."""
-  x = np.asarray(x)
-  if x.dtype == np.float64:
-    x = x.astype(np.float32)
-  # Always a copy: the device may keep using the host's memory.
-  result = np.full((rows, *x.shape[1:]), fill, x.dtype)
-  result[: len(x)] = x
-  return result
 
 
 def _slices(total: int, size: int) -> list[slice]:
