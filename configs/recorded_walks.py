@@ -18,7 +18,7 @@ import pathlib
 
 from gaitkd_jax import config as config_lib
 
-_TEACHER = pathlib.Path(__file__).parent / "teachers" / "walkers"
+_TEACHER = pathlib.Path(__file__).parent.parent / "shipped_teachers" / "walkers"
 
 
 def get_config(variant: str = ""):

@@ -3,7 +3,7 @@
 python -m gaitkd_jax.main --config=configs/walkers.py --workdir=runs/walkers
 
 Needs nothing: `walkers` is generated on this machine, and the teacher lies in
-configs/teachers/walkers (`configs/walkers_teacher.py` made it). Hardware: two
+shipped_teachers/walkers (`configs/walkers_teacher.py` made it). Hardware: two
 CPU cores, some three minutes. To expect: see README.md, which has the figures
 of `scripts/compare.py`. `:smoke` runs three steps in seconds.
 """
@@ -12,7 +12,7 @@ import pathlib
 
 from gaitkd_jax import config as config_lib
 
-_TEACHER = pathlib.Path(__file__).parent / "teachers" / "walkers"
+_TEACHER = pathlib.Path(__file__).parent.parent / "shipped_teachers" / "walkers"
 
 
 def get_config(variant: str = ""):

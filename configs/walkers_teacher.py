@@ -3,7 +3,7 @@
 python -m gaitkd_jax.main --config=configs/walkers_teacher.py \
   --workdir=runs/walkers_teacher
 
-The result, its optimiser left out, is shipped in configs/teachers/walkers.
+The result, its optimiser left out, is shipped in shipped_teachers/walkers.
 Hardware: two CPU cores, some 30 minutes. To expect: see README.md. `:smoke`
 runs three steps in seconds.
 """

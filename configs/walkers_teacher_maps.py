@@ -6,7 +6,7 @@ python -m gaitkd_jax.main --config=configs/walkers_teacher_maps.py \
 It sees heat maps of the joints beside the silhouettes, as in GaitKD's own
 config with two teachers; both are generated on this machine. Hardware: two CPU
 cores. To expect: see README.md. What it learned lies in
-configs/teachers/walkers_maps (`scripts/keep_model.py` put it there). `:smoke`
+shipped_teachers/walkers_maps (`scripts/keep_model.py` put it there). `:smoke`
 runs three steps in seconds.
 """
 

@@ -9,6 +9,7 @@ A checkpoint `<folder>/<step>/` has the items
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+import hashlib
 import json
 import math
 import os
@@ -17,6 +18,7 @@ from typing import Any
 
 import jax
 from jax.sharding import Sharding
+import numpy as np
 from orbax import checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
@@ -231,6 +233,17 @@ def restored_meta(path: Paths) -> dict[str, Any]:
 def restored_step(path: Paths) -> int:
   """The number of the checkpoint that `restore_model` would read."""
   return _find(path).step
+
+
+def digest(variables: Mapping[str, Any]) -> str:
+  """SHA-256 over names, shapes, dtypes and bytes of a network's variables."""
+  result = hashlib.sha256()
+  for path, leaf in jax.tree.leaves_with_path(variables):
+    name = jax.tree_util.keystr(path, simple=True, separator="/")
+    array = np.ascontiguousarray(leaf)
+    result.update(f"{name} {array.shape} {array.dtype}\n".encode())
+    result.update(array.tobytes())
+  return result.hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)

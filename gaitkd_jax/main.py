@@ -11,14 +11,14 @@ import jax
 from ml_collections import config_flags
 
 from gaitkd_jax import cli
-from gaitkd_jax import embed
 from gaitkd_jax import errors
-from gaitkd_jax import evaluate
-from gaitkd_jax import precompute
-from gaitkd_jax import train
+from gaitkd_jax.distill.cache import precompute
+from gaitkd_jax.evaluation import embed
+from gaitkd_jax.evaluation import evaluate
+from gaitkd_jax.training import loop
 
 MODES = {
-  "train": train.train_and_evaluate,
+  "train": loop.train_and_evaluate,
   "eval": evaluate.evaluate_checkpoint,
   "embed": embed.embed_checkpoint,
   "score": evaluate.score_store,

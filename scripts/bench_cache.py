@@ -22,17 +22,17 @@ import jax
 from ml_collections import config_flags
 import numpy as np
 
+from data_pipelines import training
 from gaitkd_jax import cli
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import models
-from gaitkd_jax import optim
-from gaitkd_jax import precompute
 from gaitkd_jax import sharding
-from gaitkd_jax import step as step_lib
-from gaitkd_jax import teacher_cache
-from gaitkd_jax import train
+from gaitkd_jax.distill import cache as cache_lib
+from gaitkd_jax.distill.cache import precompute
+from gaitkd_jax.training import optim
+from gaitkd_jax.training import step as step_lib
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _STEPS = flags.DEFINE_integer("steps", 30, "timed steps of each kind", 1)
@@ -47,7 +47,7 @@ class Run:
     config: Any,
     teachers: dict[str, distill.Teacher],
     frozen: dict[str, Any],
-    stores: dict[str, teacher_cache.Store],
+    stores: dict[str, cache_lib.Store],
   ):
     self._mesh = sharding.create_mesh()
     module = models.create_model(config.model, config.dtype)
@@ -63,7 +63,7 @@ class Run:
   def __call__(self, batch: dict[str, np.ndarray]) -> float:
     """Returns the seconds of a step."""
     start = time.perf_counter()
-    batch = next(teacher_cache.attach([batch], self._stores))
+    batch = next(cache_lib.attach([batch], self._stores))
     self._state, metrics = self._step(
       self._state, self._frozen, sharding.put_batch(batch, self._mesh)
     )
@@ -97,16 +97,16 @@ def measure(config: Any, steps: int, folder: pathlib.Path) -> None:
       f"{figures['seconds']:.1f} s to fill (compilation included)",
       flush=True,
     )
-  split = train.training_split(config)
+  split = training.training_split(config)
   on_device = distill.create_teachers(config.teachers, config.dtype)
-  frozen = train.restore_teachers(config, on_device, sharding.create_mesh())
+  frozen = distill.restore_teachers(config, on_device, sharding.create_mesh())
   with_stores = config.copy_and_resolve_references()
   with with_stores.unlocked():
     for name, teacher in with_stores.teachers.items():
       teacher.cache = str(folder / name)
-  looked_up = teacher_cache.look_up(with_stores, on_device)
-  data = teacher_cache.describe_data(config.data, split)
-  stores = teacher_cache.open_stores(with_stores, data, frozen)
+  looked_up = cache_lib.look_up(with_stores, on_device)
+  data = cache_lib.describe_data(config.data, split)
+  stores = cache_lib.open_stores(with_stores, data, frozen)
   seconds = {}
   for views in (0, config.cache.views):
     batches, times, kept = train_batches(config, split, views), [], []

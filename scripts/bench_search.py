@@ -38,8 +38,8 @@ import tqdm
 
 from gaitkd_jax import cli
 from gaitkd_jax import errors
-from gaitkd_jax import evaluate
-from gaitkd_jax import search
+from gaitkd_jax.evaluation import evaluate
+from gaitkd_jax.evaluation import search
 
 _GALLERY = flags.DEFINE_integer("gallery", 1_000_000, "embeddings", 1)
 _PROBES = flags.DEFINE_integer("probes", 10_000, "embeddings", 1)

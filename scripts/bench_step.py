@@ -34,10 +34,11 @@ from gaitkd_jax import cost
 from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import models
-from gaitkd_jax import optim
 from gaitkd_jax import sharding
-from gaitkd_jax import step as step_lib
+from gaitkd_jax.evaluation import embed
 from gaitkd_jax.models import part_network
+from gaitkd_jax.training import optim
+from gaitkd_jax.training import step as step_lib
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _FAMILIES = flags.DEFINE_list(
@@ -164,7 +165,7 @@ def bench(name: str, config, dtype: str, with_teachers: bool) -> None:
     },
     mesh,
   )
-  embed_step = step_lib.make_embed_step(module, mesh)
+  embed_step = embed.make_embed_step(module, mesh)
   _, forward = seconds_each(
     lambda: embed_step(state.variables, whole), _REPEATS.value
   )

@@ -20,9 +20,9 @@ from data_pipelines import datasets
 from gaitkd_jax import cli
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import cost
-from gaitkd_jax import evaluate
 from gaitkd_jax import models
-from gaitkd_jax import train
+from gaitkd_jax.evaluation import evaluate
+from gaitkd_jax.training import loop
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/quickstart", "results")
 _SEEDS = flags.DEFINE_integer(
@@ -50,7 +50,7 @@ def train_student(name: str, seed: int) -> tuple[np.ndarray, float]:
     config.train.steps = _STEPS.value
   print(f"== {name}, seed {seed}", flush=True)
   start = time.monotonic()
-  results = train.train_and_evaluate(
+  results = loop.train_and_evaluate(
     config, os.path.join(_WORKDIR.value, f"{name}_{seed}")
   )
   seconds = time.monotonic() - start

@@ -30,11 +30,11 @@ import numpy as np
 
 from gaitkd_jax import checkpoint
 from gaitkd_jax import cli
-from gaitkd_jax import convert
 from gaitkd_jax import errors
 from gaitkd_jax import models
-from gaitkd_jax import opengait_config
 from gaitkd_jax import sharding
+from gaitkd_jax.opengait import config as opengait_config
+from gaitkd_jax.opengait import convert
 
 _INPUT = flags.DEFINE_string(
   "input", None, "the .pt or .npz; reversed: a workdir", required=True

@@ -22,15 +22,15 @@ from ml_collections import ConfigDict
 import numpy as np
 import tqdm
 
+from data_pipelines import training
 from gaitkd_jax import cli
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import models
-from gaitkd_jax import optim
 from gaitkd_jax import sharding
-from gaitkd_jax import step as step_lib
-from gaitkd_jax import train
+from gaitkd_jax.training import optim
+from gaitkd_jax.training import step as step_lib
 
 _STEPS = flags.DEFINE_integer("steps", 20, "of every training", lower_bound=2)
 _FAMILIES = flags.DEFINE_list("families", [], "some of them; empty for all")
@@ -74,9 +74,9 @@ class Trials:
   def __init__(self, config: ConfigDict, steps: int):
     self._config = config
     self._mesh = sharding.create_mesh(1)
-    split = train.training_split(config)
+    split = training.training_split(config)
     self.classes = split.num_classes
-    batches = train.train_batches(config, split, 0)
+    batches = training.train_batches(config, split, 0)
     self._batches = [next(batches) for _ in range(steps)]
 
   def model(self, name: str):

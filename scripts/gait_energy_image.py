@@ -14,8 +14,8 @@ from data_pipelines import datasets
 from data_pipelines import pipeline
 from data_pipelines import store
 from gaitkd_jax import cli
-from gaitkd_jax import evaluate
-from gaitkd_jax import results as results_lib
+from gaitkd_jax.evaluation import evaluate
+from gaitkd_jax.evaluation import tables
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 
@@ -44,7 +44,7 @@ def main(argv: list[str]) -> None:
     split.views,
     metric="cosine",
   )
-  print(results_lib.format_table(found))
+  print(tables.format_table(found))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Copies the model of a checkpoint without its optimiser, to be shipped.
 
 python scripts/keep_model.py --config=configs/walkers_teacher.py \
-  --input=runs/walkers_teacher --output=configs/teachers/walkers
+  --input=runs/walkers_teacher --output=shipped_teachers/walkers
 """
 
 import pathlib

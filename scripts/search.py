@@ -30,15 +30,13 @@ import tqdm
 
 from gaitkd_jax import checkpoint
 from gaitkd_jax import cli
-from gaitkd_jax import distances
-from gaitkd_jax import embed
-from gaitkd_jax import embeddings
 from gaitkd_jax import errors
 from gaitkd_jax import models
-from gaitkd_jax import search
 from gaitkd_jax import sharding
-from gaitkd_jax import step as step_lib
-from gaitkd_jax import teacher_cache
+from gaitkd_jax.evaluation import distances
+from gaitkd_jax.evaluation import embed
+from gaitkd_jax.evaluation import search
+from gaitkd_jax.evaluation import store as store_lib
 
 _GALLERY = flags.DEFINE_string("gallery", None, "store", required=True)
 _PROBE = flags.DEFINE_string(
@@ -62,7 +60,7 @@ _MAX_FRAMES = 720
 
 
 def restore_network(
-  gallery: embeddings.EmbeddingStore, path: str, moved: str, mesh: Any
+  gallery: store_lib.EmbeddingStore, path: str, moved: str, mesh: Any
 ) -> tuple[Any, Any]:
   """Restores the network that made a gallery.
 
@@ -107,7 +105,7 @@ def restore_network(
   variables = checkpoint.restore_model(
     place, models.abstract_variables(module), sharding.replicated(mesh)
   )
-  digest = teacher_cache.digest(variables)
+  digest = checkpoint.digest(variables)
   if digest != facts["digest"]:
     raise errors.UserError(
       f"checkpoint {place} is not the one that made {path} (digest "
@@ -265,7 +263,7 @@ def read_silhouettes(found: dict[str, list[pathlib.Path]], data: str) -> Any:
 
 
 def embed_silhouettes(
-  gallery: embeddings.EmbeddingStore,
+  gallery: store_lib.EmbeddingStore,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Embeds the sequences of --probe as an evaluation does.
 
@@ -287,18 +285,18 @@ def embed_silhouettes(
     batch_size=-(-size // mesh.size) * mesh.size,
     max_frames=gallery.facts.get("max_frames", _MAX_FRAMES),
   )
-  embed_step = step_lib.make_embed_step(module, mesh)
+  embed_step = embed.make_embed_step(module, mesh)
   return (
     embed.embed(embed_step, variables, batches, len(split), mesh),
     split.names,
   )
 
 
-def open_probes(gallery: embeddings.EmbeddingStore) -> tuple[Any, np.ndarray]:
+def open_probes(gallery: store_lib.EmbeddingStore) -> tuple[Any, np.ndarray]:
   """Returns embeddings `[n, p, d]` of --probe, and their names, str `[n]`."""
-  if not embeddings.is_store(pathlib.Path(_PROBE.value).expanduser()):
+  if not store_lib.is_store(pathlib.Path(_PROBE.value).expanduser()):
     return embed_silhouettes(gallery)
-  probes = embeddings.EmbeddingStore.open(_PROBE.value)
+  probes = store_lib.EmbeddingStore.open(_PROBE.value)
   if probes.shape[1:] != gallery.shape[1:]:
     raise errors.UserError(
       f"embeddings of --probe {_PROBE.value} are {list(probes.shape[1:])}, "
@@ -340,7 +338,7 @@ def format_table(
 def write_csv(
   path: pathlib.Path,
   probes: np.ndarray,
-  gallery: embeddings.EmbeddingStore,
+  gallery: store_lib.EmbeddingStore,
   distance: np.ndarray,
   rows: np.ndarray,
 ) -> None:
@@ -374,7 +372,7 @@ def main(argv: list[str]) -> None:
     raise errors.UserError(
       f"--output {output} is not a file in a folder that exists; give another"
     )
-  gallery = embeddings.EmbeddingStore.open(_GALLERY.value)
+  gallery = store_lib.EmbeddingStore.open(_GALLERY.value)
   metric = _METRIC.value or gallery.facts.get("metric")
   if metric not in distances.METRICS:
     metric = distances.METRICS[0]

@@ -33,8 +33,8 @@ import numpy as np
 from gaitkd_jax import cli
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
-from gaitkd_jax import evaluate
-from gaitkd_jax import train
+from gaitkd_jax.evaluation import evaluate
+from gaitkd_jax.training import loop
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/study", "results")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "of every row", lower_bound=1)
@@ -136,7 +136,7 @@ def run(name: str, seed: int) -> None:
   steps = config.train.steps
   if figures(workdir, steps) is None:
     print(f"== {name}, seed {seed}", flush=True)
-    train.train_and_evaluate(config, workdir)
+    loop.train_and_evaluate(config, workdir)
   if _RECORDED.value and figures(workdir / "recorded", steps) is None:
     print(f"== {name}, seed {seed}: recorded walks", flush=True)
     config.data = config_lib.data("casiab", root=_RECORDED.value)

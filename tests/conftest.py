@@ -25,16 +25,16 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def uninterrupted(prepared, folder):
   """A run of four steps; also counts compilations."""
-  from gaitkd_jax import train
-  from tests import test_train
+  from gaitkd_jax.training import loop
+  from tests.helpers import configs
 
   compiled = []
   handler = logging.Handler()
   handler.emit = lambda record: compiled.append(record.getMessage())
   logger = logging.getLogger("jax._src.interpreters.pxla")
   logger.addHandler(handler)
-  config = test_train.smoke_config(prepared)
+  config = configs.smoke_config(prepared)
   with jax.log_compiles():
-    results = train.train_and_evaluate(config, folder / "whole")
+    results = loop.train_and_evaluate(config, folder / "whole")
   logger.removeHandler(handler)
   return config, folder / "whole", results, compiled

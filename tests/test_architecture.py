@@ -1,43 +1,39 @@
 """Imports go downward only, and TensorFlow stays where it belongs."""
 
 import ast
-import pathlib
 import subprocess
 import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parent.parent
-# A module may import those of earlier lines only.
+from tests.helpers.paths import ROOT
+
+# A module may import those of earlier lines, and of its own room. A name with a
+# dot takes a module or a folder out of its room.
 LAYERS = (
   ("errors",),
-  (
-    "losses",
-    "models",
-    "schedules",
-    "sharding",
-    "writers",
-    "distances",
-    "opengait_rules",
-  ),
-  ("search", "embeddings", "results"),
-  (
-    "config",
-    "convert",
-    "cost",
-    "distill",
-    "optim",
-    "protocols",
-    "checkpoint",
-    "opengait_config",
-    "teacher_cache",
-  ),
-  ("step", "cli", "logs", "report", "scoring"),
-  ("embed",),
-  ("evaluate",),
-  ("train",),
-  ("precompute",),
+  ("losses", "sharding", "checkpoint", "workdir"),
+  ("training.schedules", "training.writers", "evaluation.distances"),
+  ("models", "evaluation.search", "evaluation.store", "evaluation.tables"),
+  ("cost", "opengait", "evaluation.protocols"),
+  ("evaluation.scoring", "evaluation.report"),
+  ("config",),
+  ("distill", "evaluation"),
+  ("training",),
+  ("cli",),
   ("main",),
+)
+LOOSE = {
+  "__init__",
+  "checkpoint",
+  "cli",
+  "errors",
+  "main",
+  "sharding",
+  "workdir",
+}
+ROOMS = set(
+  "config cost distill evaluation losses models opengait training".split()
 )
 
 
@@ -55,20 +51,41 @@ def files(folder):
 
 
 def layer(module):
-  return next(i for i, names in enumerate(LAYERS) if module in names)
+  """The number of a module's layer: that of the longest name that fits."""
+  fitting = [
+    (len(name), i)
+    for i, names in enumerate(LAYERS)
+    for name in names
+    if f"{module}.".startswith(f"{name}.")
+  ]
+  assert fitting, f"{module} has no layer"
+  return max(fitting)[1]
 
 
 @pytest.mark.parametrize(
   "path", files("gaitkd_jax"), ids=lambda p: str(p.relative_to(ROOT))
 )
 def test_library_imports_go_downward(path):
-  own = path.relative_to(ROOT / "gaitkd_jax").parts[0].removesuffix(".py")
+  own = path.relative_to(ROOT / "gaitkd_jax").with_suffix("").as_posix()
+  own = own.replace("/", ".").removesuffix(".__init__")
   for name in imported(path):
-    top, _, rest = name.partition(".")
+    top, _, other = name.partition(".")
     assert top not in ("configs", "scripts", "tests"), name
-    if top == "gaitkd_jax" and own != "__init__":
-      other = rest.split(".")[0]
-      assert own == other or layer(other) < layer(own), (own, name)
+    if top != "gaitkd_jax" or own == "__init__":
+      continue
+    room = own.partition(".")[0] == other.partition(".")[0]
+    assert layer(other) < layer(own) or (room and layer(other) == layer(own)), (
+      own,
+      name,
+    )
+
+
+def test_every_module_is_in_a_room():
+  inside = (ROOT / "gaitkd_jax").iterdir()
+  loose = {p.stem for p in files("gaitkd_jax") if p.parent.name == "gaitkd_jax"}
+  rooms = {p.name for p in inside if p.is_dir() and p.name != "__pycache__"}
+  assert loose == LOOSE
+  assert rooms == ROOMS
 
 
 @pytest.mark.parametrize(
@@ -88,7 +105,7 @@ def test_configs_stand_alone(path):
 
 def test_the_library_does_not_load_tensorflow():
   code = (
-    "import sys, gaitkd_jax.main, gaitkd_jax.convert, gaitkd_jax.cost;"
+    "import sys, gaitkd_jax.main, gaitkd_jax.opengait.convert, gaitkd_jax.cost;"
     "sys.exit(any(m.startswith('tensorflow') for m in sys.modules))"
   )
   subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

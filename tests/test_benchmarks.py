@@ -5,10 +5,10 @@ import math
 
 import pytest
 
-from gaitkd_jax import evaluate
-from gaitkd_jax import train
-from tests import test_configs
-from tests import trees
+from gaitkd_jax.evaluation import evaluate
+from gaitkd_jax.training import loop
+from tests.helpers import configs
+from tests.helpers import trees
 
 # Each data set once, each family once, each layout of the files several times.
 RUNS = [
@@ -23,14 +23,14 @@ RUNS = [
 
 @pytest.mark.parametrize("name, layout", RUNS)
 def test_three_steps_and_an_evaluation(name, layout, tmp_path):
-  _, config = test_configs.load(name, "smoke")
+  _, config = configs.load(name, "smoke")
   heatmaps = "heatmaps" in config.data.modalities
   trees.write(
     tmp_path / "tree", config.data.name, layout, with_heatmaps=heatmaps
   )
   config.data.root = str(tmp_path / "tree")
   config.data.prepared = str(tmp_path / "prepared")
-  results = train.train_and_evaluate(config, tmp_path / "run")
+  results = loop.train_and_evaluate(config, tmp_path / "run")
   assert 0 <= results[evaluate.main_figure(config)] <= 100
   lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
   rows = [row for row in map(json.loads, lines) if "train/loss" in row]

@@ -12,7 +12,7 @@ import pytest
 from gaitkd_jax import checkpoint
 from gaitkd_jax import errors
 from gaitkd_jax import sharding
-from gaitkd_jax import step
+from gaitkd_jax.training import step
 
 
 def state_of(value, mesh):

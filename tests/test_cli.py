@@ -1,28 +1,8 @@
 """A user's mistake is one line on standard error and status 2."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
-from tests.test_architecture import ROOT
-
-
-def run(*args, program=("-m", "gaitkd_jax.main")):
-  return subprocess.run(
-    [sys.executable, *program, *args],
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-    env={
-      "JAX_PLATFORMS": "cpu",
-      "PATH": "",
-      "HOME": "/nonexistent",
-      "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
-    },
-  )
-
+from tests.helpers import command
 
 CASIAB = "--config=configs/casiab_baseline.py:smoke"
 
@@ -42,7 +22,7 @@ CASIAB = "--config=configs/casiab_baseline.py:smoke"
   ],
 )
 def test_one_line_and_status_2(tmp_path, args, words):
-  done = run(*args, f"--workdir={tmp_path / 'run'}")
+  done = command.run(*args, f"--workdir={tmp_path / 'run'}")
   assert done.returncode == 2, done.stderr
   assert words in done.stderr
   assert done.stderr.count("\n") == 1, done.stderr

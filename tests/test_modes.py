@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from gaitkd_jax import checkpoint
-from gaitkd_jax import embed
-from gaitkd_jax import embeddings as embeddings_lib
 from gaitkd_jax import errors
-from gaitkd_jax import evaluate
 from gaitkd_jax import models
-from gaitkd_jax import results as results_lib
 from gaitkd_jax import sharding
-from gaitkd_jax import train
-from tests import test_train
+from gaitkd_jax import workdir as workdir_lib
+from gaitkd_jax.evaluation import embed
+from gaitkd_jax.evaluation import evaluate
+from gaitkd_jax.evaluation import store as store_lib
+from gaitkd_jax.training import loop
+from tests.helpers import configs
 
 
 def changed(config, **changes):
@@ -28,7 +28,7 @@ def changed(config, **changes):
 @pytest.fixture(scope="module")
 def config(prepared, folder):
   """Of a network that was never trained."""
-  config = test_train.smoke_config(prepared, "walkers_baseline")
+  config = configs.smoke_config(prepared, "walkers_baseline")
   module = models.create_model(config.model)
   variables = models.init_variables(module, jax.random.key(0))
   checkpoint.save_model(folder / "untrained", variables, {}, step=4)
@@ -57,7 +57,7 @@ def test_batches_and_devices_do_not_matter(evaluated, batch_size, devices):
   embedded = embed.Embedder(config, module, mesh)(variables)
   np.testing.assert_allclose(
     embedded.embeddings,
-    np.asarray(embeddings_lib.EmbeddingStore.open(store)),
+    np.asarray(store_lib.EmbeddingStore.open(store)),
     rtol=1e-4,
     atol=1e-5,
   )
@@ -82,7 +82,7 @@ def test_a_store_scores_as_the_network_does(evaluated, folder, capsys):
 
 def test_other_protocols_of_a_store(evaluated, folder, tmp_path):
   config, _, store = evaluated
-  opened = embeddings_lib.EmbeddingStore.open(store)
+  opened = store_lib.EmbeddingStore.open(store)
   lines = [
     f"{name},{'probe' if condition == 'nm-05' else 'gallery'}"
     for name, condition in zip(opened.names, opened.conditions, strict=True)
@@ -126,7 +126,7 @@ def test_submissions_are_files(tmp_path, config):
   values = np.arange(20) % 5
   values = np.concatenate([values, [3, 1]])[:, None, None]
   embedded = values + 0.01 * rng.normal(size=(22, 2, 3))
-  store = embeddings_lib.write(
+  store = store_lib.write(
     tmp_path / "store",
     embedded.astype(np.float32),
     subjects,
@@ -147,12 +147,12 @@ def test_submissions_are_files(tmp_path, config):
 def test_some_subjects_while_training_all_at_the_end(
   prepared, tmp_path, capsys
 ):
-  config = test_train.smoke_config(
+  config = configs.smoke_config(
     prepared,
     "walkers_baseline",
     **{"train.steps": 2, "train.eval_every": 1, "eval.subjects": 3},
   )
-  results = train.train_and_evaluate(config, tmp_path)
+  results = loop.train_and_evaluate(config, tmp_path)
   lines = [
     json.loads(line)
     for line in (tmp_path / "metrics.jsonl").read_text().splitlines()
@@ -212,7 +212,7 @@ def test_strips_are_frames_of_the_sequence(config):
 
 
 def test_files_are_whole_or_not_there(tmp_path, monkeypatch):
-  results_lib.write({"all/rank1": float("nan")}, "1", tmp_path, step=1)
+  workdir_lib.write({"all/rank1": float("nan")}, "1", tmp_path, step=1)
   path = tmp_path / "eval" / "1.json"
   assert json.loads(path.read_text()) == {"step": 1, "all/rank1": None}
 
@@ -221,5 +221,5 @@ def test_files_are_whole_or_not_there(tmp_path, monkeypatch):
 
   monkeypatch.setattr("pathlib.Path.replace", fail)
   with pytest.raises(errors.UserError, match="no space"):
-    results_lib.write({"all/rank1": 2.0}, "1", tmp_path, step=1)
+    workdir_lib.write({"all/rank1": 2.0}, "1", tmp_path, step=1)
   assert json.loads(path.read_text())["all/rank1"] is None

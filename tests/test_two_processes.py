@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from gaitkd_jax import evaluate
-from tests import test_architecture
+from gaitkd_jax.evaluation import evaluate
+from tests.helpers import paths
 
 PROGRAM = """
 import json, sys
@@ -19,11 +19,11 @@ jax.config.update("jax_num_cpu_devices", 4)
 port, process, prepared, workdir = sys.argv[1:]
 jax.distributed.initialize(f"localhost:{port}", 2, int(process))
 import pathlib
-from gaitkd_jax import embed
-from gaitkd_jax import train
-from tests import test_train
-config = test_train.smoke_config(prepared)
-results = train.train_and_evaluate(config, workdir)
+from gaitkd_jax.evaluation import embed
+from gaitkd_jax.training import loop
+from tests.helpers import configs
+config = configs.smoke_config(prepared)
+results = loop.train_and_evaluate(config, workdir)
 store = embed.embed_checkpoint(config, workdir)
 assert (store is None) == bool(jax.process_index())
 pathlib.Path(workdir, f"results_{process}.json").write_text(json.dumps(results))
@@ -42,7 +42,7 @@ def test_two_processes_equal_one(tmp_path, uninterrupted, prepared):
       processes.append(
         subprocess.Popen(
           [sys.executable, "-c", PROGRAM, port, str(i), prepared, workdir],
-          cwd=test_architecture.ROOT,
+          cwd=paths.ROOT,
           stdout=f,
           stderr=subprocess.STDOUT,
         )

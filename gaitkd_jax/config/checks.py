@@ -4,9 +4,9 @@ from collections.abc import Collection
 
 from ml_collections import ConfigDict
 
-from gaitkd_jax import distances
 from gaitkd_jax import errors
 from gaitkd_jax.config import defaults
+from gaitkd_jax.evaluation import distances
 
 
 def check(c: ConfigDict) -> None:

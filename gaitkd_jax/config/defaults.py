@@ -65,7 +65,7 @@ def default() -> ConfigDict:
   c.losses.cross_entropy = ConfigDict(
     dict(weight=1.0, scale=16.0, label_smoothing=0.1)
   )
-  # `groups` names parameters that learn differently: gaitkd_jax/optim.py.
+  # `groups` names parameters that learn differently: training/optim.py.
   c.optim = ConfigDict(
     dict(
       name="sgd",
@@ -76,7 +76,7 @@ def default() -> ConfigDict:
       groups="",
     )
   )
-  # How the learning rate changes with the step: gaitkd_jax/schedules.py.
+  # How the learning rate changes with the step: training/schedules.py.
   c.optim.schedule = ConfigDict(dict(kind="constant"))
   # In steps; eval_every=0 evaluates at the end only. init_from: a workdir or
   # checkpoint from which the arrays of the same name and shape are taken.

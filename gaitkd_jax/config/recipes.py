@@ -27,7 +27,7 @@ def distillation(
   """A student, its teachers and GaitKD's two levels, then `change`.
 
   Args:
-    file: of the config, two folders below which lie the shipped teachers.
+    file: of the config, three folders above which lie the shipped teachers.
     variant: empty for the embedded data; "gait3d", "ccpg" or "sustech1k";
       each with "smoke" or "_smoke" behind it for a trial of three steps.
     change: sets the objective.
@@ -45,7 +45,7 @@ def distillation(
   if name in _BENCHMARKS:
     _benchmark(c, name, teachers)
   else:
-    _walkers(c, pathlib.Path(file).parents[1] / "teachers", teachers)
+    _walkers(c, pathlib.Path(file).parents[2] / "shipped_teachers", teachers)
   change(c)
   trial = "smoke" if variant.endswith("smoke") else ""
   if name in _BENCHMARKS or not name:

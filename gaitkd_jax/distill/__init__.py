@@ -7,10 +7,11 @@ needs besides - connectors, memories of objectives - are the student's *aids*:
 they are in the state and its checkpoints, but not in the item "model".
 """
 
-from gaitkd_jax.distill.classes import NO_CLASSES
-from gaitkd_jax.distill.classes import Classes
-from gaitkd_jax.distill.classes import common_classes
-from gaitkd_jax.distill.classes import read_names
+from gaitkd_jax.distill.class_mapping import NO_CLASSES
+from gaitkd_jax.distill.class_mapping import Classes
+from gaitkd_jax.distill.class_mapping import common_classes
+from gaitkd_jax.distill.class_mapping import read_names
+from gaitkd_jax.distill.class_mapping import teacher_classes
 from gaitkd_jax.distill.compatible import check_compatible
 from gaitkd_jax.distill.objective import Context
 from gaitkd_jax.distill.objective import Objective
@@ -19,6 +20,7 @@ from gaitkd_jax.distill.teachers import Outputs
 from gaitkd_jax.distill.teachers import Teacher
 from gaitkd_jax.distill.teachers import create_teachers
 from gaitkd_jax.distill.teachers import output_shapes
+from gaitkd_jax.distill.teachers import restore_teachers
 from gaitkd_jax.distill.teachers import teacher_outputs
 
 __all__ = [
@@ -34,5 +36,7 @@ __all__ = [
   "create_teachers",
   "output_shapes",
   "read_names",
+  "restore_teachers",
+  "teacher_classes",
   "teacher_outputs",
 ]

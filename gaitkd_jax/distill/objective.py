@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gaitkd_jax import losses
-from gaitkd_jax.distill import classes as classes_lib
+from gaitkd_jax.distill import class_mapping
 from gaitkd_jax.distill import teachers as teachers_lib
 from gaitkd_jax.distill import terms as terms_lib
 from gaitkd_jax.models import heads
@@ -47,7 +47,7 @@ class Objective:
   overlaps: Mapping[str, np.ndarray | None] = dataclasses.field(
     default_factory=dict
   )
-  classes: Mapping[str, classes_lib.Classes | None] = dataclasses.field(
+  classes: Mapping[str, class_mapping.Classes | None] = dataclasses.field(
     default_factory=dict
   )
   connectors: Mapping[str, nn.Module] = dataclasses.field(default_factory=dict)
@@ -238,7 +238,7 @@ def create_objective(
   distillation: Mapping[str, Any] | None = None,
   terms: Mapping[str, Any] | None = None,
   scale: float = 16.0,
-  classes: Mapping[str, classes_lib.Classes | None] | None = None,
+  classes: Mapping[str, class_mapping.Classes | None] | None = None,
 ) -> Objective:
   """Builds the objective of a student and its teachers.
 

@@ -3,14 +3,20 @@
 from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
+import functools
 from typing import Any
 
 from flax import linen as nn
 import jax
+from jax.sharding import Mesh
 
+from gaitkd_jax import checkpoint
+from gaitkd_jax import config as config_lib
+from gaitkd_jax import errors
 from gaitkd_jax import models
-from gaitkd_jax import schedules
+from gaitkd_jax import sharding
 from gaitkd_jax.models import inputs
+from gaitkd_jax.training import schedules
 
 Outputs = Mapping[str, jax.Array]
 Batch = Mapping[str, jax.Array]
@@ -90,6 +96,40 @@ def teacher_outputs(
       )
     taught[name] = jax.lax.stop_gradient(out)
   return taught
+
+
+def restore_teachers(
+  config: Any, teachers: Mapping[str, Teacher], mesh: Mesh
+) -> dict[str, Any]:
+  """Reads the teachers' variables onto the mesh.
+
+  A teacher that is looked up in a store needs none.
+  """
+  frozen = {}
+  for name, teacher in teachers.items():
+    own = config.teachers[name]
+    if own.cache and not own.checkpoint:
+      continue
+    init = jax.jit(
+      functools.partial(models.init_variables, teacher.module),
+      out_shardings=sharding.replicated(mesh),
+    )
+    if not own.checkpoint:
+      raise errors.UserError(
+        f"teacher {name} has no checkpoint; give "
+        f"--config.teachers.{name}.checkpoint=<workdir of its training>, or "
+        f"its outputs as --config.teachers.{name}.cache=<folder>"
+      )
+    if own.checkpoint == config_lib.RANDOM:
+      print(f"teacher {name} is UNTRAINED (checkpoint=random)", flush=True)
+      frozen[name] = init(jax.random.key(config.seed + 1))
+    else:
+      frozen[name] = checkpoint.restore_model(
+        own.checkpoint,
+        jax.eval_shape(init, jax.random.key(0)),
+        sharding.replicated(mesh),
+      )
+  return frozen
 
 
 def output_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:

@@ -17,9 +17,9 @@ import jax.numpy as jnp
 
 from gaitkd_jax import errors
 from gaitkd_jax import losses
-from gaitkd_jax import schedules
 from gaitkd_jax.distill import teachers as teachers_lib
 from gaitkd_jax.distill import views
+from gaitkd_jax.training import schedules
 
 Outputs = teachers_lib.Outputs
 Pair = tuple[Outputs, Outputs]

@@ -6,7 +6,7 @@ import pathlib
 import jax
 import numpy as np
 
-from gaitkd_jax import convert
+from gaitkd_jax.opengait import convert
 from tests.parity import weights
 
 FOLDER = pathlib.Path(__file__).parent

@@ -1,0 +1,53 @@
+"""The sequences that a config trains on, and the batches of its steps."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from data_pipelines import datasets
+from data_pipelines import pipeline
+from data_pipelines import store
+from gaitkd_jax import errors
+
+
+def training_split(config: Any) -> store.SequenceStore:
+  """The sequences that `config` trains on, prepared if need be."""
+  split = store.SequenceStore.from_builder(
+    datasets.prepare(config.data), "train", config.data.cache_gib
+  )
+  classes = config.model.get("num_classes", 0)
+  if 0 < classes < split.num_classes:
+    raise errors.UserError(
+      f"config.model.num_classes is {classes}, but {config.data.name} "
+      f"trains on {split.num_classes} subjects; give at least as many"
+    )
+  return split
+
+
+def class_names(config: Any, split: store.SequenceStore) -> list[str]:
+  """The classes of a training split in order, as "<data set>/<subject>"."""
+  return [f"{config.data.name}/{s}" for s in np.unique(split.subjects)]
+
+
+def train_batches(
+  config: Any, split: store.SequenceStore, start_step: int, cached: bool = False
+) -> Iterator[dict[str, np.ndarray]]:
+  """This process's shares of batch `start_step`, `start_step + 1`, ...
+
+  With `cached` they hold the views that `--mode=cache` showed the teachers.
+  """
+  return pipeline.train_batches(
+    split,
+    identities=config.batch.identities,
+    sequences=config.batch.sequences,
+    clip=pipeline.Clip(**config.clip),
+    augment=pipeline.Augment(**config.augment),
+    sampler=config.batch.sampler,
+    seed=config.seed,
+    start_step=start_step,
+    views=config.cache.views if cached else 0,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+  )

@@ -1,0 +1,134 @@
+"""What a store was made from, and whether that is what is wanted."""
+
+from collections.abc import Mapping
+import hashlib
+import json
+from typing import Any
+
+from gaitkd_jax import errors
+
+FORMAT = 1
+# Of these the rows depend only where they hold the largest logits.
+_OF_LARGEST = ("scale", "temperature")
+
+
+def describe_data(data: Any, split: Any) -> dict[str, Any]:
+  """Tells apart training splits.
+
+  Modalities are left out: a student may be taught by what a teacher saw in heat
+  maps that it does not read itself.
+
+  Args:
+    data: `config.data`.
+    split: the training split, a `data_pipelines.store.SequenceStore`.
+
+  Returns:
+    JSON: name, variant and version of the data set, number of sequences, and
+    the SHA-256 of their names, subjects and lengths in order.
+  """
+  # TensorFlow is loaded by a run, not by an import of this module.
+  from data_pipelines import datasets
+
+  names = hashlib.sha256()
+  columns = split.names, split.subjects, split.lengths
+  for row in zip(*columns, strict=True):
+    names.update(" ".join(map(str, row)).encode() + b"\n")
+  return {
+    "name": data.name,
+    "variant": data.variant,
+    "version": str(datasets.prepare(data).info.version),
+    "sequences": len(split),
+    "fingerprint": names.hexdigest(),
+  }
+
+
+def describe(
+  config: Any, name: str, data: Mapping[str, Any], digest: str
+) -> dict[str, Any]:
+  """Returns what the rows of a teacher's store depend on, as JSON.
+
+  Args:
+    config: the whole config.
+    name: of the teacher.
+    data: of `describe_data`.
+    digest: of the teacher's variables; empty where they are not at hand.
+  """
+  teacher = config.teachers[name]
+  return _json(
+    {
+      "format": FORMAT,
+      "model": teacher.model,
+      "dtype": config.dtype,
+      "data": data,
+      "clip": config.clip,
+      "augment": config.augment,
+      "seed": config.seed,
+      "views": config.cache.views,
+      "scale": teacher.scale,
+      "temperature": teacher.temperature,
+      # The last to be compared: another model or seed is the better reason.
+      "digest": digest,
+    }
+  )
+
+
+def check(
+  folder: Any, found: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> None:
+  """Raises a UserError if a store was made from something else.
+
+  Args:
+    folder: of the store, for messages.
+    found: its header.
+    wanted: of `describe`, or a whole header.
+  """
+  found, wanted = _json(found), _json(wanted)
+  advice = (
+    "make the config agree, or fill another folder with --mode=cache and name "
+    "that"
+  )
+  for key, value in wanted.items():
+    if key in _OF_LARGEST and not found.get("largest"):
+      continue
+    if key == "digest":
+      if value and value != found.get(key):
+        raise errors.UserError(
+          f"{folder} was filled by another checkpoint of the teacher (digest "
+          f"{str(found.get(key))[:12]}, now {value[:12]}); {advice}"
+        )
+      continue
+    ours, theirs = _leaves(key, value), _leaves(key, found.get(key))
+    for leaf in (*ours, *(k for k in theirs if k not in ours)):
+      if ours.get(leaf) == theirs.get(leaf):
+        continue
+      if leaf == "data.fingerprint":
+        raise errors.UserError(
+          f"{folder} was filled with other training sequences; {advice}"
+        )
+      raise errors.UserError(
+        f"{folder} was filled with {leaf} {_text(leaf, theirs)}, and now it is "
+        f"{_text(leaf, ours)}; {advice}"
+      )
+
+
+def _text(leaf: str, leaves: Mapping[str, Any]) -> str:
+  return json.dumps(leaves[leaf]) if leaf in leaves else "absent"
+
+
+def _leaves(key: str, value: Any) -> dict[str, Any]:
+  """Flattens nested mappings: "clip.frames" to 30."""
+  if not isinstance(value, dict):
+    return {key: value}
+  leaves = {}
+  for name, item in value.items():
+    leaves |= _leaves(f"{key}.{name}", item)
+  return leaves
+
+
+def _json(value: Any) -> Any:
+  """Turns mappings, also of ml_collections, and tuples to those of JSON."""
+  if hasattr(value, "items"):
+    return {str(key): _json(item) for key, item in value.items()}
+  if isinstance(value, list | tuple):
+    return [_json(item) for item in value]
+  return value

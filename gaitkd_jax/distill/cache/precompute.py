@@ -1,0 +1,260 @@
+"""Runs teachers once over views of the training sequences and keeps the rest.
+
+python -m gaitkd_jax.main --config=configs/walkers.py --mode=cache \
+  --workdir=runs/walkers_cache
+python -m gaitkd_jax.main --config=configs/walkers.py \
+  --config.teachers.deepgaitv2.cache=runs/walkers_cache/deepgaitv2
+"""
+
+from collections.abc import Mapping
+import os
+import pathlib
+import time
+from typing import Any
+
+import jax
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
+import numpy as np
+import tqdm
+
+from gaitkd_jax import checkpoint
+from gaitkd_jax import config as config_lib
+from gaitkd_jax import distill
+from gaitkd_jax import errors
+from gaitkd_jax import sharding
+from gaitkd_jax import workdir as workdir_lib
+from gaitkd_jax.distill import cache as cache_lib
+
+# Batches between two marks of progress.
+_BLOCK = 16
+
+
+def fill(
+  config: Any, workdir: str | os.PathLike[str]
+) -> dict[str, dict[str, float]]:
+  """Fills `<workdir>/<teacher>/` for every teacher of `config`.
+
+  A run that was stopped, however abruptly, goes on when it is started again,
+  and gives the same bytes. Teachers whose `cache` is set are left out.
+
+  Args:
+    config: see `config.default`; `cache` says how much is stored. As many views
+      as training has clips in a batch are computed at a time.
+    workdir: takes the stores.
+
+  Returns:
+    By teacher: "bytes_per_sequence"; "seconds" and "views_per_second" of this
+    run; and, if there are logits, "absolute" and "divergence", see
+    `cache_lib.error`.
+
+  Raises:
+    errors.UserError: what the user can mend.
+  """
+  from data_pipelines import training
+
+  mesh = sharding.create_mesh()
+  config_lib.check(config)
+  config_lib.check_batch(config, mesh.size)
+  config = config.copy_and_resolve_references()
+  with config.unlocked():
+    for name in [n for n, t in config.teachers.items() if t.cache]:
+      del config.teachers[name]
+  if not config.teachers:
+    raise errors.UserError(
+      "--mode=cache runs teachers, but the config has none without a "
+      "config.teachers.<name>.cache; add one, or unset it"
+    )
+  teachers = distill.create_teachers(config.teachers, config.dtype)
+  layouts = {name: _layout(config, t) for name, t in teachers.items()}
+  frozen = distill.restore_teachers(config, teachers, mesh)
+  workdir_lib.make_workdir(workdir)
+  split = training.training_split(config)
+  data = cache_lib.describe_data(config.data, split)
+  figures = {}
+  for name, teacher in teachers.items():
+    digest = checkpoint.digest(frozen[name])
+    header = cache_lib.describe(config, name, data, digest)
+    rows = len(split) * config.cache.views
+    header |= _arrays(layouts[name], rows)
+    figures[name] = _fill_one(
+      config,
+      teacher,
+      frozen[name],
+      split,
+      pathlib.Path(workdir) / name,
+      header,
+      mesh,
+    )
+  return figures
+
+
+def _layout(config: Any, teacher: distill.Teacher) -> dict[str, Any]:
+  """What a teacher's store holds: "classes", "largest" and "rows", one row."""
+  shapes = distill.output_shapes(teacher.module)
+  classes = shapes["logits"][-1] if "logits" in shapes else 0
+  largest = config.cache.logits if classes else 0
+  if largest and largest >= classes:
+    raise errors.UserError(
+      f"config.cache.logits is {largest}, but teacher {teacher.name} has "
+      f"{classes} logits; give fewer, or 0 to store all"
+    )
+  if largest and not teacher.temperature(0) > 0:
+    raise errors.UserError(
+      f"config.teachers.{teacher.name}.temperature begins at "
+      f"{teacher.temperature(0)}; give a positive number, or store all logits "
+      "with config.cache.logits=0"
+    )
+  outputs = {
+    key: jax.ShapeDtypeStruct(shapes[key], "float32")
+    for key in ("embedding", "logits")
+    if key in shapes
+  }
+  rows = jax.eval_shape(
+    lambda x: cache_lib.encode(x, config.cache.dtype, largest), outputs
+  )
+  return {"classes": classes, "largest": largest, "rows": rows}
+
+
+def _arrays(layout: Mapping[str, Any], rows: int) -> dict[str, Any]:
+  """The part of a header that says how rows are stored."""
+  arrays = {
+    key: {"dtype": x.dtype.name, "shape": [rows, *x.shape[1:]]}
+    for key, x in sorted(layout["rows"].items())
+  }
+  return {k: layout[k] for k in ("classes", "largest")} | {"arrays": arrays}
+
+
+def _make_run(config: Any, teacher: distill.Teacher, header: Any, mesh: Mesh):
+  """Returns the jitted function from variables and batch to rows and errors."""
+  scale, temperature = teacher.scale, float(teacher.temperature(0))
+
+  def run(variables, batch):
+    out = distill.teacher_outputs(
+      {teacher.name: teacher}, {teacher.name: variables}, batch
+    )[teacher.name]
+    rows = cache_lib.encode(
+      out, config.cache.dtype, header["largest"], scale, temperature
+    )
+    if not header["classes"]:
+      return rows, {}
+    stored = cache_lib.decode(rows, header["classes"])["logits"]
+    return rows, cache_lib.error(out["logits"], stored, scale, temperature)
+
+  whole, split = sharding.replicated(mesh), sharding.by_sequence(mesh)
+  return jax.jit(run, in_shardings=(whole, split), out_shardings=whole)
+
+
+def _fill_one(
+  config: Any,
+  teacher: distill.Teacher,
+  variables: Any,
+  split: Any,
+  folder: pathlib.Path,
+  header: Mapping[str, Any],
+  mesh: Mesh,
+) -> dict[str, float]:
+  """Fills the store of one teacher; see `fill`."""
+  from data_pipelines import pipeline
+
+  # All processes run; the first writes, and says where all of them begin.
+  writer = None
+  if not jax.process_index():
+    writer = cache_lib.Writer(folder, header)
+  done = writer.done if writer else 0
+  done = int(multihost_utils.broadcast_one_to_all(np.int32(done)))
+  total = len(split) * config.cache.views
+  size = config.batch.identities * config.batch.sequences
+  sums = dict(writer.sums) if writer else {}
+  run = _make_run(config, teacher, header, mesh)
+  began = time.monotonic()
+
+  def keep(first, out):
+    rows, wrong = jax.device_get(out)
+    count = min(size, total - first)
+    bar.update(count)
+    if writer is None:
+      return
+    writer.write(first, {key: values[:count] for key, values in rows.items()})
+    for key, values in wrong.items():
+      added = float(values[:count].sum(dtype=np.float64))
+      sums[key] = sums.get(key, 0.0) + added
+    if first + count == total or (first // size + 1) % _BLOCK == 0:
+      writer.commit(first + count, sums)
+
+  batches = (
+    ()
+    if done == total
+    else pipeline.view_batches(
+      split,
+      batch_size=size,
+      clip=pipeline.Clip(**config.clip),
+      augment=pipeline.Augment(**config.augment),
+      seed=config.seed,
+      views=config.cache.views,
+      start=done,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
+    )
+  )
+  pending = []
+  with tqdm.tqdm(
+    total=total,
+    initial=done,
+    desc=f"cache {teacher.name}",
+    unit="view",
+    disable=None,
+  ) as bar:
+    for i, batch in enumerate(batches):
+      clips = {
+        key: batch[key]
+        for key in (*config_lib.MODALITIES, "lengths")
+        if key in batch
+      }
+      out = run(variables, sharding.put_batch(clips, mesh))
+      pending.append((done + i * size, out))
+      if len(pending) > 1:  # fetch a batch while the next one is computed
+        keep(*pending.pop(0))
+    for first, out in pending:
+      keep(first, out)
+  if writer is None:
+    return {}
+  seconds = time.monotonic() - began
+  figures = {
+    "bytes_per_sequence": writer.row_bytes * config.cache.views,
+    "seconds": seconds,
+    "views_per_second": (total - done) / seconds,
+    **{key: value / total for key, value in sums.items()},
+  }
+  _report(folder, header, teacher, config.cache, done, total, figures)
+  return figures
+
+
+def _report(
+  folder: pathlib.Path,
+  header: Mapping[str, Any],
+  teacher: distill.Teacher,
+  cache: Any,
+  done: int,
+  total: int,
+  figures: Mapping[str, float],
+) -> None:
+  """Prints what was filled, how large it is, and what storing cost."""
+  print(
+    f"{folder}: {total - done} of {total} views ({cache.views} of each "
+    f"sequence) in {figures['seconds']:.1f} s, "
+    f"{figures['views_per_second']:.1f} a second; "
+    f"{figures['bytes_per_sequence']} bytes a sequence"
+  )
+  if header["classes"]:
+    kept = f"the {header['largest']} largest of" if header["largest"] else "all"
+    print(
+      f"{folder}: {kept} {header['classes']} logits in {cache.dtype}: at "
+      f"temperature {float(teacher.temperature(0)):g} its probabilities are "
+      f"off by {figures['absolute']:.3g} on average, divergence "
+      f"{figures['divergence']:.3g}"
+    )
+  print(
+    f"to train with it: --config.teachers.{teacher.name}.cache={folder}",
+    flush=True,
+  )

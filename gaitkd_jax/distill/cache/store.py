@@ -1,0 +1,282 @@
+"""The files of a store.
+
+header.json says what it was made from and what arrays there are. <array>.npy
+has row i * V + v for view v of sequence i, of V views. progress.json says how
+many rows are written: it is put into place after them, so a run that was
+killed at any moment goes on where it says, and gives the same bytes.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from gaitkd_jax import checkpoint
+from gaitkd_jax import errors
+from gaitkd_jax.distill.cache import header as header_lib
+from gaitkd_jax.distill.cache import rows as rows_lib
+
+_HEADER, _PROGRESS = "header.json", "progress.json"
+
+
+class Writer:
+  """Makes a store, or goes on with one.
+
+  Attributes:
+    done: rows that are written for good.
+    total: rows of the store.
+    sums: figures that are summed up over the rows that are done.
+  """
+
+  def __init__(self, folder: str | os.PathLike[str], header: Mapping[str, Any]):
+    """Makes the files, or opens those of an earlier run.
+
+    Args:
+      folder: of the store.
+      header: of `describe`, and "arrays" ("dtype" and "shape" by name),
+        "classes", "largest".
+
+    Raises:
+      errors.UserError: the folder has another store, or cannot be written.
+    """
+    self._folder = pathlib.Path(folder)
+    shapes = [array["shape"] for array in header["arrays"].values()]
+    self.total = shapes[0][0]
+    self.row_bytes = sum(
+      np.dtype(array["dtype"]).itemsize * int(np.prod(array["shape"][1:]))
+      for array in header["arrays"].values()
+    )
+    try:
+      self._folder.mkdir(parents=True, exist_ok=True)
+      found = _read(self._folder, _HEADER)
+      if found is None:
+        _write(self._folder, _HEADER, header)
+      else:
+        header_lib.check(self._folder, found, header)
+      progress = _read(self._folder, _PROGRESS)
+      if progress is None:
+        for name, array in header["arrays"].items():
+          _create(self._folder / f"{name}.npy", array)
+        progress = {"done": 0, "total": self.total, "sums": {}}
+        _write(self._folder, _PROGRESS, progress)
+    except OSError as e:
+      raise errors.UserError(
+        f"the store {self._folder} cannot be written ({e.strerror}); give "
+        "another --workdir, with space for "
+        f"{self.total * self.row_bytes / 2**30:.2f} GiB"
+      ) from e
+    self.done, self.sums = progress["done"], progress["sums"]
+    self._arrays = _open(self._folder, header, "r+")
+
+  def write(self, first: int, rows: Mapping[str, np.ndarray]) -> None:
+    """Writes rows first, first + 1, ...; see `commit`.
+
+    Raises:
+      errors.UserError: a value is not finite, or too large for its dtype.
+    """
+    for name, values in rows.items():
+      if not np.isfinite(values).all():
+        raise errors.UserError(
+          f"{name} of the teacher of {self._folder} is not finite as "
+          f"{values.dtype}; set config.cache.dtype=float32, or look at its "
+          "checkpoint"
+        )
+      self._arrays[name][first : first + len(values)] = values
+
+  def commit(self, done: int, sums: Mapping[str, float]) -> None:
+    """Says that rows up to `done` are written."""
+    for array in self._arrays.values():
+      array.flush()
+    progress = {"done": done, "total": self.total, "sums": dict(sums)}
+    _write(self._folder, _PROGRESS, progress)
+    self.done, self.sums = done, dict(sums)
+
+
+class Store:
+  """A finished store.
+
+  Attributes:
+    header: what it was made from.
+    views: V, of each sequence.
+  """
+
+  def __init__(
+    self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+  ):
+    self.header = header
+    self.views = header["views"]
+    self._arrays = arrays
+
+  @classmethod
+  def open(
+    cls, folder: str | os.PathLike[str], expected: Mapping[str, Any]
+  ) -> "Store":
+    """Opens a store.
+
+    How the rows are stored (`config.cache.dtype` and `.logits`) need not agree;
+    scale and temperature need to only where the largest logits are stored.
+
+    Args:
+      folder: of the store.
+      expected: of `describe`.
+
+    Raises:
+      errors.UserError: there is none, it is not finished or damaged, or it was
+        made from something else.
+    """
+    folder = pathlib.Path(folder).expanduser()
+    header, progress = _read(folder, _HEADER), _read(folder, _PROGRESS)
+    if header is None:
+      raise errors.UserError(
+        f"there is no store of a teacher in {folder}; give "
+        "<workdir>/<teacher> of a run with --mode=cache"
+      )
+    header_lib.check(folder, header, expected)
+    done, total = (progress or {}).get("done", 0), _rows(header)
+    if done != total:
+      raise errors.UserError(
+        f"{folder} has {done} of {total} rows; start --mode=cache again with "
+        "the same config and workdir, so that it goes on"
+      )
+    return cls(header, _open(folder, header, "r"))
+
+  def rows(
+    self, sequences: np.ndarray, views: np.ndarray
+  ) -> dict[str, np.ndarray]:
+    """Returns rows [n, ...] of views [n] of sequences [n], by array."""
+    index = sequences.astype(np.int64) * self.views + views
+    return {name: np.asarray(a[index]) for name, a in self._arrays.items()}
+
+
+def look_up(config: Any, teachers: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns the teachers, those with a `cache` reading batches of `attach`.
+
+  Args:
+    config: the whole config.
+    teachers: of `distill.create_teachers`.
+  """
+  found = dict(teachers)
+  for name, own in config.teachers.items():
+    if own.cache:
+      classes = own.model.get("num_classes", 0)
+      lookup = functools.partial(
+        rows_lib.outputs, name=name, num_classes=classes
+      )
+      found[name] = dataclasses.replace(teachers[name], lookup=lookup)
+  return found
+
+
+def open_stores(
+  config: Any,
+  data: Mapping[str, Any],
+  variables: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Store]:
+  """Opens the stores of the teachers whose `cache` names one.
+
+  Args:
+    config: the whole config.
+    data: of `describe_data`.
+    variables: of teachers; those of a teacher that is missing here are not
+      compared.
+
+  Raises:
+    errors.UserError: see `Store.open`.
+  """
+  stores = {}
+  for name, teacher in config.teachers.items():
+    if teacher.cache:
+      own = variables.get(name)
+      digest = "" if own is None else checkpoint.digest(own)
+      expected = header_lib.describe(config, name, data, digest)
+      stores[name] = Store.open(teacher.cache, expected)
+  return stores
+
+
+def attach(
+  batches: Iterable[Mapping[str, np.ndarray]], stores: Mapping[str, Store]
+) -> Iterator[dict[str, np.ndarray]]:
+  """Adds to batches what teachers said of their rows.
+
+  Args:
+    batches: of `pipeline.train_batches` with views: "sequence" int32 `[b]` and
+      "view" int32 `[b]`.
+    stores: by teacher.
+
+  Yields:
+    The batches, with "taught/<teacher>/<array>" `[b, ...]`.
+  """
+  for batch in batches:
+    taught = {}
+    for teacher, store in stores.items():
+      said = store.rows(batch["sequence"], batch["view"])
+      taught |= {f"taught/{teacher}/{key}": x for key, x in said.items()}
+    yield {**batch, **taught}
+
+
+def _rows(header: Mapping[str, Any]) -> int:
+  return header["data"]["sequences"] * header["views"]
+
+
+def _create(path: pathlib.Path, array: Mapping[str, Any]) -> None:
+  """Makes the file of an array, with all of its space."""
+  np.lib.format.open_memmap(
+    path, "w+", np.dtype(array["dtype"]), tuple(array["shape"])
+  )
+  with path.open("r+b") as file:
+    # Without space a write to mapped memory kills the process.
+    os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    os.fsync(file.fileno())
+
+
+def _open(
+  folder: pathlib.Path, header: Mapping[str, Any], mode: str
+) -> dict[str, np.ndarray]:
+  """Maps the arrays into memory."""
+  arrays = {}
+  for name, array in header["arrays"].items():
+    path, wanted = folder / f"{name}.npy", tuple(array["shape"])
+    try:
+      found = np.lib.format.open_memmap(path, mode)
+      if (found.shape, found.dtype) != (wanted, np.dtype(array["dtype"])):
+        raise ValueError(f"it is {found.dtype} {list(found.shape)}")
+    except (OSError, ValueError) as e:
+      raise errors.UserError(
+        f"{path} of a teacher's store cannot be read "
+        f"({' '.join(str(e).split())[:200]}); delete {folder} and fill it again"
+      ) from e
+    arrays[name] = found
+  return arrays
+
+
+def _read(folder: pathlib.Path, name: str) -> dict[str, Any] | None:
+  """Reads a JSON of the store; None if there is none."""
+  path = folder / name
+  if not path.exists():
+    return None
+  try:
+    value = json.loads(path.read_text())
+    if not isinstance(value, dict):
+      raise ValueError("no mapping")
+  except (OSError, ValueError) as e:
+    raise errors.UserError(
+      f"{path} of a teacher's store cannot be read ({e}); delete {folder} and "
+      "fill it again"
+    ) from e
+  return value
+
+
+def _write(folder: pathlib.Path, name: str, value: Mapping[str, Any]) -> None:
+  """Writes a JSON of the store: the whole of it or nothing."""
+  new = folder / f"{name}.tmp"
+  with new.open("w") as file:
+    file.write(json.dumps(value, indent=2) + "\n")
+    file.flush()
+    os.fsync(file.fileno())
+  new.replace(folder / name)

@@ -1,9 +1,0 @@
-"""Stores of embeddings, to be searched and scored without a network."""
-
-from gaitkd_jax.embeddings.store import DTYPES
-from gaitkd_jax.embeddings.store import HEADER
-from gaitkd_jax.embeddings.store import EmbeddingStore
-from gaitkd_jax.embeddings.store import is_store
-from gaitkd_jax.embeddings.store import write
-
-__all__ = ("DTYPES", "HEADER", "EmbeddingStore", "is_store", "write")

@@ -1,0 +1,395 @@
+"""Charts, each drawn for light and for dark pages. The only user of matplotlib.
+
+Figures are made by matplotlib's objects: nothing is global but the settings of
+`_settings`, which end with the drawing.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import dataclasses
+import io
+import itertools
+import warnings
+
+import matplotlib
+from matplotlib import colors
+from matplotlib import figure as figure_lib
+from matplotlib import image
+from matplotlib import patches
+from matplotlib import ticker
+import numpy as np
+
+from gaitkd_jax.evaluation.report import palette
+
+# Twice the density of a plain screen: sharp on phones and on paper.
+_DPI = 100
+_SCALE = 2
+# Cells of a wider table are too small for figures.
+_MAX_CELLS = 15
+# Inches: three of them stand side by side, one fits a phone.
+_HEAT_MAP = 3.65
+_LETTER, _LINE = 0.075, 0.13
+_LABEL = 14
+_STYLES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1.2, 1, 1.2)))
+_MAX_POINTS = 1500
+
+
+@dataclasses.dataclass(frozen=True)
+class Chart:
+  """A chart as PNG bytes.
+
+  Attributes:
+    name: of its file, without a suffix.
+    alt: what it shows, in words.
+    light: for a light page and for paper.
+    dark: for a dark page.
+    width: in CSS pixels.
+    height: in CSS pixels.
+  """
+
+  name: str
+  alt: str
+  light: bytes
+  dark: bytes
+  width: int
+  height: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+  """A line of `lines`.
+
+  Attributes:
+    label: its name.
+    x: `[k]`, ascending.
+    y: `[k]`; NaN is a gap.
+    emphasis: drawn in ink, above all others.
+    point: a marked point (x, y) or None.
+  """
+
+  label: str
+  x: np.ndarray
+  y: np.ndarray
+  emphasis: bool = False
+  point: tuple[float, float] | None = None
+
+
+def shorten(text: str, length: int) -> str:
+  """Cuts the middle out of a text that is longer than `length`."""
+  if len(text) <= length:
+    return text
+  left = (length - 1) // 2
+  return f"{text[:left]}…{text[len(text) - (length - 1 - left) :]}"
+
+
+def heat_map(
+  name: str,
+  title: str,
+  rows: np.ndarray,
+  columns: np.ndarray,
+  values: np.ndarray,
+  lowest: float,
+) -> Chart:
+  """Rank-1 of every pair of views.
+
+  Args:
+    name: of the file.
+    title: the condition.
+    rows: str `[v]`, probe views.
+    columns: str `[w]`, gallery views.
+    values: percent `[v, w]`, NaN where a pair is missing.
+    lowest: percent of the palest colour; shared by all conditions.
+  """
+  with_figures = max(values.shape) <= _MAX_CELLS
+  across = [shorten(view, _LABEL) for view in columns]
+  down = [shorten(view, _LABEL) for view in rows]
+  letters = _LETTER * max(map(len, across))
+  left = 0.26 + _LETTER * max(map(len, down))
+  right, top = (0.08 if with_figures else 0.62), 0.34
+  side = min(0.5, (_HEAT_MAP - left - right) / len(columns))
+  upright = letters < 0.95 * side
+  bottom = 0.34 + (0.16 if upright else letters)
+  inner = side * len(columns), max(0.8, side * len(rows))
+  size = left + inner[0] + right, bottom + inner[1] + top
+
+  def draw(figure, theme):
+    axes = figure.add_axes(
+      (
+        left / size[0],
+        bottom / size[1],
+        inner[0] / size[0],
+        inner[1] / size[1],
+      )
+    )
+    shades = colors.LinearSegmentedColormap.from_list("rank1", theme.shades)
+    shades = shades.with_extremes(bad=theme.missing)
+    drawn = axes.pcolormesh(
+      np.ma.masked_invalid(values),
+      cmap=shades,
+      vmin=lowest,
+      vmax=100,
+      edgecolors=theme.page,
+      linewidth=1 if with_figures else 0,
+    )
+    axes.set_ylim(len(rows), 0)
+    axes.set_title(shorten(title, 40), loc="left", fontsize=10)
+    # Labels of small cells would overlap: not every one is shown.
+    step = int(np.ceil(_LINE / side))
+    _tick(axes.xaxis, across, step, rotation=0 if upright else 90)
+    _tick(axes.yaxis, down, step)
+    axes.set_xlabel("gallery view")
+    axes.set_ylabel("probe view")
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+      spine.set_visible(False)
+    for i, j in np.ndindex(values.shape):
+      if with_figures:
+        axes.text(
+          j + 0.5,
+          i + 0.52,
+          f"{values[i, j]:.0f}" if np.isfinite(values[i, j]) else "–",
+          color=_ink_on(drawn.to_rgba(values[i, j]), theme),
+          ha="center",
+          va="center",
+          fontsize=min(8, 29 * side),
+        )
+      if rows[i] == columns[j]:
+        axes.add_patch(
+          patches.Rectangle(
+            (j + 0.06, i + 0.06),
+            0.88,
+            0.88,
+            fill=False,
+            edgecolor=theme.accent,
+            linewidth=1.4 if with_figures else 0.8,
+          )
+        )
+    if not with_figures:
+      box = (1 - 0.5 / size[0], bottom / size[1], 0.12 / size[0])
+      bar = figure.add_axes((*box, inner[1] / size[1]))
+      figure.colorbar(drawn, cax=bar).outline.set_visible(False)
+
+  alt = (
+    f"Heat map of Rank-1 by probe view and gallery view, {title}: "
+    + _range(values)
+  )
+  return _chart(name, alt, size, draw)
+
+
+def lines(
+  name: str,
+  alt: str,
+  curves: list[Curve],
+  *,
+  x_label: str,
+  y_label: str,
+  x_ticks: Mapping[float, str] | None = None,
+  log_x: bool = False,
+  log_y: bool = False,
+  lowest: float | None = None,
+  highest: float | None = None,
+  size: tuple[float, float] = (3.6, 2.7),
+) -> Chart:
+  """Curves over a shared axis, with the legend below them.
+
+  Args:
+    name: of the file.
+    alt: what is shown.
+    curves: at least one.
+    x_label: name of the axis.
+    y_label: name of the axis.
+    x_ticks: labels by place; None lets matplotlib choose.
+    log_x: logarithmic axis.
+    log_y: logarithmic axis.
+    lowest: bottom of the y axis; None follows the curves.
+    highest: top of the y axis; None follows the curves.
+    size: inches, without the legend.
+  """
+  names = [shorten(curve.label, 34) for curve in curves]
+  in_row = max(1, min(4, int(size[0] * 12) // (max(map(len, names)) + 7)))
+  legend = 0.12 + 0.19 * -(-len(names) // in_row) if len(names) > 1 else 0.0
+  whole = size[0], size[1] + legend
+
+  def draw(figure, theme):
+    left, bottom, top = 0.56, 0.44 + legend, 0.1
+    axes = figure.add_axes(
+      (
+        left / whole[0],
+        bottom / whole[1],
+        1 - (left + 0.14) / whole[0],
+        1 - (bottom + top) / whole[1],
+      )
+    )
+    looks = itertools.product(_STYLES, theme.lines)
+    for curve, label in zip(curves, names, strict=True):
+      style, color = ("-", theme.ink) if curve.emphasis else next(looks)
+      width = 2.0 if curve.emphasis else 1.6
+      few = len(curve.x) <= 12
+      axes.plot(
+        curve.x,
+        curve.y,
+        label=label,
+        color=color,
+        linestyle=style,
+        linewidth=width,
+        marker="o" if few else None,
+        markersize=3,
+        zorder=3 if curve.emphasis else 2,
+      )
+      if curve.point is not None:
+        axes.plot(
+          *curve.point,
+          "o",
+          color=color,
+          markersize=5,
+          markeredgecolor=theme.page,
+          zorder=4,
+        )
+    if log_x:
+      axes.set_xscale("log")
+    if log_y:
+      axes.set_yscale("log")
+      axes.yaxis.set_major_formatter(ticker.FuncFormatter(_plain))
+      axes.yaxis.set_minor_formatter(ticker.NullFormatter())
+    else:
+      axes.yaxis.set_major_formatter(ticker.FuncFormatter(_plain))
+    if x_ticks is not None:
+      axes.set_xticks(list(x_ticks), list(x_ticks.values()))
+      axes.xaxis.set_minor_locator(ticker.NullLocator())
+    else:
+      axes.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
+      axes.xaxis.set_major_formatter(ticker.FuncFormatter(_plain))
+    axes.margins(x=0.02)
+    axes.set_ylim(lowest, highest)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.grid(True)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+      axes.spines[side].set_visible(False)
+    if legend:
+      figure.legend(
+        loc="lower left",
+        bbox_to_anchor=((left - 0.06) / whole[0], 0),
+        ncols=in_row,
+        borderaxespad=0.2,
+      )
+
+  return _chart(name, alt, whole, draw)
+
+
+def thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """A curve with a logarithmic axis by at most some 1,500 of its points.
+
+  Args:
+    x: `[k]`, positive, ascending.
+    y: `[k]`.
+  """
+  if len(x) <= _MAX_POINTS:
+    return x, y
+  wanted = np.geomspace(x[0], x[-1], _MAX_POINTS)
+  kept = np.unique(np.searchsorted(x, wanted).clip(0, len(x) - 1))
+  return x[kept], y[kept]
+
+
+def strip(frames: np.ndarray) -> tuple[bytes, int, int]:
+  """Silhouettes side by side.
+
+  Args:
+    frames: uint8 `[s, h, w]`.
+
+  Returns:
+    PNG bytes, width and height in pixels.
+  """
+  _, h, w = frames.shape
+  # A line between frames: without it a wide silhouette runs into the next.
+  gap = np.full((h, 1), 80, np.uint8)
+  row = [part for frame in frames for part in (frame, gap)][:-1]
+  pixels = np.concatenate(row, axis=1)
+  file = io.BytesIO()
+  image.imsave(file, np.stack([pixels] * 3, axis=-1), format="png")
+  return file.getvalue(), pixels.shape[1], h
+
+
+def _tick(axis, labels: list[str], step: int, **looks) -> None:
+  """Labels every so many cells at their middle."""
+  axis.set_ticks(np.arange(0, len(labels), step) + 0.5, labels[::step])
+  for label in axis.get_ticklabels():
+    label.set(**looks)
+
+
+def _ink_on(color, theme: palette.Theme) -> str:
+  """The one of the two inks that can be read on a colour."""
+  red, green, blue, _ = color
+  bright = 0.299 * red + 0.587 * green + 0.114 * blue
+  return "#10151c" if bright > 0.55 else "#ffffff"
+
+
+def _plain(value: float, _) -> str:
+  """A tick without needless digits: 12, 0.3, 20k, 1e-05."""
+  if abs(value) >= 10_000 and value % 100 == 0:
+    return f"{value / 1000:g}k"
+  return f"{value:g}"
+
+
+def _range(values: np.ndarray) -> str:
+  """The span of percentages, in words."""
+  finite = values[np.isfinite(values)]
+  if not len(finite):
+    return "no figure"
+  return f"{finite.min():.2f} to {finite.max():.2f} percent"
+
+
+def _chart(
+  name: str,
+  alt: str,
+  size: tuple[float, float],
+  draw: Callable[[figure_lib.Figure, palette.Theme], None],
+) -> Chart:
+  """Draws a chart in both themes; `size` is in inches of 100 CSS pixels."""
+  pngs = []
+  for theme in (palette.LIGHT, palette.DARK):
+    with matplotlib.rc_context(_settings(theme)), warnings.catch_warnings():
+      # A name in letters that the font lacks is shown as boxes.
+      warnings.filterwarnings("ignore", message="Glyph .* missing from")
+      figure = figure_lib.Figure(figsize=size, dpi=_DPI * _SCALE)
+      draw(figure, theme)
+      file = io.BytesIO()
+      figure.savefig(file, format="png", metadata={"Software": None})
+    pngs.append(file.getvalue())
+  return Chart(
+    name, alt, *pngs, width=round(size[0] * _DPI), height=round(size[1] * _DPI)
+  )
+
+
+def _settings(theme: palette.Theme) -> dict[str, object]:
+  """Matplotlib's settings; all others are its defaults."""
+  defaults = dict(matplotlib.rcParamsDefault)
+  del defaults["backend"]  # of pyplot, which is not used
+  return defaults | {
+    "axes.edgecolor": theme.line,
+    "axes.facecolor": theme.page,
+    "axes.labelcolor": theme.faint,
+    "axes.labelsize": 8.5,
+    "axes.titlecolor": theme.ink,
+    "axes.titleweight": "bold",
+    "figure.facecolor": theme.page,
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "grid.color": theme.line,
+    "grid.linewidth": 0.6,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "legend.handlelength": 1.8,
+    "legend.labelcolor": theme.ink,
+    "savefig.facecolor": theme.page,
+    # Names hold "$" and "_" as they please.
+    "text.parse_math": False,
+    "text.color": theme.ink,
+    "xtick.color": theme.line,
+    "xtick.labelcolor": theme.faint,
+    "xtick.labelsize": 8,
+    "ytick.color": theme.line,
+    "ytick.labelcolor": theme.faint,
+    "ytick.labelsize": 8,
+  }

@@ -1,0 +1,141 @@
+"""The nearest of a gallery."""
+
+from collections.abc import Sequence
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec
+import numpy as np
+import tqdm
+
+from gaitkd_jax import errors
+from gaitkd_jax.evaluation import distances
+from gaitkd_jax.evaluation.search import blocks as blocks_lib
+
+
+def nearest(
+  probes: Any,
+  gallery: Any,
+  k: int,
+  metric: str = "euclidean",
+  memory_gib: float = 1.0,
+  devices: Sequence[jax.Device] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+  """Finds the k nearest gallery items of every probe.
+
+  The gallery is read once, block by block; every device finds the nearest of
+  its share of a block, and only these are brought together.
+
+  Args:
+    probes: `[a, p, d]`, float16 or float32: an array, or what has a length, a
+      shape, a dtype and slices.
+    gallery: `[b, p, d]`, likewise; a memory-mapped array or an
+      `embeddings.EmbeddingStore` is never read as a whole.
+    k: of a gallery of fewer all are given.
+    metric: "euclidean" or "cosine", the mean over parts; computed in float32.
+    memory_gib: bound of the blocks that are in memory at once.
+    devices: by default those of this process.
+
+  Returns:
+    Distances float32 `[a, k]`, ascending, and rows of the gallery int32
+    `[a, k]`. Of equal distances the earlier row is first.
+
+  Raises:
+    errors.UserError: the budget is too small, or distances are not finite.
+    ValueError: unknown metric, or other shapes.
+  """
+  k = min(k, len(gallery))
+  found = (
+    np.zeros((len(probes), k), np.float32),
+    np.zeros((len(probes), k), np.int32),
+  )
+  if not len(probes) or not k:
+    return found
+  blocks = blocks_lib.Blocks(probes, gallery, metric, memory_gib, devices)
+  step = _make_step(blocks.mesh, metric, k)
+  shape = (blocks.probe_rows, k)
+  best, before = {}, None
+  pairs = len(probes) * len(gallery)
+  with tqdm.tqdm(
+    total=pairs, desc="search", unit="pair", unit_scale=True, disable=None
+  ) as bar:
+    for block in blocks:
+      start = block.probes.start
+      if start not in best:
+        best[start] = (
+          np.full(shape, np.inf, np.float32),
+          np.zeros(shape, np.int32),
+          np.bool_(True),
+        )
+      best[start] = step(
+        best[start],
+        block.probe,
+        block.items,
+        np.int32(block.gallery.start),
+        np.int32(block.gallery.stop),
+      )
+      if before is not None:  # two blocks at most are under way
+        jax.block_until_ready(before)
+      before = best[start]
+      bar.update(
+        (block.probes.stop - start) * (block.gallery.stop - block.gallery.start)
+      )
+  for rows in blocks.probe_slices:
+    distance, row, finite = jax.device_get(best[rows.start])
+    if not finite:
+      raise errors.UserError(
+        f"distances of probes {rows.start} to {rows.stop - 1} are not finite; "
+        "the network that made these embeddings, or its checkpoint, is broken"
+      )
+    found[0][rows] = distance[: rows.stop - rows.start]
+    found[1][rows] = row[: rows.stop - rows.start]
+  return found
+
+
+@functools.cache
+def _make_step(mesh: Mesh, metric: str, k: int):
+  """Returns the function that brings a block into what was found before."""
+  axis = blocks_lib.AXIS
+
+  def of_one_device(probe, items, start, stop):
+    distance = distances.matrix(probe, items, metric)
+    first = start + jax.lax.axis_index(axis) * len(items)
+    row = first + jnp.arange(len(items), dtype=jnp.int32)
+    there = row[None, :] < stop
+    finite = jnp.all(jnp.isfinite(distance) | ~there)
+    distance = jnp.where(there, distance, jnp.inf)
+    value, column = jax.lax.top_k(-distance, min(k, len(items)))
+    return -value, first + column, finite[None]
+
+  local = jax.shard_map(
+    of_one_device,
+    mesh=mesh,
+    in_specs=(
+      PartitionSpec(),
+      PartitionSpec(axis),
+      PartitionSpec(),
+      PartitionSpec(),
+    ),
+    out_specs=(
+      PartitionSpec(None, axis),
+      PartitionSpec(None, axis),
+      PartitionSpec(axis),
+    ),
+  )
+
+  def step(best, probe, items, start, stop):
+    value, row, finite = local(probe, items, start, stop)
+    # In the order of the gallery, so that of equal distances the first wins.
+    value = jnp.concatenate([best[0], value], axis=1)
+    row = jnp.concatenate([best[1], row], axis=1)
+    negative, column = jax.lax.top_k(-value, k)
+    row = jnp.take_along_axis(row, column, axis=1)
+    return -negative, row, best[2] & jnp.all(finite)
+
+  return jax.jit(
+    step,
+    out_shardings=jax.sharding.NamedSharding(mesh, PartitionSpec()),
+  )

@@ -1,0 +1,353 @@
+"""Re-ranking with k-reciprocal neighbours (Zhong et al., CVPR 2017).
+
+The variant of OpenGait, to the bit: distances are not squared, every item's are
+divided by its largest, weights and their sums are float16. The weights of an
+item are zero but for its neighbourhood, so that they are kept sparse.
+"""
+
+from collections.abc import Iterator
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from gaitkd_jax import errors
+from gaitkd_jax.evaluation.search import blocks as blocks_lib
+from gaitkd_jax.evaluation.search import neighbours
+
+# Values of the arrays that are made for a block of rows.
+_VALUES = 1 << 22
+_PROBES = 512
+
+
+def rerank_distances(
+  distance: np.ndarray,
+  queries: int,
+  k1: int = 6,
+  k2: int = 6,
+  lambda_value: float = 0.3,
+) -> np.ndarray:
+  """Re-ranks a matrix of distances; for embeddings see `rerank`.
+
+  Args:
+    distance: of all items to all items, `[n, n]`, the probes first.
+    queries: how many items are probes, q.
+    k1: neighbours of which an item has to be one of each other.
+    k2: neighbours over which weights are averaged; 1 averages none.
+    lambda_value: share of the distance in the result, the rest is the Jaccard
+      distance of the neighbourhoods; from 0 to 1.
+
+  Returns:
+    float32 `[q, n - q]`.
+
+  Raises:
+    errors.UserError: not a square matrix of finite distances, no probe or no
+      gallery, k1, k2 or lambda_value out of range.
+  """
+  distance = np.asarray(distance, np.float32)
+  queries, k1, k2 = int(queries), int(k1), int(k2)
+  if distance.ndim != 2 or distance.shape[0] != distance.shape[1]:
+    raise errors.UserError(
+      f"distances have the shape {list(distance.shape)}; give those of all "
+      "items to all items, [n, n]"
+    )
+  _check(queries, len(distance) - queries, k1, k2, lambda_value)
+  if not np.isfinite(distance).all():
+    raise errors.UserError(
+      "some distances are not finite; the network or its checkpoint is broken"
+    )
+  # The reference looks at columns: they are the distances to an item.
+  distance = (distance / _positive(distance.max(axis=0))).T
+  order = np.argsort(distance, axis=1, kind="stable")
+  order = order[:, : max(k1 + 1, k2)].astype(np.int32)
+  sets = _neighbourhoods(order, k1)
+  sets.weigh(distance[sets.rows(), sets.items])
+  sets = _averaged(sets, order, k2)
+  gallery = slice(queries, len(distance))
+  columns = _Columns(sets, gallery)
+  result = np.empty((queries, len(distance) - queries), np.float32)
+  for i in range(0, queries, _PROBES):
+    probes = slice(i, min(i + _PROBES, queries))
+    result[probes] = _mixed(
+      columns.jaccard(sets, probes), distance[probes, gallery], lambda_value
+    )
+  return result
+
+
+def rerank(
+  probe: Any,
+  gallery: Any,
+  k1: int = 6,
+  k2: int = 6,
+  lambda_value: float = 0.3,
+  metric: str = "euclidean",
+  memory_gib: float = 1.0,
+) -> Iterator[tuple[slice, slice, np.ndarray]]:
+  """Re-ranks embeddings; no matrix of all items is ever there.
+
+  All distances are computed twice (the neighbours; the largest of each item and
+  those within neighbourhoods), those of probes to the gallery once more.
+
+  Args:
+    probe: finite, `[q, p, d]`, float16 or float32: an array, or what has a
+      length, a shape, a dtype and slices.
+    gallery: `[m, p, d]`, likewise.
+    k1: see `rerank_distances`.
+    k2: see `rerank_distances`.
+    lambda_value: see `rerank_distances`.
+    metric: of `distances.METRICS`.
+    memory_gib: bound of the blocks that are in memory at once. The weights
+      come on top: about 50 bytes each, some tens of them an item.
+
+  Yields:
+    A slice of the probes, a slice of the gallery and their distances, float32
+    `[k, l]`: all probes with the first items, then with the next.
+
+  Raises:
+    errors.UserError: no probe or no gallery, k1, k2 or lambda_value out of
+      range, too small a budget, distances that are not finite.
+    ValueError: unknown metric, or other shapes.
+  """
+  queries, k1, k2 = len(probe), int(k1), int(k2)
+  _check(queries, len(gallery), k1, k2, lambda_value)
+  items = _Joined(probe, gallery)
+  wanted = min(max(k1 + 1, k2), len(items))
+  _, order = neighbours.nearest(items, items, wanted, metric, memory_gib)
+  sets = _neighbourhoods(order, k1)
+  # Half of the budget: matrices of a block are on the host, too.
+  blocks = blocks_lib.Blocks(items, items, metric, memory_gib / 2)
+  largest = np.zeros(len(items), np.float32)
+  inside = np.zeros(len(sets.items), np.float32)
+  for block in blocks:
+    p, g = block.probes, block.gallery
+    distance = _matrix(blocks, block)
+    np.maximum(largest[p], distance.max(axis=1), out=largest[p])
+    entries = np.arange(sets.start[p.start], sets.start[p.stop])
+    column = sets.items[entries]
+    here = (column >= g.start) & (column < g.stop)
+    row = sets.rows(p)[here] - p.start
+    inside[entries[here]] = distance[row, column[here] - g.start]
+  largest = _positive(largest)
+  sets.weigh(inside / largest[sets.rows()])
+  sets = _averaged(sets, order, k2)
+  blocks = blocks_lib.Blocks(probe, gallery, metric, memory_gib / 2)
+  before = None
+  for block in blocks:
+    p, g = block.probes, block.gallery
+    if g != before:
+      columns = _Columns(sets, slice(queries + g.start, queries + g.stop))
+      before = g
+    distance = _matrix(blocks, block) / largest[p, None]
+    yield p, g, _mixed(columns.jaccard(sets, p), distance, lambda_value)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Joined:
+  """The probes, then the gallery; sliced like an array."""
+
+  probe: Any
+  gallery: Any
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    if tuple(self.probe.shape[1:]) != tuple(self.gallery.shape[1:]):
+      raise ValueError(
+        f"probes are {list(self.probe.shape)} and the gallery is "
+        f"{list(self.gallery.shape)}; give both the same parts and channels"
+      )
+    return (len(self), *self.probe.shape[1:])
+
+  @property
+  def dtype(self) -> np.dtype:
+    return np.promote_types(self.probe.dtype, self.gallery.dtype)
+
+  def __len__(self) -> int:
+    return len(self.probe) + len(self.gallery)
+
+  def __getitem__(self, part: slice) -> np.ndarray:
+    first, last, _ = part.indices(len(self))
+    q = len(self.probe)
+    pieces = (
+      self.probe[min(first, q) : min(last, q)],
+      self.gallery[max(first - q, 0) : max(last - q, 0)],
+    )
+    return np.concatenate([np.asarray(x) for x in pieces if len(x)])
+
+
+class _Sets:
+  """A set of items for every item, with weights.
+
+  Attributes:
+    start: int64 `[n + 1]`; the set of i is from `start[i]` to `start[i + 1]`.
+    items: int `[z]`, ascending within a set.
+    values: float16 `[z]`, the weights.
+  """
+
+  def __init__(self, keys: np.ndarray, n: int, values: Any = None):
+    """Keys are row * n + item, ascending."""
+    self.start = np.searchsorted(keys, np.arange(n + 1) * n)
+    self.items = keys % n
+    self.values = values
+
+  def rows(self, part: slice = slice(None)) -> np.ndarray:
+    """Of every member of the sets of a slice, whose set it is."""
+    first, last, _ = part.indices(len(self.start) - 1)
+    sizes = np.diff(self.start[first : last + 1])
+    return np.repeat(np.arange(first, last), sizes)
+
+  def weigh(self, distance: np.ndarray) -> None:
+    """Sets the weights, of float32 distances `[z]`."""
+    weight = np.exp(-distance)
+    sizes = np.diff(self.start)
+    total = np.ones(len(sizes), np.float32)
+    for size in np.unique(sizes[sizes > 0]):
+      # Rows of one length: each is summed as the reference sums it.
+      of = np.flatnonzero(sizes == size)
+      total[of] = weight[self.start[of, None] + np.arange(size)].sum(axis=1)
+    self.values = (weight / np.repeat(total, sizes)).astype(np.float16)
+
+
+class _Columns:
+  """Which sets of a slice of the items have an item, and its weight there."""
+
+  def __init__(self, sets: _Sets, part: slice):
+    n = len(sets.start) - 1
+    entries = slice(sets.start[part.start], sets.start[part.stop])
+    items = sets.items[entries]
+    order = np.argsort(items, kind="stable")
+    self._start = np.searchsorted(items[order], np.arange(n + 1))
+    self._rows = (sets.rows(part) - part.start)[order]
+    self._values = sets.values[entries][order]
+    self._count = part.stop - part.start
+
+  def jaccard(self, sets: _Sets, probes: slice) -> np.ndarray:
+    """Jaccard distances of the sets of probes, float16 `[k, l]`."""
+    start = sets.start[probes]
+    sizes = sets.start[probes.start + 1 : probes.stop + 1] - start
+    common = np.zeros((len(sizes), self._count), np.float16)
+    # In the order of the items: float16 sums depend on it.
+    for i in range(sizes.max(initial=0)):
+      row = np.flatnonzero(sizes > i)
+      at = start[row] + i
+      item = sets.items[at]
+      first, count = self._start[item], np.diff(self._start)[item]
+      there = _ragged(first, count)
+      common[np.repeat(row, count), self._rows[there]] += np.minimum(
+        np.repeat(sets.values[at], count), self._values[there]
+      )
+    return 1 - common / (2 - common)
+
+
+def _neighbourhoods(order: np.ndarray, k1: int) -> _Sets:
+  """The neighbours that have an item as a neighbour, and theirs.
+
+  Args:
+    order: the nearest of every item, int32 `[n, k]`, k > k1 unless k is n.
+    k1: see `rerank_distances`.
+  """
+  n = len(order)
+  near = order[:, : k1 + 1]
+  close = order[:, : int(np.around(k1 / 2)) + 1]
+  near_mutual, close_mutual = _mutual(near), _mutual(close)
+  result = [np.zeros(0, np.int64)]
+  for rows in _parts(n, near.shape[1] ** 2 * close.shape[1]):
+    own, kept = near[rows], near_mutual[rows]
+    theirs, there = close[own], close_mutual[own]
+    shared = (theirs[..., None] == own[:, None, None, :]) & (
+      kept[:, None, None, :]
+    )
+    count = np.sum(shared.any(axis=-1) & there, axis=-1)
+    # Two thirds of theirs are in the set already.
+    taken = kept & (count > 2 / 3 * there.sum(axis=-1))
+    key = np.arange(n)[rows] * n
+    keys = (
+      (key[:, None] + own)[kept],
+      (key[:, None, None] + theirs)[there & taken[..., None]],
+    )
+    result.append(np.unique(np.concatenate(keys)))
+  return _Sets(np.concatenate(result), n)
+
+
+def _mutual(near: np.ndarray) -> np.ndarray:
+  """Which of the nearest `[n, k]` have the item among theirs."""
+  result = np.zeros(near.shape, bool)
+  for rows in _parts(len(near), near.shape[1] ** 2):
+    own = np.arange(len(near))[rows, None, None]
+    result[rows] = (near[near[rows]] == own).any(axis=-1)
+  return result
+
+
+def _averaged(sets: _Sets, order: np.ndarray, k2: int) -> _Sets:
+  """The mean of the weights of the k2 nearest."""
+  if k2 == 1:
+    return sets
+  n = len(order)
+  near = order[:, :k2]
+  sizes = np.diff(sets.start)
+  keys, values = [np.zeros(0, np.int64)], [np.zeros(0, np.float16)]
+  most = near.shape[1] * max(int(sizes.max(initial=0)), 1)
+  for rows in _parts(n, most):
+    parts = []
+    for of in near[rows].T:
+      members = _ragged(sets.start[of], sizes[of])
+      row = np.repeat(np.arange(n)[rows], sizes[of])
+      parts.append((row * n + sets.items[members], sets.values[members]))
+    found, where = np.unique(
+      np.concatenate([key for key, _ in parts]), return_inverse=True
+    )
+    total = np.zeros(len(found), np.float32)
+    first = 0
+    for key, value in parts:  # the nearest first: sums depend on the order
+      total[where[first : first + len(key)]] += value
+      first += len(key)
+    keys.append(found)
+    values.append((total / near.shape[1]).astype(np.float16))
+  return _Sets(np.concatenate(keys), n, np.concatenate(values))
+
+
+def _mixed(
+  jaccard: np.ndarray, distance: np.ndarray, lambda_value: float
+) -> np.ndarray:
+  """The result: float16 and float32 shares, as the reference adds them."""
+  share = float(lambda_value)
+  return jaccard * (1 - share) + distance * share
+
+
+def _matrix(blocks: blocks_lib.Blocks, block: Any) -> np.ndarray:
+  """The distances of a block on the host, float32 `[k, l]`."""
+  p, g = block.probes, block.gallery
+  distance = np.asarray(blocks.distances(block))
+  return distance[: p.stop - p.start, : g.stop - g.start]
+
+
+def _positive(largest: np.ndarray) -> np.ndarray:
+  """Divisors: items that are all the same have distances of zero."""
+  return np.where(largest > 0, largest, np.float32(1))
+
+
+def _parts(n: int, values: int) -> Iterator[slice]:
+  """Slices of n rows that have so many values each."""
+  step = max(_VALUES // values, 1)
+  for i in range(0, n, step):
+    yield slice(i, min(i + step, n))
+
+
+def _ragged(first: np.ndarray, count: np.ndarray) -> np.ndarray:
+  """first[0], first[0] + 1, ...: count[0] of them, then of first[1], ..."""
+  before = np.cumsum(count) - count
+  return np.repeat(first - before, count) + np.arange(count.sum())
+
+
+def _check(
+  queries: int, gallery: int, k1: int, k2: int, lambda_value: float
+) -> None:
+  if queries < 1 or gallery < 1:
+    raise errors.UserError(
+      f"re-ranking {max(queries, 0)} probes in a gallery of {max(gallery, 0)} "
+      "items; give at least one of each"
+    )
+  if k1 < 1 or k2 < 1 or not 0 <= lambda_value <= 1:
+    raise errors.UserError(
+      f"re-ranking has k1 {k1}, k2 {k2} and lambda {lambda_value:g}; give k1 "
+      "and k2 of 1 or more and a lambda from 0 to 1"
+    )

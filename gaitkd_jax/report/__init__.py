@@ -1,5 +1,0 @@
-"""One evaluation as one HTML page that needs nothing but a browser."""
-
-from gaitkd_jax.report.page import write
-
-__all__ = ("write",)

@@ -1,0 +1,108 @@
+"""What a training prints and logs, without making the device wait."""
+
+from collections.abc import Mapping
+import json
+import pathlib
+import time
+from typing import Any
+
+import jax
+import numpy as np
+import tqdm
+
+from gaitkd_jax import errors
+from gaitkd_jax import workdir as workdir_lib
+from gaitkd_jax.evaluation import tables
+from gaitkd_jax.training import writers
+
+
+def create_writer(
+  config: Any, workdir: pathlib.Path, last_step: int | None
+) -> writers.MultiWriter:
+  """Opens the logs (in the first process only) and writes config.json."""
+  if jax.process_index():
+    return writers.MultiWriter([])
+  text = json.dumps(config.to_dict(), indent=2, default=str)
+  (workdir / "config.json").write_text(text + "\n")
+  return writers.MultiWriter(
+    [
+      writers.JsonlWriter(workdir / "metrics.jsonl", last_step),
+      writers.TensorBoardWriter(workdir, last_step),
+      writers.ConsoleWriter(),
+    ]
+  )
+
+
+class Reporter:
+  """Writes figures without making the device wait."""
+
+  def __init__(self, config: Any, workdir: pathlib.Path, writer):
+    self._subjects = config.eval.subjects
+    self._sequences = config.batch.identities * config.batch.sequences
+    self._workdir = workdir
+    self._writer = writer
+    self._pending = None
+    self._since = None  # time and step of the last metrics
+
+  def progress(self, steps: range):
+    """A bar on a terminal; nothing in a log file."""
+    return tqdm.tqdm(
+      steps, initial=steps.start, total=steps.stop, desc="train", disable=None
+    )
+
+  def metrics_later(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
+    """Keeps metrics, which may still be under way, for the next `flush`."""
+    self._pending = step, metrics
+
+  def flush(self) -> None:
+    """Waits for the metrics that were kept, and writes them."""
+    if self._pending is None:
+      return
+    (step, metrics), self._pending = self._pending, None
+    scalars = {
+      f"train/{k}": float(v) for k, v in jax.device_get(metrics).items()
+    }
+    for name in ("loss", "gradient_norm"):
+      if not np.isfinite(scalars[f"train/{name}"]):
+        raise errors.UserError(
+          f"the {name} is {scalars[f'train/{name}']} at step {step}; lower "
+          "optim.learning_rate, set optim.clip_norm, or look at the data"
+        )
+    self._writer.write(step, scalars | self._speed(step))
+
+  def evaluation(
+    self, step: int, results: Mapping[str, float] | None, last: bool
+  ) -> None:
+    """Prints and writes the figures of an evaluation, if there was one.
+
+    Those of all subjects after the last step are `finish`'s to print.
+    """
+    if not results:
+      return
+    some = bool(self._subjects)
+    if (some or not last) and not jax.process_index():
+      print(tables.format_table(results), flush=True)
+      name = f"{step}_subset" if some else str(step)
+      workdir_lib.write(results, name, self._workdir, step=step)
+    self.figures(step, results, "eval_subset" if some else "eval")
+    self._since = None  # its time is not the training's
+
+  def figures(
+    self, step: int, results: Mapping[str, float], prefix: str
+  ) -> None:
+    """Logs the figures of an evaluation that are not of single views."""
+    self._writer.write(
+      step,
+      {f"{prefix}/{k}": v for k, v in results.items() if "/view/" not in k},
+    )
+
+  def _speed(self, step: int) -> dict[str, float]:
+    """Figures since the last call; none for the first, which compiled."""
+    before, self._since = self._since, (time.monotonic(), step)
+    if before is None:
+      return {}
+    seconds = (self._since[0] - before[0]) / (step - before[1])
+    return {
+      "train/seconds_per_step": seconds,
+      "train/sequences_per_second": self._sequences / seconds,
+    }

@@ -1,0 +1,206 @@
+"""The state, and the jitted functions that a program repeats."""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+
+from flax import linen as nn
+from flax import struct
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+import optax
+
+from gaitkd_jax import distill
+from gaitkd_jax import losses
+from gaitkd_jax import models
+from gaitkd_jax import sharding
+from gaitkd_jax.models import inputs
+
+Batch = Mapping[str, jax.Array]
+# Streams of random numbers.
+_AIDS = 1
+_VIEWS = 1
+
+
+@struct.dataclass
+class TrainState:
+  """What training changes: arrays only.
+
+  Attributes:
+    step: int32, finished optimiser steps.
+    params: the student's parameters.
+    batch_stats: its running statistics.
+    opt_state: of the optimiser.
+    aids: what only training needs beside the student, see
+      `distill.Objective.init_aids`; never in the item "model" of a checkpoint.
+    aids_opt_state: of the optimiser, for what learns of them.
+  """
+
+  step: jax.Array
+  params: Any
+  batch_stats: Any
+  opt_state: Any
+  aids: Any = struct.field(default_factory=dict)
+  aids_opt_state: Any = ()
+
+  @property
+  def variables(self) -> dict[str, Any]:
+    """What `module.apply` takes."""
+    return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+def make_init(
+  module: nn.Module,
+  optimizer: optax.GradientTransformation,
+  mesh: Mesh,
+  objective: distill.Objective | None = None,
+) -> Callable[[jax.Array], TrainState]:
+  """Returns the jitted function from a key to the state of step 0."""
+  objective = objective or distill.Objective({})
+
+  def init(key: jax.Array) -> TrainState:
+    variables = models.init_variables(module, key)
+    aids = objective.init_aids(jax.random.fold_in(key, _AIDS))
+    return TrainState(
+      step=jnp.zeros([], jnp.int32),
+      opt_state=optimizer.init(variables["params"]),
+      aids=aids,
+      aids_opt_state=optimizer.init(aids["params"]) if aids["params"] else (),
+      **variables,
+    )
+
+  return jax.jit(init, out_shardings=sharding.replicated(mesh))
+
+
+def make_train_step(
+  module: nn.Module,
+  optimizer: optax.GradientTransformation,
+  schedule: optax.Schedule,
+  loss_config: Mapping[str, Any],
+  objective: distill.Objective,
+  mesh: Mesh,
+  seed: int = 0,
+) -> Callable[
+  [TrainState, Mapping[str, Any], Batch],
+  tuple[TrainState, dict[str, jax.Array]],
+]:
+  """Returns the jitted step over the global batch.
+
+  Args:
+    module: the student.
+    optimizer: its optimiser.
+    schedule: the learning rate, to be logged.
+    loss_config: `triplet` (weight, margin) and `cross_entropy` (weight, scale,
+      label_smoothing).
+    objective: of the teachers; without any it is plain training.
+    mesh: devices of the data axis.
+    seed: of what a network drops, and terms draw, at random.
+
+  Returns:
+    A function `(state, teacher variables, batch) -> (state, metrics)`. The
+    state is donated. A batch has "silhouettes" uint8 `[n, s, h, w]`, "labels"
+    int32 `[n]`; where a network takes them, "heatmaps" uint8 `[n, s, h, w, 2]`;
+    and, for clips of unequal length, "lengths" int32 `[n]`. Metrics are float32
+    scalars of this step, before its update.
+  """
+
+  def train_step(state, teacher_variables, batch):
+    labels = batch["labels"]
+    key = jax.random.fold_in(jax.random.key(seed), state.step)
+    rngs = {"dropout": key} if getattr(module, "drop_path_rate", 0) else {}
+    aids = {"params": {}, "batch_stats": {}, "memory": {}} | state.aids
+
+    def teach(batch):
+      return distill.teacher_outputs(
+        objective.teachers, teacher_variables, batch
+      )
+
+    taught = teach(batch)
+
+    def loss_fn(params, aid_params):
+      def forward(batch):
+        return module.apply(
+          {"params": params, "batch_stats": state.batch_stats},
+          inputs.network_input(batch, module.in_channels),
+          batch.get("lengths"),
+          train=True,
+          mutable=["batch_stats"],
+          rngs=rngs,
+        )
+
+      out, updated = forward(batch)
+      loss, metrics = _supervised_loss(loss_config, out, labels)
+      context = distill.Context(
+        student=out,
+        taught=taught,
+        labels=labels,
+        step=state.step,
+        batch=batch,
+        key=jax.random.fold_in(key, _VIEWS),
+        forward=lambda batch: forward(batch)[0],
+        teach=teach,
+      )
+      extra, terms, new_aids = objective(context, aids | {"params": aid_params})
+      stats = updated.get("batch_stats", {})
+      return loss + extra, (stats, new_aids, metrics | terms)
+
+    (
+      (loss, (batch_stats, new_aids, metrics)),
+      (grads, aid_grads),
+    ) = jax.value_and_grad(loss_fn, argnums=(0, 1), has_aux=True)(
+      state.params, aids["params"]
+    )
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    aids_opt_state = state.aids_opt_state
+    if aids["params"]:
+      aid_updates, aids_opt_state = optimizer.update(
+        aid_grads, aids_opt_state, aids["params"]
+      )
+      new_aids["params"] = optax.apply_updates(aids["params"], aid_updates)
+    metrics |= {
+      "loss": loss,
+      "gradient_norm": optax.tree.norm(grads),
+      "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
+    }
+    state = TrainState(
+      step=state.step + 1,
+      params=optax.apply_updates(state.params, updates),
+      batch_stats=batch_stats,
+      opt_state=opt_state,
+      aids=new_aids,
+      aids_opt_state=aids_opt_state,
+    )
+    return state, metrics
+
+  whole, split = sharding.replicated(mesh), sharding.by_sequence(mesh)
+  return jax.jit(
+    train_step,
+    donate_argnums=0,
+    in_shardings=(whole, whole, split),
+    out_shardings=(whole, whole),
+  )
+
+
+def _supervised_loss(
+  config: Mapping[str, Any], out: distill.Outputs, labels: jax.Array
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """The losses that need labels only, and their figures."""
+  triplet, active = losses.triplet_parts(
+    out["embedding"], labels, config["triplet"]["margin"]
+  )
+  metrics = {
+    "triplet": jnp.mean(triplet),
+    "active_triplets": jnp.mean(active),
+  }
+  loss = config["triplet"]["weight"] * metrics["triplet"]
+  if "logits" in out:
+    metrics["cross_entropy"] = losses.cross_entropy_loss(
+      out["logits"],
+      labels,
+      config["cross_entropy"]["scale"],
+      config["cross_entropy"]["label_smoothing"],
+    )
+    metrics["accuracy"] = losses.part_accuracy(out["logits"], labels)
+    loss += config["cross_entropy"]["weight"] * metrics["cross_entropy"]
+  return loss, metrics

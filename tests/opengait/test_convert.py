@@ -1,0 +1,341 @@
+"""OpenGait's state dicts: what fits, and what is refused by name."""
+
+import json
+import os
+
+import jax
+import numpy as np
+import pytest
+
+from gaitkd_jax import checkpoint
+from gaitkd_jax import errors
+from gaitkd_jax import models
+from gaitkd_jax import sharding
+from gaitkd_jax.opengait import convert
+from tests.helpers import command
+from tests.parity import vectors
+from tests.parity import weights
+
+NAMES = (
+  "gaitbase",
+  "deepgaitv2_2d",
+  "deepgaitv2_p3d",
+  "deepgaitv2_3d",
+  "skeletongaitpp",
+  "swingait",
+  "gaitset",
+  "gaitpart",
+  "gaitgl",
+)
+
+
+@pytest.fixture(scope="module")
+def gaitbase():
+  _, meta = vectors.load("gaitbase")
+  config = vectors.model_config(meta["model_cfg"])
+  return weights.state_dict(meta["state"]), config
+
+
+def test_prefixes_and_counters(gaitbase):
+  state, config = gaitbase
+  expected = vectors.flat(convert.variables_from_opengait(state, config))
+  dressed = {f"module.{k}": v for k, v in state.items()}
+  dressed |= {
+    "teacher_models.big.layer0.weight": np.zeros(3),
+    "loss_aggregator.kd.weight": np.zeros(3),
+    "Backbone.forward_block.bn1.num_batches_tracked": np.zeros((), np.int64),
+  }
+  ours = vectors.flat(convert.variables_from_opengait(dressed, config))
+  assert ours.keys() == expected.keys()
+  for path, value in expected.items():
+    np.testing.assert_array_equal(ours[path], value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_there_and_back(name):
+  _, meta = vectors.load(name)
+  config = vectors.model_config(meta["model_cfg"])
+  state = weights.state_dict(meta["state"])
+  there = convert.variables_from_opengait(state, config)
+  assert len(vectors.flat(there)) == len(state)
+  assert meta["params"] == sum(
+    x.size for x in vectors.flat(there["params"]).values()
+  )
+  back = convert.variables_to_opengait(there, config)
+  floats = {key for key, value in back.items() if value.dtype == np.float32}
+  assert floats == state.keys()
+  for key, value in state.items():
+    np.testing.assert_array_equal(back[key], value)
+  rest = {key for key in back if key not in floats}
+  assert rest == {
+    key.replace("running_var", "num_batches_tracked").replace(
+      "bias_table", "index"
+    )
+    for key in state
+    if key.endswith(("running_var", "relative_position_bias_table"))
+  }
+  assert all(back[key].dtype == np.int64 for key in rest)
+  again = vectors.flat(convert.variables_from_opengait(back, config))
+  for path, value in vectors.flat(there).items():
+    np.testing.assert_array_equal(again[path], value)
+
+
+def drawn(config):
+  """Variables of a model, every number another one."""
+  shapes = models.abstract_variables(models.create_model(config))
+  rng = np.random.default_rng(0)
+  return jax.tree.map(
+    lambda x: rng.standard_normal(x.shape).astype(np.float32), shapes
+  )
+
+
+@pytest.mark.parametrize(
+  "config",
+  [
+    dict(name="gaitgl", channels=(2, 4, 4), num_classes=3, neck=True),
+    dict(name="gaitgl", channels=(2, 4, 4), num_classes=0),
+    dict(name="gaitgl", channels=(2, 2, 4, 4), num_classes=3, variant="large"),
+    dict(name="gaitpart", channels=(4, 4, 8, 8), variant="large"),
+    dict(name="gaitbase", channels=(2, 2, 4, 4), blocks=(2, 1, 2, 1)),
+    dict(name="swingait", channels=(2, 4), blocks=(2, 1, 2, 1), dim=16),
+  ],
+  ids=str,
+)
+def test_back_and_there(config):
+  here = drawn(config)
+  state = convert.variables_to_opengait(here, config)
+  again = vectors.flat(convert.variables_from_opengait(state, config))
+  here = vectors.flat(here)
+  assert again.keys() == here.keys()
+  for path, value in here.items():
+    np.testing.assert_array_equal(again[path], value)
+
+
+def test_position_index_of_swingait():
+  """(dt + 2) 45 + (dh + 2) 9 + (dw + 4), offsets being query minus key."""
+  config = dict(
+    name="swingait", channels=(2, 2), blocks=(1, 1, 1, 1), dim=16, num_classes=2
+  )
+  state = convert.variables_to_opengait(drawn(config), config)
+  for layer in (0, 1):
+    key = f"transformer.layers.{layer}.blocks.0.attn.relative_position_index"
+    index = state[key]
+    assert index.shape == (45, 45) and index.dtype == np.int64
+    assert (np.diag(index) == 2 * 45 + 2 * 9 + 4).all()
+    # Token 1 is the first one's right neighbour, 5 below it, 15 a frame later.
+    for token, step in ((1, 1), (5, 9), (15, 45)):
+      assert index[token, 0] == index[0, 0] + step
+      assert index[0, token] == index[0, 0] - step
+
+
+def test_axes_of_linear_layers():
+  _, meta = vectors.load("swingait")
+  config = vectors.model_config(meta["model_cfg"])
+  state = weights.state_dict(meta["state"])
+  block = "transformer.layers.1.blocks.0.attn"
+  ours = vectors.flat(convert.variables_from_opengait(state, config))
+  at = "params/transformer/stage1_block0/attention"
+  np.testing.assert_array_equal(
+    ours[f"{at}/qkv/kernel"], state[f"{block}.qkv.weight"].T
+  )
+  np.testing.assert_array_equal(
+    ours[f"{at}/bias_table"], state[f"{block}.relative_position_bias_table"]
+  )
+
+
+def test_left_over_and_missing_are_listed(gaitbase):
+  state, config = gaitbase
+  state = dict(state, surplus=np.zeros(3))
+  del state["FCs.fc_bin"]
+  with pytest.raises(
+    errors.UserError, match="left over surplus; missing FCs.fc_bin"
+  ):
+    convert.variables_from_opengait(state, config)
+
+
+def test_the_same_key_twice_is_left_over(gaitbase):
+  state, config = gaitbase
+  for twice in (
+    state | {"module.FCs.fc_bin": state["FCs.fc_bin"]},
+    {"module.FCs.fc_bin": state["FCs.fc_bin"]} | state,
+  ):
+    with pytest.raises(errors.UserError, match="left over module.FCs.fc_bin;"):
+      convert.variables_from_opengait(twice, config)
+
+
+def test_another_width_names_key_and_shapes(gaitbase):
+  state, config = gaitbase
+  with pytest.raises(errors.UserError, match=r"FCs.fc_bin.*\(16, 32, 16\)"):
+    convert.variables_from_opengait(state, config | {"embedding_dim": 8})
+
+
+@pytest.mark.parametrize(
+  "name, change, words",
+  [
+    ("gaitbase", dict(num_classes=74), "--config.model.num_classes=10"),
+    ("gaitbase", dict(num_classes=0), "--config.model.num_classes=10"),
+    ("deepgaitv2_p3d", dict(mode="2d"), "--config.model.mode=p3d"),
+    (
+      "deepgaitv2_p3d",
+      dict(mode="3d", num_classes=7),
+      "--config.model.mode=p3d --config.model.num_classes=10",
+    ),
+    ("gaitgl", dict(neck=True), r"give --config.model.neck=False \("),
+    ("gaitset", dict(embedding_dim=7), r"\(62, 16, 16\).*\(62, 16, 7\)"),
+    ("gaitbase", dict(name="deepgaitv2"), "and .* more"),
+  ],
+)
+def test_what_makes_a_file_fit_is_named(name, change, words):
+  _, meta = vectors.load(name)
+  config = vectors.model_config(meta["model_cfg"])
+  if change.get("name") == "deepgaitv2":
+    config.pop("embedding_dim")
+  state = weights.state_dict(meta["state"])
+  with pytest.raises(errors.UserError, match=words):
+    convert.variables_from_opengait(state, config | change)
+
+
+def test_variables_of_another_model_are_refused(gaitbase):
+  state, config = gaitbase
+  variables = convert.variables_from_opengait(state, config)
+  with pytest.raises(errors.UserError, match=r"neck/kernel .*10\).* 7\)"):
+    convert.variables_to_opengait(variables, config | dict(num_classes=7))
+  del variables["params"]["stem"]
+  with pytest.raises(errors.UserError, match="stem/conv/kernel .*None"):
+    convert.variables_to_opengait(variables, config)
+
+
+def test_what_is_no_number_is_refused(gaitbase):
+  state, config = gaitbase
+  state = dict(state)
+  state["FCs.fc_bin"] = np.full(state["FCs.fc_bin"].shape, "x")
+  with pytest.raises(errors.UserError, match="FCs.fc_bin .* no numbers"):
+    convert.variables_from_opengait(state, config)
+
+
+def run_script(*args):
+  return command.run(*args, program=("scripts/convert_opengait.py",))
+
+
+def convert_file(path, output, config, *more):
+  """Runs the script; the config is CASIA-B's baseline made narrow."""
+  model = " ".join(
+    f"--config.model.{key}={str(value).replace(' ', '')}"
+    for key, value in config.items()
+    if key != "name"
+  )
+  return run_script(
+    f"--input={path}",
+    f"--output={output}",
+    "--config=configs/casiab_baseline.py",
+    *model.split(),
+    *more,
+  )
+
+
+def test_script_there_and_back(gaitbase, tmp_path):
+  state, config = gaitbase
+  dressed = {f"module.{key}": value for key, value in state.items()}
+  dressed["module.teacher_models.big.FCs.fc_bin"] = np.zeros(3)
+  np.savez(tmp_path / "x.npz", **dressed)
+  done = convert_file(tmp_path / "x.npz", tmp_path / "out", config)
+  assert done.returncode == 0, done.stderr
+  assert "matched: 66 arrays: " in done.stdout
+  assert "fc 1, neck 5, stage1 " in done.stdout
+  assert "left out: 1 of teachers\n" in done.stdout
+  assert "module. dropped from 67 keys" in done.stdout
+  assert "retrieval=neck" in done.stdout
+  module = models.create_model(config)
+  variables = checkpoint.restore_model(
+    tmp_path / "out",
+    models.abstract_variables(module),
+    sharding.replicated(sharding.create_mesh(1)),
+  )
+  expected = vectors.flat(convert.variables_from_opengait(state, config))
+  for path, value in vectors.flat(variables).items():
+    np.testing.assert_array_equal(value, expected[path])
+  again = convert_file(tmp_path / "x.npz", tmp_path / "out", config)
+  assert again.returncode == 2 and "exists" in again.stderr
+  done = convert_file(
+    tmp_path / "out", tmp_path / "back" / "y.npz", config, "--reverse"
+  )
+  assert done.returncode == 0, done.stderr
+  with np.load(tmp_path / "back" / "y.npz") as back:
+    floats = {k: back[k] for k in back.files if back[k].dtype == np.float32}
+  assert floats.keys() == state.keys()
+  for key, value in state.items():
+    np.testing.assert_array_equal(floats[key], value)
+
+
+def test_script_reads_opengaits_yaml(gaitbase, tmp_path):
+  state, _ = gaitbase
+  _, meta = vectors.load("gaitbase")
+  np.savez(tmp_path / "x.npz", **state)
+  # JSON is YAML, too.
+  (tmp_path / "x.yaml").write_text(json.dumps({"model_cfg": meta["model_cfg"]}))
+  common = (f"--input={tmp_path / 'x.npz'}", f"--output={tmp_path / 'out'}")
+  yaml = f"--opengait_config={tmp_path / 'x.yaml'}"
+  done = run_script(*common, yaml, "--config=configs/casiab_baseline.py")
+  assert done.returncode == 2 and "give one" in done.stderr
+  done = run_script(*common)
+  assert done.returncode == 2 and "--opengait_config" in done.stderr
+  done = run_script(*common, yaml)
+  assert done.returncode == 0, done.stderr
+  assert "channels=(8, 16, 24, 32)" in done.stdout
+  assert "matched: 66 arrays" in done.stdout
+
+
+@pytest.mark.parametrize(
+  "args, words",
+  [
+    (("--input=none.npz", "--output=out"), "none.npz"),
+    (("--input=README.md", "--output=out"), "README.md"),
+    (("--input=none", "--output=out.txt", "--reverse"), "must end with"),
+    (("--input=none", "--output=/x.npz", "--reverse"), "no checkpoint in"),
+  ],
+)
+def test_script_refuses_in_one_line(args, words):
+  done = run_script(*args, "--config=configs/casiab_baseline.py")
+  assert done.returncode == 2, done.stderr
+  assert done.stderr.count("\n") == 1 and words in done.stderr
+
+
+def test_script_refuses_a_damaged_npz(gaitbase, tmp_path):
+  state, config = gaitbase
+  np.savez(tmp_path / "x.npz", **state)
+  whole = (tmp_path / "x.npz").read_bytes()
+  (tmp_path / "x.npz").write_bytes(whole[: len(whole) // 2])
+  done = convert_file(tmp_path / "x.npz", tmp_path / "out", config)
+  assert done.returncode == 2, done.stderr
+  assert done.stderr.count("\n") == 1 and "cannot be read" in done.stderr
+
+
+class Payload:
+  def __init__(self, path):
+    self.path = path
+
+  def __reduce__(self):
+    return os.mkdir, (str(self.path),)
+
+
+def test_script_reads_tensors_only(gaitbase, tmp_path):
+  torch = pytest.importorskip("torch")
+  state, config = gaitbase
+  tensors = {key: torch.tensor(value) for key, value in state.items()}
+  torch.save({"model": tensors, "iteration": 7}, tmp_path / "x.pt")
+  done = convert_file(tmp_path / "x.pt", tmp_path / "out", config)
+  assert done.returncode == 0, done.stderr
+  written = tmp_path / "y.pt"
+  done = convert_file(tmp_path / "out", written, config, "--reverse")
+  assert done.returncode == 0, done.stderr
+  back = torch.load(written, weights_only=True)
+  assert back["iteration"] == 7
+  for key, value in state.items():
+    np.testing.assert_array_equal(back["model"][key].numpy(), value)
+  torch.save({"model": Payload(tmp_path / "ran")}, tmp_path / "bad.pt")
+  (tmp_path / "cut.pt").write_bytes((tmp_path / "x.pt").read_bytes()[:999])
+  for name in ("bad.pt", "cut.pt"):
+    done = convert_file(tmp_path / name, tmp_path / name[:3], config)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1 and name in done.stderr
+  assert not (tmp_path / "ran").exists()

@@ -1,0 +1,164 @@
+"""The whole program on the tiny embedded data."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from gaitkd_jax import checkpoint
+from gaitkd_jax import errors
+from gaitkd_jax import models
+from gaitkd_jax import sharding
+from gaitkd_jax.evaluation import evaluate
+from gaitkd_jax.training import loop
+from gaitkd_jax.training import writers
+from tests.helpers import configs
+
+
+def variables(config, workdir):
+  module = models.create_model(config.model)
+  return checkpoint.restore_model(
+    workdir,
+    models.abstract_variables(module),
+    sharding.replicated(sharding.create_mesh()),
+  )
+
+
+def test_workdir_holds_what_is_promised(uninterrupted):
+  config, workdir, results, _ = uninterrupted
+  written = json.loads((workdir / "config.json").read_text())
+  assert written["train"]["steps"] == configs.STEPS
+  lines = [
+    json.loads(line)
+    for line in (workdir / "metrics.jsonl").read_text().splitlines()
+  ]
+  trained = [line for line in lines if "train/loss" in line]
+  assert [line["step"] for line in trained] == [1, 2, 3, 4]
+  for key in ("triplet", "cross_entropy", "decision/deepgaitv2"):
+    assert np.isfinite(trained[-1][f"train/{key}"])
+  assert lines[-1]["eval/NM/rank1"] == results["NM/rank1"]
+  evaluation = json.loads(
+    (workdir / "eval" / f"{configs.STEPS}.json").read_text()
+  )
+  assert evaluation["CL/rank1"] == results["CL/rank1"]
+  assert (workdir / "checkpoints" / str(configs.STEPS) / "model").is_dir()
+  assert list(workdir.glob("events.*"))
+  kept = {k for k in variables(config, workdir)["params"]}
+  assert not any("deepgaitv2" in k for k in kept)
+
+
+def test_the_step_is_compiled_once(uninterrupted):
+  compiled = [m for m in uninterrupted[3] if m.startswith("Compiling")]
+  assert sum("train_step" in m for m in compiled) == 1
+  assert sum("embed_step" in m for m in compiled) == 1
+
+
+def test_a_killed_run_goes_on_bit_for_bit(
+  uninterrupted, prepared, folder, monkeypatch
+):
+  config, workdir, results, _ = uninterrupted
+
+  class KilledError(Exception):
+    pass
+
+  real = writers.JsonlWriter.write
+
+  def write(self, step, scalars):
+    if step == 3:
+      raise KilledError
+    real(self, step, scalars)
+
+  monkeypatch.setattr(writers.JsonlWriter, "write", write)
+  with pytest.raises(KilledError):
+    loop.train_and_evaluate(config, folder / "killed")
+  monkeypatch.undo()
+  with (folder / "killed" / "metrics.jsonl").open("a") as f:
+    f.write('{"step": 3, "trai')  # a line that was cut off
+  again = loop.train_and_evaluate(config, folder / "killed")
+  assert again == results
+  for a, b in zip(
+    jax.tree.leaves(variables(config, workdir)),
+    jax.tree.leaves(variables(config, folder / "killed")),
+    strict=True,
+  ):
+    np.testing.assert_array_equal(a, b)
+  ours, theirs = (
+    [
+      {k: v for k, v in json.loads(line).items() if "second" not in k}
+      for line in (w / "metrics.jsonl").read_text().splitlines()
+    ]
+    for w in (folder / "killed", workdir)
+  )
+  assert ours == theirs
+
+
+def test_evaluation_of_a_checkpoint(uninterrupted, folder):
+  config, workdir, results, _ = uninterrupted
+  again = evaluate.evaluate_checkpoint(config, workdir)
+  assert again == results
+  config = config.copy_and_resolve_references()
+  config.unlock()
+  config.eval.checkpoint = str(workdir / "checkpoints" / "2")
+  config.eval.batch_size = 7
+  other = evaluate.evaluate_checkpoint(config.lock(), folder / "other")
+  assert (folder / "other" / "eval" / "2.json").exists()
+  assert other.keys() == results.keys()
+
+
+def test_batch_size_does_not_matter(uninterrupted):
+  config, workdir, results, _ = uninterrupted
+  config = config.copy_and_resolve_references()
+  config.unlock()
+  config.eval.batch_size = 33
+  again = evaluate.evaluate_checkpoint(config.lock(), workdir)
+  # Thresholds are distances, which rounding moves.
+  assert again == pytest.approx(results, rel=1e-5)
+  assert {k: v for k, v in again.items() if "threshold" not in k} == {
+    k: v for k, v in results.items() if "threshold" not in k
+  }
+
+
+def test_checkpoint_of_another_model(uninterrupted, folder):
+  config, workdir, _, _ = uninterrupted
+  other = config.copy_and_resolve_references()
+  other.unlock()
+  other.model.channels = (4, 8, 16, 24)
+  for run in (loop.train_and_evaluate, evaluate.evaluate_checkpoint):
+    with pytest.raises(errors.UserError, match="another model.*24") as e:
+      run(other, workdir)
+    assert "\n" not in str(e.value) and str(workdir) in str(e.value)
+  with pytest.raises(errors.UserError, match="no checkpoint"):
+    evaluate.evaluate_checkpoint(config, folder / "nothing")
+
+
+@pytest.mark.parametrize(
+  "changes, words",
+  [
+    ({"teachers.deepgaitv2.checkpoint": ""}, "teacher deepgaitv2 has no"),
+    ({"teachers.deepgaitv2.model.num_classes": 9}, "32 classes.*9"),
+    ({"batch.identities": 3, "batch.sequences": 3}, "9 clips.*8 devices"),
+    ({"data.name": "casia"}, "casia"),
+    ({"eval.protocol": "gait"}, "protocol"),
+  ],
+)
+def test_mistakes_are_found_before_work(prepared, tmp_path, changes, words):
+  with pytest.raises(errors.UserError, match=words) as e:
+    loop.train_and_evaluate(configs.smoke_config(prepared, **changes), tmp_path)
+  assert "\n" not in str(e.value)
+
+
+def test_fewer_classes_than_subjects(prepared, tmp_path):
+  config = configs.smoke_config(
+    prepared, "walkers_baseline", **{"model.num_classes": 5}
+  )
+  with pytest.raises(errors.UserError, match="5.*8 subjects"):
+    loop.train_and_evaluate(config, tmp_path)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(prepared, tmp_path):
+  config = configs.smoke_config(
+    prepared, "walkers_baseline", **{"losses.triplet.weight": float("nan")}
+  )
+  with pytest.raises(errors.UserError, match="loss is nan at step 1"):
+    loop.train_and_evaluate(config, tmp_path)
