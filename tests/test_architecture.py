@@ -32,9 +32,16 @@ LOOSE = {
   "sharding",
   "workdir",
 }
-ROOMS = set(
-  "config cost distill evaluation losses models opengait training".split()
-)
+ROOMS = {
+  "config",
+  "cost",
+  "distill",
+  "evaluation",
+  "losses",
+  "models",
+  "opengait",
+  "training",
+}
 
 
 def imported(path):
