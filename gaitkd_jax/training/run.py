@@ -1,0 +1,158 @@
+"""What a training needs: made, and checked, before its first step."""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+import contextlib
+import dataclasses
+import functools
+import pathlib
+from typing import Any
+
+from flax import linen as nn
+import jax
+from jax.sharding import Mesh
+import numpy as np
+
+from gaitkd_jax import config as config_lib
+from gaitkd_jax import distill
+from gaitkd_jax import models
+from gaitkd_jax import sharding
+from gaitkd_jax import workdir as workdir_lib
+from gaitkd_jax.distill import cache as cache_lib
+from gaitkd_jax.evaluation import evaluate
+from gaitkd_jax.training import optim
+from gaitkd_jax.training import step as step_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """Everything that the training loop uses.
+
+  Attributes:
+    config: the whole config.
+    workdir: takes all results.
+    mesh: devices of the data axis.
+    student: the network that learns.
+    objective: what the teachers and further terms ask of it.
+    teacher_variables: of the teachers that run beside it, by name.
+    init_state: from a key to the state of step 0, jitted.
+    train_step: see `step.make_train_step`.
+    batches: from a step to this process's shares of its batch and of the next
+      ones; to be closed.
+    evaluator: scores the student on the test split.
+    primary_metric: the metric by which checkpoints are compared.
+    metadata: JSON that is kept with every checkpoint.
+  """
+
+  config: Any
+  workdir: pathlib.Path
+  mesh: Mesh
+  student: nn.Module
+  objective: distill.Objective
+  teacher_variables: Mapping[str, Any]
+  init_state: Callable[[jax.Array], step_lib.TrainState]
+  train_step: Callable[..., tuple[step_lib.TrainState, dict[str, jax.Array]]]
+  batches: Callable[
+    [int], contextlib.AbstractContextManager[Iterator[dict[str, np.ndarray]]]
+  ]
+  evaluator: evaluate.Evaluator
+  primary_metric: str
+  metadata: Mapping[str, Any]
+
+
+def prepare(config: Any, workdir: pathlib.Path) -> Run:
+  """Makes all that `config` describes; what cannot work is found here.
+
+  What costs nothing to check comes before the data, which may take hours to be
+  prepared.
+
+  Args:
+    config: see `config.default`.
+    workdir: takes all results; it is made if need be.
+
+  Raises:
+    errors.UserError: what the user can mend.
+  """
+  # TensorFlow is loaded by a run, not by an import of this module.
+  from data_pipelines import training
+
+  mesh = sharding.create_mesh()
+  config_lib.check(config)
+  config_lib.check_batch(config, mesh.size)
+  student = models.create_model(config.model, config.dtype)
+  teachers = cache_lib.look_up(
+    config, distill.create_teachers(config.teachers, config.dtype)
+  )
+  notes = distill.check_compatible(
+    student,
+    config.model.name,
+    teachers,
+    config.distillation,
+    "unordered" not in config.clip.kind,
+  )
+  for note in notes:
+    print(note, flush=True)
+  create_objective = functools.partial(
+    distill.create_objective,
+    student,
+    teachers,
+    config.distillation,
+    config.terms,
+    config.losses.cross_entropy.scale,
+  )
+  if _same_number_of_classes(config):
+    create_objective()  # otherwise the data have to say which are common
+  optimizer, schedule = optim.create_optimizer(config.optim)
+  primary_metric = evaluate.main_figure(config)
+  restored = distill.restore_teachers(config, teachers, mesh)
+  workdir_lib.make_workdir(workdir)
+  split = training.training_split(config)
+  subjects = training.class_names(config, split)
+  stores = cache_lib.open_stores(
+    config, cache_lib.describe_data(config.data, split), restored
+  )
+  objective = create_objective(
+    distill.teacher_classes(config, teachers, subjects)
+  )
+  return Run(
+    config=config,
+    workdir=workdir,
+    mesh=mesh,
+    student=student,
+    objective=objective,
+    # Those of a cached teacher were only used to check its identity.
+    teacher_variables={n: restored[n] for n in teachers if n not in stores},
+    init_state=step_lib.make_init(student, optimizer, mesh, objective),
+    train_step=step_lib.make_train_step(
+      student,
+      optimizer,
+      schedule,
+      config.losses,
+      objective,
+      mesh,
+      seed=config.seed,
+    ),
+    batches=functools.partial(_batches, config, split, stores),
+    evaluator=evaluate.Evaluator(config, student, mesh),
+    primary_metric=primary_metric,
+    metadata={"model": config.model.to_dict(), "classes": subjects},
+  )
+
+
+def _same_number_of_classes(config: Any) -> bool:
+  networks = (config, *config.teachers.values())
+  return len({n.model.get("num_classes", 0) for n in networks}) == 1
+
+
+@contextlib.contextmanager
+def _batches(
+  config: Any, split: Any, stores: Mapping[str, Any], start_step: int
+) -> Iterator[Iterator[dict[str, np.ndarray]]]:
+  """The batches from a step on, with what cached teachers say of them."""
+  from data_pipelines import training
+
+  batches = training.train_batches(config, split, start_step, bool(stores))
+  # Threads that still make batches would keep the interpreter from leaving.
+  with contextlib.closing(batches):
+    yield cache_lib.attach(batches, stores) if stores else batches
