@@ -1,5 +1,6 @@
 """What a training prints and logs, without making the device wait."""
 
+from collections.abc import Iterable
 from collections.abc import Mapping
 import json
 import pathlib
@@ -34,9 +35,11 @@ def create_writer(
 
 
 class Reporter:
-  """Writes figures without making the device wait."""
+  """Prints and logs metrics without making the device wait."""
 
-  def __init__(self, config: Any, workdir: pathlib.Path, writer):
+  def __init__(
+    self, config: Any, workdir: pathlib.Path, writer: writers.Writer
+  ):
     self._subjects = config.eval.subjects
     self._sequences = config.batch.identities * config.batch.sequences
     self._workdir = workdir
@@ -44,18 +47,22 @@ class Reporter:
     self._pending = None
     self._since = None  # time and step of the last metrics
 
-  def progress(self, steps: range):
-    """A bar on a terminal; nothing in a log file."""
+  def progress(self, steps: range) -> Iterable[int]:
+    """The steps; a terminal shows a bar, a log file nothing."""
     return tqdm.tqdm(
       steps, initial=steps.start, total=steps.stop, desc="train", disable=None
     )
 
   def metrics_later(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
-    """Keeps metrics, which may still be under way, for the next `flush`."""
+    """Keeps metrics, which may still be computed, for the next `flush`."""
     self._pending = step, metrics
 
   def flush(self) -> None:
-    """Waits for the metrics that were kept, and writes them."""
+    """Waits for the metrics that were kept, and writes them.
+
+    Raises:
+      errors.UserError: the loss or the norm of the gradient is not finite.
+    """
     if self._pending is None:
       return
     (step, metrics), self._pending = self._pending, None
@@ -73,9 +80,9 @@ class Reporter:
   def evaluation(
     self, step: int, results: Mapping[str, float] | None, last: bool
   ) -> None:
-    """Prints and writes the figures of an evaluation, if there was one.
+    """Prints and writes the metrics of an evaluation, if there was one.
 
-    Those of all subjects after the last step are `finish`'s to print.
+    `loop.finish` prints those of all subjects after the last step.
     """
     if not results:
       return
@@ -84,20 +91,20 @@ class Reporter:
       print(tables.format_table(results), flush=True)
       name = f"{step}_subset" if some else str(step)
       workdir_lib.write(results, name, self._workdir, step=step)
-    self.figures(step, results, "eval_subset" if some else "eval")
+    self.results(step, results, "eval_subset" if some else "eval")
     self._since = None  # its time is not the training's
 
-  def figures(
+  def results(
     self, step: int, results: Mapping[str, float], prefix: str
   ) -> None:
-    """Logs the figures of an evaluation that are not of single views."""
+    """Logs the metrics of an evaluation, without those of single views."""
     self._writer.write(
       step,
       {f"{prefix}/{k}": v for k, v in results.items() if "/view/" not in k},
     )
 
   def _speed(self, step: int) -> dict[str, float]:
-    """Figures since the last call; none for the first, which compiled."""
+    """Speed since the last call; none for the first, which compiled."""
     before, self._since = self._since, (time.monotonic(), step)
     if before is None:
       return {}

@@ -91,7 +91,7 @@ def train(
         checkpointer.save(done, state, run.metadata, results)
     final = finish(run, checkpointer, state, steps.stop)
     if run.config.eval.subjects:
-      report.figures(steps.stop, final, "eval")
+      report.results(steps.stop, final, "eval")
     return final
 
 

@@ -1,4 +1,4 @@
-"""Where figures go: a JSON line, TensorBoard, a line on the console."""
+"""Where metrics go: a JSON line, TensorBoard, a line on the console."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -7,19 +7,20 @@ import math
 import os
 import pathlib
 from typing import Protocol
+from typing import Self
 
 import tensorboardX
 import tqdm
 
 
 class Writer(Protocol):
-  """Takes figures of a step."""
+  """Takes the metrics of a step."""
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
     """Writes `scalars`, named like "train/loss"."""
 
   def close(self) -> None:
-    """Finishes what was begun."""
+    """Finishes what is being written."""
 
 
 class JsonlWriter:
@@ -82,11 +83,11 @@ class ConsoleWriter:
   """One line a step, above any progress bar."""
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
-    """Prints the figures without the first part of their names."""
-    figures = " ".join(
+    """Prints the metrics without the first part of their names."""
+    metrics = " ".join(
       f"{name.partition('/')[2]}={value:.4g}" for name, value in scalars.items()
     )
-    tqdm.tqdm.write(f"step {step}: {figures}")
+    tqdm.tqdm.write(f"step {step}: {metrics}")
 
   def close(self) -> None:
     """Nothing to finish."""
@@ -98,10 +99,10 @@ class MultiWriter:
   def __init__(self, writers: Sequence[Writer]):
     self._writers = tuple(writers)
 
-  def __enter__(self):
+  def __enter__(self) -> Self:
     return self
 
-  def __exit__(self, *unused):
+  def __exit__(self, *unused: object) -> None:
     self.close()
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
