@@ -165,7 +165,6 @@ def python_blocks():
         yield pytest.param(block, id=f"{page.name}-{i}")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("block", list(python_blocks()))
 def test_python_runs(block, capsys):
   exec(block, {})
