@@ -3,7 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
-echo "installing into $PWD/.venv"
-.venv/bin/python -m pip install --quiet --constraint "$CONSTRAINTS" \
-  --editable .
+install
 exec .venv/bin/python scripts/compare.py --workdir=runs/quickstart "$@"

@@ -21,6 +21,7 @@ RUNS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, layout", RUNS)
 def test_three_steps_and_an_evaluation(name, layout, tmp_path):
   _, config = configs.load(name, "smoke")

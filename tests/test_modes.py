@@ -144,6 +144,7 @@ def test_submissions_are_files(tmp_path, config):
   assert lines == ["videoID,label", "aaa,0003", "bbb,0001"]
 
 
+@pytest.mark.slow
 def test_some_subjects_while_training_all_at_the_end(
   prepared, tmp_path, capsys
 ):

@@ -30,6 +30,7 @@ pathlib.Path(workdir, f"results_{process}.json").write_text(json.dumps(results))
 """
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(tmp_path, uninterrupted, prepared):
   with socket.socket() as s:
     s.bind(("localhost", 0))

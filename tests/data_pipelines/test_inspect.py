@@ -71,6 +71,7 @@ def test_thousands_of_conditions_are_summed_up():
   assert "\n  25 others  25\n" in text
 
 
+@pytest.mark.slow
 def test_rows_of_the_sheet():
   store = make_store([5, 30, 31])
   sheet = inspect.contact_sheet(store, seed=3)

@@ -357,6 +357,7 @@ def train(num_devices, steps=4, kind="aids", folder=None):
   return history, state
 
 
+@pytest.mark.slow
 def test_one_and_eight_devices():
   (one, state), (eight, other) = train(1), train(8)
   for a, b in zip(one, eight, strict=True):
@@ -370,6 +371,7 @@ def test_one_and_eight_devices():
     assert b.sharding.is_fully_replicated
 
 
+@pytest.mark.slow
 def test_terms_that_show_other_clips():
   history, state = train(8, steps=2, kind="views")
   # Also without a teacher's weight they depend on the student's parameters.

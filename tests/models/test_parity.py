@@ -145,6 +145,7 @@ def test_training_forward_statistics_and_gradients(vector, trained):
       assert check(grads[path], theirs[path]) < 1e-2, path
 
 
+@pytest.mark.slow
 def test_training_on_padded_sequences_equals_packed_statistics(vector, trained):
   arrays, _, module, variables = vector
   x = silhouettes(arrays)

@@ -56,6 +56,7 @@ def test_remat_keeps_less(name):
 
 
 # SkeletonGait++ has the stages of DeepGaitV2.
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["deepgaitv2", "swingait"])
 def test_remat_changes_no_figure(name):
   plain, remat = networks(name)

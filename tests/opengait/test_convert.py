@@ -233,6 +233,7 @@ def convert_file(path, output, config, *more):
   )
 
 
+@pytest.mark.slow
 def test_script_there_and_back(gaitbase, tmp_path):
   state, config = gaitbase
   dressed = {f"module.{key}": value for key, value in state.items()}

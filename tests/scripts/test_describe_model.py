@@ -32,6 +32,7 @@ def test_the_receptive_field_is_printed():
   assert "pooling over time (frames): 1\n" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_step_is_timed_beside_the_roofline():
   done = command.run(
     "--config=configs/skeletongaitpp_ccpg.py:smoke",

@@ -54,6 +54,7 @@ def test_the_step_is_compiled_once(uninterrupted):
   assert sum("embed_step" in m for m in compiled) == 1
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_bit_for_bit(
   uninterrupted, prepared, folder, monkeypatch
 ):
@@ -156,6 +157,7 @@ def test_fewer_classes_than_subjects(prepared, tmp_path):
     loop.train_and_evaluate(config, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run(prepared, tmp_path):
   config = configs.smoke_config(
     prepared, "walkers_baseline", **{"losses.triplet.weight": float("nan")}

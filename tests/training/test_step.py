@@ -34,7 +34,11 @@ LOSSES = dict(
   "file, bounds",
   [
     ("train_gaitkd_one_teacher", [1e-5, 5e-4, 3e-2] + [0.5] * 5),
-    ("train_gaitkd_two_teachers", [1e-5, 1e-4, 1e-2, 3e-2]),
+    pytest.param(
+      "train_gaitkd_two_teachers",
+      [1e-5, 1e-4, 1e-2, 3e-2],
+      marks=pytest.mark.slow,
+    ),
   ],
 )
 def test_gaitkd_training_parity(file, bounds):
@@ -184,6 +188,7 @@ def run(
   return history, state, train_step
 
 
+@pytest.mark.slow
 def test_eight_devices_equal_one():
   # Small steps: on noise, larger ones let rounding grow tenfold each.
   one, _, _ = run(1, learning_rate=1e-5)
@@ -195,6 +200,7 @@ def test_eight_devices_equal_one():
   assert one[0]["loss"] != pytest.approx(one[4]["loss"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_teachers_teach_and_are_not_taught():
   plain, _, _ = run(1, teachers="none")
   taught, _, _ = run(1)
@@ -204,6 +210,7 @@ def test_teachers_teach_and_are_not_taught():
   assert plain[1]["triplet"] != taught[1]["triplet"]
 
 
+@pytest.mark.slow
 def test_bfloat16_is_close_and_keeps_float32_parameters():
   exact, _, _ = run(1)
   rough, state, _ = run(1, dtype="bfloat16")

@@ -241,6 +241,7 @@ def test_frames_are_the_published_ones():
     )
 
 
+@pytest.mark.slow
 def test_builder_writes_both_splits(tmp_path):
   from data_pipelines.walkers import walkers_dataset_builder as builder_lib
 

@@ -164,6 +164,7 @@ def losses_of(config, mesh, batches, teachers, frozen):
   return found
 
 
+@pytest.mark.slow
 def test_losses_equal_those_with_teachers_on_the_device(filled):
   config, folder, _ = filled
   mesh = sharding.create_mesh()
@@ -279,6 +280,7 @@ def test_a_run_may_be_stopped_at_any_moment(filled, tmp_path, monkeypatch):
     assert writer.done == 0 and writer.total == 640
 
 
+@pytest.mark.slow
 def test_two_processes_fill_what_one_does(filled, prepared, trained, tmp_path):
   _, folder, _ = filled
   with socket.socket() as s:

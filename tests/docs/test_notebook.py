@@ -1,0 +1,71 @@
+"""The notebook: executed here as a user would, and committed with results."""
+
+import base64
+import re
+
+import nbclient
+import nbformat
+import pytest
+
+from tests.helpers.paths import ROOT
+
+NAME = "distil_a_walker.ipynb"
+
+
+def code_cells(notebook):
+  return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def printed(notebook):
+  return "".join(
+    output.get("text", "")
+    for cell in code_cells(notebook)
+    for output in cell.outputs
+  )
+
+
+def pictures(notebook):
+  """The PNG images of every cell, in order."""
+  return [
+    base64.b64decode(output.data["image/png"])
+    for cell in code_cells(notebook)
+    for output in cell.outputs
+    if "image/png" in output.get("data", {})
+  ]
+
+
+def test_it_is_committed_with_its_results():
+  path = ROOT / "examples" / NAME
+  assert path.stat().st_size < 400_000
+  notebook = nbformat.read(path, 4)
+  counts = [cell.execution_count for cell in code_cells(notebook)]
+  assert counts == list(range(1, len(counts) + 1))
+  assert len(pictures(notebook)) == 3
+  assert "Rank-1 (%)" in printed(notebook)
+  for cell in code_cells(notebook):
+    assert all(output.output_type != "error" for output in cell.outputs)
+
+
+@pytest.mark.slow
+def test_it_runs(tmp_path, prepared, monkeypatch):
+  # What it writes, and the data that it prepares, stay out of the checkout and
+  # of the home folder.
+  for name in ("configs", "shipped_teachers"):
+    (tmp_path / name).symlink_to(ROOT / name)
+  (tmp_path / "examples").mkdir()
+  (tmp_path / "tensorflow_datasets").symlink_to(prepared)
+  monkeypatch.setenv("HOME", str(tmp_path))
+  monkeypatch.setenv("PYTHONPATH", str(ROOT))
+  monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+  notebook = nbformat.read(ROOT / "examples" / NAME, 4)
+  for cell in code_cells(notebook):
+    cell.outputs, cell.execution_count = [], None
+  nbclient.NotebookClient(
+    notebook,
+    timeout=900,
+    resources={"metadata": {"path": str(tmp_path / "examples")}},
+  ).execute()
+  assert len(pictures(notebook)) == 3
+  mean = re.search(r"^mean +([\d.]+)", printed(notebook), re.M)
+  assert float(mean[1]) > 30, "the student recognises walkers; chance is 6"
+  assert (tmp_path / "runs/distil_a_walker/eval/100.json").exists()
