@@ -1,4 +1,4 @@
-"""GaitKD on CASIA-B: GaitBase taught by DeepGaitV2-P3D.
+r"""GaitKD on CASIA-B: GaitBase taught by DeepGaitV2-P3D.
 
 python -m gaitkd_jax.main --config=configs/casiab.py --workdir=runs/casiab \
   --config.data.root=<CASIA-B> \

@@ -1,4 +1,4 @@
-"""GaitKD on CCPG: GaitBase taught by DeepGaitV2-P3D.
+r"""GaitKD on CCPG: GaitBase taught by DeepGaitV2-P3D.
 
 python -m gaitkd_jax.main --config=configs/ccpg.py --workdir=runs/ccpg \
   --config.data.root=<CCPG> \

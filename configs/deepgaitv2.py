@@ -1,4 +1,4 @@
-"""DeepGaitV2-P3D alone, by OpenGait's recipes: the teacher of GaitKD.
+r"""DeepGaitV2-P3D alone, by OpenGait's recipes: the teacher of GaitKD.
 
 python -m gaitkd_jax.main --config=configs/deepgaitv2.py:gait3d \
   --workdir=runs/deepgaitv2_gait3d --config.data.root=<Gait3D>

@@ -1,4 +1,4 @@
-"""GaitKD and its rivals, one recipe each, on the same student and teachers.
+r"""GaitKD and its rivals, one recipe each, on the same student and teachers.
 
 python -m gaitkd_jax.main --config=configs/distill.py:rkd --workdir=runs/rkd
 

@@ -1,4 +1,4 @@
-"""GaitKD on Gait3D: GaitBase taught by DeepGaitV2-P3D.
+r"""GaitKD on Gait3D: GaitBase taught by DeepGaitV2-P3D.
 
 python -m gaitkd_jax.main --config=configs/gait3d.py --workdir=runs/gait3d \
   --config.data.root=<Gait3D> \

@@ -1,4 +1,4 @@
-"""GaitBase alone, by OpenGait's recipes.
+r"""GaitBase alone, by OpenGait's recipes.
 
 python -m gaitkd_jax.main --config=configs/gaitbase.py:gait3d \
   --workdir=runs/gaitbase_gait3d --config.data.root=<Gait3D>

@@ -1,4 +1,4 @@
-"""GaitGL alone, by OpenGait's recipes.
+r"""GaitGL alone, by OpenGait's recipes.
 
 python -m gaitkd_jax.main --config=configs/gaitgl.py:casiab \
   --workdir=runs/gaitgl_casiab --config.data.root=<CASIA-B>

@@ -1,4 +1,4 @@
-"""GaitPart alone, by OpenGait's recipes: the triplet loss only.
+r"""GaitPart alone, by OpenGait's recipes: the triplet loss only.
 
 python -m gaitkd_jax.main --config=configs/gaitpart.py:casiab \
   --workdir=runs/gaitpart_casiab --config.data.root=<CASIA-B>

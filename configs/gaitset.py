@@ -1,4 +1,4 @@
-"""GaitSet alone, by OpenGait's recipes: the triplet loss only.
+r"""GaitSet alone, by OpenGait's recipes: the triplet loss only.
 
 python -m gaitkd_jax.main --config=configs/gaitset.py:casiab \
   --workdir=runs/gaitset_casiab --config.data.root=<CASIA-B>

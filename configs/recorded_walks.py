@@ -1,4 +1,4 @@
-"""Trains as `configs/walkers.py` and tests on recorded walks.
+r"""Trains as `configs/walkers.py` and tests on recorded walks.
 
 python -m gaitkd_jax.main --config=configs/recorded_walks.py \
   --workdir=runs/recorded_walks --config.data.root=<recorded walks>

@@ -1,4 +1,4 @@
-"""SkeletonGait alone, by OpenGait's recipes: DeepGaitV2-P3D on heat maps.
+r"""SkeletonGait alone, by OpenGait's recipes: DeepGaitV2-P3D on heat maps.
 
 python -m gaitkd_jax.main --config=configs/skeletongait.py:gait3d \
   --workdir=runs/skeletongait_gait3d --config.data.root=<Gait3D>

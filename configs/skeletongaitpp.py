@@ -1,4 +1,4 @@
-"""SkeletonGait++ alone, by OpenGait's recipes: silhouettes and heat maps.
+r"""SkeletonGait++ alone, by OpenGait's recipes: silhouettes and heat maps.
 
 python -m gaitkd_jax.main --config=configs/skeletongaitpp.py:gait3d \
   --workdir=runs/skeletongaitpp_gait3d --config.data.root=<Gait3D>

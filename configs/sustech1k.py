@@ -1,4 +1,4 @@
-"""GaitKD on SUSTech1K: GaitBase taught by DeepGaitV2-P3D.
+r"""GaitKD on SUSTech1K: GaitBase taught by DeepGaitV2-P3D.
 
 python -m gaitkd_jax.main --config=configs/sustech1k.py \
   --workdir=runs/sustech1k --config.data.root=<SUSTech1K> \

@@ -1,4 +1,4 @@
-"""SwinGait alone, by OpenGait's recipes.
+r"""SwinGait alone, by OpenGait's recipes.
 
 python -m gaitkd_jax.main --config=configs/swingait.py:gait3d \
   --workdir=runs/swingait_gait3d --config.data.root=<Gait3D> \

@@ -1,4 +1,4 @@
-"""The student of `configs/walkers.py` without a teacher.
+r"""The student of `configs/walkers.py` without a teacher.
 
 python -m gaitkd_jax.main --config=configs/walkers_baseline.py \
   --workdir=runs/walkers_baseline

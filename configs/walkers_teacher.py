@@ -1,4 +1,4 @@
-"""The teacher of the embedded data: a narrow DeepGaitV2-P3D on `walkers`.
+r"""The teacher of the embedded data: a narrow DeepGaitV2-P3D on `walkers`.
 
 python -m gaitkd_jax.main --config=configs/walkers_teacher.py \
   --workdir=runs/walkers_teacher

@@ -1,4 +1,4 @@
-"""The second teacher of the embedded data: a small SkeletonGait++.
+r"""The second teacher of the embedded data: a small SkeletonGait++.
 
 python -m gaitkd_jax.main --config=configs/walkers_teacher_maps.py \
   --workdir=runs/walkers_teacher_maps

@@ -102,7 +102,10 @@ def _on_walkers(
   if not method.rank1:
     return variants.Variant(recipe, about=method.about)
   return variants.Variant(
-    recipe, f"{method.rank1:.2f}", "docs/study.md", method.about
+    recipe,
+    expected=f"Rank-1 {method.rank1:.2f} after 100 steps",
+    source="docs/study.md",
+    about=method.about,
   )
 
 

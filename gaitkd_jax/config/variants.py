@@ -16,16 +16,13 @@ from gaitkd_jax import errors
 from gaitkd_jax.config import defaults
 
 NOT_MEASURED = "not measured"
-# Sources of figures that were not measured here.
-OPENGAIT = "OpenGait's documentation; not measured here"
+# Sources of figures that are not from here.
+OPENGAIT = "OpenGait's documentation"
 OPENGAIT_GREW = (
   "OpenGait's documentation, on GREW's own test, whose labels are not public; "
-  "here the labelled test subjects are searched, which is easier; not measured "
-  "here"
+  "here the labelled test subjects are searched, which is easier"
 )
-GAITKD = (
-  "GaitKD's paper (arXiv 2604.26255) as others quote it; not measured here"
-)
+GAITKD = "GaitKD's paper (arXiv 2604.26255), as others quote it"
 _WIDTH = 80
 _LISTED = 12  # variants that an error message lists in full
 
@@ -137,7 +134,7 @@ def describe(doc: str, variants: Mapping[str, Variant]) -> str:
     doc.strip(),
     "",
     "Variants. With _smoke behind its name each runs three steps on any few",
-    "subjects; `smoke` alone is that of the first, the default.",
+    "subjects; smoke alone is that of the first, the default.",
   ]
   unknown = []
   for i, (name, variant) in enumerate(variants.items()):
@@ -150,6 +147,8 @@ def describe(doc: str, variants: Mapping[str, Variant]) -> str:
     lines += _wrapped(f"source: {variant.source}" if variant.source else "")
   if unknown:
     lines += ["", f"  {NOT_MEASURED}:", *_wrapped(", ".join(unknown))]
+  if {v.source for v in variants.values()} & {OPENGAIT, OPENGAIT_GREW, GAITKD}:
+    lines += ["", "Figures of OpenGait and of papers were not measured here."]
   return "\n".join(lines)
 
 
@@ -174,11 +173,11 @@ def _unknown(variant: str, variants: Mapping[str, Variant]) -> str:
   if not names:
     listed = "it has smoke only"
   elif len(names) <= _LISTED:
-    listed = f"it has {', '.join(names)}, each also with _smoke, and smoke"
+    listed = f"it has {', '.join(names)}, and each with _smoke behind it"
   else:
     near = difflib.get_close_matches(variant, names, n=4, cutoff=0.0)
     listed = f"of its {len(names)} the nearest are {', '.join(near)}"
   return (
     f"the config has no variant {variant!r}; {listed}; the variant help "
-    "(--config=<file>:help) explains all"
+    "(--config=<file>:help) lists all"
   )
