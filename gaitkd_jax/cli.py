@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from logging import WARNING
+import pathlib
 import sys
 
 from absl import app
@@ -10,13 +11,19 @@ from absl import logging
 from ml_collections import ConfigDict
 from ml_collections import config_flags
 
+from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 
 
 def run(main: Callable[[list[str]], None]) -> None:
-  """Runs `main`; a user's mistake is one line and status 2."""
+  """Runs `main`; a user's mistake is one line and status 2.
+
+  `--config=<file>:help` prints what the file offers in place of running.
+  """
   try:
     app.run(lambda argv: _main(main, argv), flags_parser=_parse)
+  except config_lib.Help as text:
+    print(text)
   except errors.UserError as e:
     print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
     sys.exit(2)
@@ -30,9 +37,17 @@ def config(flag: flags.FlagHolder) -> ConfigDict:
     return flag.value.lock()
   except OSError as e:  # ml_collections tells at the first use
     path = config_flags.get_config_filename(flags.FLAGS[flag.name])
+    file = path.partition(":")[0]
     raise errors.UserError(
-      f"--config={path} cannot be read; name one of the files in configs/"
+      f"--config={file} cannot be read; name one of the files in configs/"
     ) from e
+
+
+def config_name(flag: flags.FlagHolder) -> str:
+  """Names what `--config` names: the file's stem, and the variant behind it."""
+  path = config_flags.get_config_filename(flags.FLAGS[flag.name])
+  file, _, variant = path.partition(":")
+  return "_".join(filter(None, (pathlib.Path(file).stem, variant)))
 
 
 def _main(main: Callable[[list[str]], None], argv: list[str]) -> None:
@@ -63,4 +78,16 @@ def _reason(error: BaseException) -> str:
   lines = [line.strip() for line in str(error).splitlines() if line.strip()]
   if any(line.startswith("Traceback") for line in lines):
     lines = [lines[0], lines[-1]]
+    if (mistake := _first_mistake(error)) is not None:
+      lines = [str(mistake)]
   return " ".join(lines)
+
+
+def _first_mistake(error: BaseException) -> errors.UserError | None:
+  """The UserError that libraries have wrapped, if there is one."""
+  found, cause = None, error.__context__
+  while cause is not None:
+    if isinstance(cause, errors.UserError):
+      found = cause
+    cause = cause.__context__
+  return found

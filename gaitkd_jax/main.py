@@ -1,10 +1,10 @@
 """Command line: trains, evaluates, embeds, scores, or precomputes teachers.
 
 python -m gaitkd_jax.main --config=configs/casiab.py --workdir=runs/casiab
+python -m gaitkd_jax.main --config=configs/casiab.py:help
 """
 
 import os
-import pathlib
 
 from absl import flags
 import jax
@@ -25,7 +25,9 @@ MODES = {
   "cache": precompute.fill,
 }
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", help_string="file[:variant]", lock_config=True
+  "config",
+  help_string="file[:variant], or file:help for what it offers",
+  lock_config=True,
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder for all results")
 _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "what to do")
@@ -48,8 +50,7 @@ def main(argv: list[str]) -> None:
   """Runs the mode; the logic is in modules that can be imported."""
   del argv
   config = cli.config(_CONFIG)
-  path = config_flags.get_config_filename(flags.FLAGS["config"])
-  workdir = _WORKDIR.value or os.path.join("runs", pathlib.Path(path).stem)
+  workdir = _WORKDIR.value or os.path.join("runs", cli.config_name(_CONFIG))
   if _MULTIHOST.value:
     _connect()
   print(f"{jax.device_count()} devices ({jax.devices()[0].device_kind})")

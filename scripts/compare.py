@@ -8,12 +8,14 @@ python scripts/compare.py --workdir=runs/quickstart
 python scripts/compare.py --workdir=runs/compare --seeds=3
 """
 
-import importlib.util
+from collections.abc import Mapping
 import os
 import pathlib
 import time
+from typing import NamedTuple
 
 from absl import flags
+from ml_collections import ConfigDict
 import numpy as np
 
 from data_pipelines import datasets
@@ -34,16 +36,20 @@ _CONFIGS = pathlib.Path(__file__).resolve().parent.parent / "configs"
 _COLUMNS = ("NM", "BG", "CL", "mean")
 
 
-def load(name: str):
+class Run(NamedTuple):
+  """A network that was tested: Rank-1 by column, and seconds."""
+
+  rank1: np.ndarray
+  seconds: float
+
+
+def load(name: str) -> ConfigDict:
   """Returns the config of a file in configs/."""
-  spec = importlib.util.spec_from_file_location(name, _CONFIGS / f"{name}.py")
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(_VARIANT.value)
+  return config_lib.load(_CONFIGS / f"{name}.py", _VARIANT.value)
 
 
-def train_student(name: str, seed: int) -> tuple[np.ndarray, float]:
-  """Returns Rank-1 by column, and seconds."""
+def train_student(name: str, seed: int) -> Run:
+  """Trains and tests the student of a config."""
   config = load(name)
   config.seed = seed
   if _STEPS.value:
@@ -53,12 +59,11 @@ def train_student(name: str, seed: int) -> tuple[np.ndarray, float]:
   results = loop.train_and_evaluate(
     config, os.path.join(_WORKDIR.value, f"{name}_{seed}")
   )
-  seconds = time.monotonic() - start
-  return np.array([results[f"{c}/rank1"] for c in _COLUMNS]), seconds
+  return Run(_rank1(results), time.monotonic() - start)
 
 
-def score_teacher() -> tuple[np.ndarray, float] | None:
-  """Returns Rank-1 of the teacher by column, and seconds; None if untrained."""
+def score_teacher() -> Run | None:
+  """Tests the shipped teacher; None where the variant has none."""
   config = load("walkers")
   teacher = config.teachers.deepgaitv2
   if teacher.checkpoint == config_lib.RANDOM:
@@ -69,24 +74,61 @@ def score_teacher() -> tuple[np.ndarray, float] | None:
   results = evaluate.evaluate_checkpoint(
     config, os.path.join(_WORKDIR.value, "teacher")
   )
-  seconds = time.monotonic() - start
-  return np.array([results[f"{c}/rank1"] for c in _COLUMNS]), seconds
+  return Run(_rank1(results), time.monotonic() - start)
 
 
-def row(name: str, model, runs: list[tuple[np.ndarray, float]]) -> str:
-  """One line of the table; with several runs, mean and standard deviation."""
+def row(name: str, model: ConfigDict, runs: list[Run]) -> str:
+  """One line of the table; of several runs, mean and standard deviation."""
   module = models.create_model(model)
   params = models.abstract_variables(module)["params"]
-  figures = np.stack([rank1 for rank1, _ in runs])
-  cells = [f"{mean:.2f}" for mean in figures.mean(0)]
+  rank1 = np.stack([run.rank1 for run in runs])
+  cells = [f"{mean:.2f}" for mean in rank1.mean(0)]
   if len(runs) > 1:
-    spread = figures.std(0, ddof=1)
+    spread = rank1.std(0, ddof=1)
     cells = [f"{c} ±{sd:.2f}" for c, sd in zip(cells, spread, strict=True)]
   cells += [
     f"{cost.inference_parameters(params):,}",
     f"{cost.gmac_per_frame(module):.4f}",
-    f"{np.mean([seconds for _, seconds in runs]):.0f}",
+    f"{np.mean([run.seconds for run in runs]):.0f}",
   ]
+  return _line(name, cells)
+
+
+def table(
+  config: ConfigDict,
+  alone: list[Run],
+  distilled: list[Run],
+  teacher: Run | None,
+) -> list[str]:
+  """Lines of the table, a row a network."""
+  columns = [*_COLUMNS, "parameters", "GMAC/frame", "seconds"]
+  rows = [
+    row("student", config.model, alone),
+    row("student with GaitKD", config.model, distilled),
+  ]
+  if teacher:
+    model = config.teachers.deepgaitv2.model
+    rows.append(row("teacher (test only)", model, [teacher]))
+  return [_line("", columns), "|" + "---|" * (len(columns) + 1), *rows]
+
+
+def gain(alone: list[Run], distilled: list[Run]) -> str:
+  """What GaitKD adds by column: mean and standard deviation over seeds."""
+  pairs = zip(alone, distilled, strict=True)
+  gains = np.stack([after.rank1 - before.rank1 for before, after in pairs])
+  return ", ".join(
+    f"{name} {mean:+.2f} ±{sd:.2f}"
+    for name, mean, sd in zip(
+      _COLUMNS, gains.mean(0), gains.std(0, ddof=1), strict=True
+    )
+  )
+
+
+def _rank1(results: Mapping[str, float]) -> np.ndarray:
+  return np.array([results[f"{c}/rank1"] for c in _COLUMNS])
+
+
+def _line(name: str, cells: list[str]) -> str:
   return f"| {name:<19} | " + " | ".join(f"{c:>10}" for c in cells) + " |"
 
 
@@ -98,7 +140,7 @@ def main(argv: list[str]) -> None:
   print("== walkers", flush=True)
   datasets.prepare(config.data)
   seeds = range(_SEEDS.value)
-  taught = [train_student("walkers", seed) for seed in seeds]
+  distilled = [train_student("walkers", seed) for seed in seeds]
   alone = [train_student("walkers_baseline", seed) for seed in seeds]
   teacher = score_teacher()
   many = len(seeds) > 1
@@ -106,26 +148,9 @@ def main(argv: list[str]) -> None:
     "\nRank-1 (%) on the test walkers without identical views"
     + (f"; mean ± standard deviation of {len(seeds)} seeds" if many else "")
   )
-  columns = (*_COLUMNS, "parameters", "GMAC/frame", "seconds")
-  print(f"| {'':<19} | " + " | ".join(f"{c:>10}" for c in columns) + " |")
-  print("|" + "---|" * (len(columns) + 1))
-  print(row("student", config.model, alone))
-  print(row("student with GaitKD", config.model, taught))
-  if teacher:
-    print(
-      row("teacher (test only)", config.teachers.deepgaitv2.model, [teacher])
-    )
+  print("\n".join(table(config, alone, distilled, teacher)))
   if many:
-    gain = np.stack([a[0] - b[0] for a, b in zip(taught, alone, strict=True)])
-    print(
-      "gain of GaitKD, paired by seed: "
-      + ", ".join(
-        f"{name} {mean:+.2f} ±{sd:.2f}"
-        for name, mean, sd in zip(
-          _COLUMNS, gain.mean(0), gain.std(0, ddof=1), strict=True
-        )
-      )
-    )
+    print(f"gain of GaitKD, paired by seed: {gain(alone, distilled)}")
   print(
     "parameters: at inference; seconds: training and test, of a finished run "
     f"the test only.\nFiles: {os.path.abspath(_WORKDIR.value)} "

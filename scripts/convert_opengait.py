@@ -1,7 +1,7 @@
 """Converts an OpenGait checkpoint (.pt) to this library's, or back.
 
 python scripts/convert_opengait.py --input=GaitBase-60000.pt \
-  --config=configs/casiab_baseline.py --output=runs/opengait_gaitbase
+  --config=configs/gaitbase.py:casiab --output=runs/opengait_gaitbase
 
 The network is that of `--config` or of OpenGait's own YAML,
 `--opengait_config=gaitbase.yaml`. The result serves as

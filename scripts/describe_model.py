@@ -1,7 +1,7 @@
 """Says what the networks of a config cost, in seconds and without any data.
 
 python scripts/describe_model.py --config=configs/gait3d.py
-python scripts/describe_model.py --config=configs/swingait_gait3d.py \
+python scripts/describe_model.py --config=configs/swingait.py:gait3d \
   --config.clip.frames=60
 
 For the student and each teacher: a table by part (parameters, multiply-

@@ -12,11 +12,15 @@ much the weighted distillation loss changed from the first to the last step; and
 below it, in a line each, why something was left out.
 """
 
+from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import functools
 import time
+from typing import Any
 
 from absl import flags
+from flax import linen as nn
 import jax
 from ml_collections import ConfigDict
 import numpy as np
@@ -54,6 +58,10 @@ FAMILIES = {
   "gaitgl": dict(name="gaitgl", neck=True, **_PLAIN),
 }
 _WITHOUT_CLASSES = ("gaitset", "gaitpart")
+# Keys of a batch under which it holds a teacher's outputs.
+_PREFIX = "teacher_outputs/"
+
+Batch = Mapping[str, Any]
 
 
 def default_config() -> ConfigDict:
@@ -68,7 +76,7 @@ def default_config() -> ConfigDict:
   return c
 
 
-class Trials:
+class Experiments:
   """Networks that are trained on the same batches."""
 
   def __init__(self, config: ConfigDict, steps: int):
@@ -79,15 +87,27 @@ class Trials:
     batches = training.train_batches(config, split, 0)
     self._batches = [next(batches) for _ in range(steps)]
 
-  def model(self, name: str):
+  def model(self, name: str) -> nn.Module:
     """A network of a family, with a classifier where the family has one."""
     options = dict(FAMILIES[name])
     if name not in _WITHOUT_CLASSES:
       options["num_classes"] = self.classes
     return models.create_model(options)
 
-  def run(self, name: str, teachers, distillation, said):
-    """Trains a network; `said`, by batch, is what the teachers say of it.
+  def run(
+    self,
+    name: str,
+    teachers: Mapping[str, distill.Teacher],
+    distillation: Mapping[str, str] | None,
+    outputs: Sequence[Batch] | None,
+  ) -> tuple[Mapping[str, Any], list[dict[str, np.ndarray]]]:
+    """Trains a network.
+
+    Args:
+      name: of its family.
+      teachers: whom it learns from; they look their outputs up in the batch.
+      distillation: how teachers are put together.
+      outputs: of the teacher, by batch, see `outputs_of`.
 
     Returns:
       The trained variables, and metrics by step.
@@ -102,77 +122,82 @@ class Trials:
     )
     history = []
     for i, batch in enumerate(self._batches):
-      batch = sharding.put_batch(batch | (said[i] if said else {}), self._mesh)
+      extra = outputs[i] if outputs else {}
+      batch = sharding.put_batch(batch | extra, self._mesh)
       state, metrics = train_step(state, {}, batch)
       history.append(metrics)
     return state.variables, jax.device_get(history)
 
-  def says(self, name: str, variables):
-    """What a trained network says of every batch."""
+  def outputs_of(self, name: str, variables: Mapping[str, Any]) -> list[Batch]:
+    """What a trained network makes of every batch, as keys of a batch."""
     teacher = self.teacher(name)
 
     @jax.jit
-    def teach(variables, batch):
+    def apply(variables: Mapping[str, Any], batch: Batch) -> Batch:
       out = distill.teacher_outputs({name: teacher}, {name: variables}, batch)
       keys = ("embedding", "logits")
-      return {f"taught/{k}": out[name][k] for k in keys if k in out[name]}
+      return {f"{_PREFIX}{k}": out[name][k] for k in keys if k in out[name]}
 
     return [
-      jax.device_get(teach(variables, sharding.put_batch(b, self._mesh)))
+      jax.device_get(apply(variables, sharding.put_batch(b, self._mesh)))
       for b in self._batches
     ]
 
-  def teacher(self, name: str, **changes):
+  def teacher(self, name: str, **changes: Any) -> distill.Teacher:
     """A teacher with GaitKD's weights."""
     config = config_lib.teacher(ConfigDict(FAMILIES[name]))
     made = distill.create_teachers({name: config})[name]
     return dataclasses.replace(made, module=self.model(name), **changes)
 
 
-def pair(trials: Trials, student: str, teacher: str, said):
+def pair(
+  experiments: Experiments,
+  student: str,
+  teacher: str,
+  outputs: Sequence[Batch],
+) -> tuple[str, Sequence[str]]:
   """Distils once.
 
   Returns:
     The cell of the matrix, and what was left out.
   """
-  module = trials.model(student)
-  lookup = functools.partial(_look_up, said[0].keys())
-  taught = trials.teacher(teacher, lookup=lookup)
-  shapes = [
-    jax.eval_shape(
-      lambda m=m: m.init_with_output(
-        jax.random.key(0),
-        np.zeros((1, 2, 64, 44, m.in_channels), np.float32),
-      )[0]
-    )
-    for m in (module, taught.module)
-  ]
-  widths = [shape["embedding"].shape[-1] for shape in shapes]
+  module = experiments.model(student)
+  lookup = functools.partial(_look_up, outputs[0].keys())
+  source = experiments.teacher(teacher, lookup=lookup)
   marks = ""
-  if widths[0] != widths[1]:
-    taught = dataclasses.replace(taught, connector=True)
+  if _width(module) != _width(source.module):
+    source = dataclasses.replace(source, connector=True)
     marks += "c"
   distillation = dict(decision="sum", boundary="sum", parts="truncate")
-  if module.bins != taught.module.bins:
+  if module.bins != source.module.bins:
     distillation["parts"] = "overlap"
     marks += "o"
-  teachers = {teacher: taught}
+  teachers = {teacher: source}
   notes = distill.check_compatible(module, student, teachers, distillation)
-  _, history = trials.run(student, teachers, distillation, said)
+  _, history = experiments.run(student, teachers, distillation, outputs)
 
-  def asked(metrics):
+  def weighted(metrics: Mapping[str, np.ndarray]) -> float:
     decision = metrics.get(f"decision/{teacher}", 0.0)
     return decision + 0.003 * metrics[f"boundary/{teacher}"]
 
-  first, last = asked(history[0]), asked(history[-1])
+  first, last = weighted(history[0]), weighted(history[-1])
   if not np.isfinite([m["loss"] for m in history]).all():
     raise errors.UserError(f"{student} from {teacher}: a loss is not finite")
   level = "DB" if f"decision/{teacher}" in history[0] else "B"
   return f"{level}{marks} {100 * (last / first - 1):+.0f}%", notes
 
 
-def _look_up(keys, batch):
-  return {key.removeprefix("taught/"): batch[key] for key in keys}
+def _width(module: nn.Module) -> int:
+  """The width of a network's embedding."""
+  clips = np.zeros((1, 2, 64, 44, module.in_channels), np.float32)
+  out = jax.eval_shape(
+    lambda: module.init_with_output(jax.random.key(0), clips)[0]
+  )
+  return out["embedding"].shape[-1]
+
+
+def _look_up(keys: Sequence[str], batch: Batch) -> Batch:
+  return {key.removeprefix(_PREFIX): batch[key] for key in keys}
 
 
 def main(argv: list[str]) -> None:
@@ -184,10 +209,11 @@ def main(argv: list[str]) -> None:
       raise errors.UserError(
         f"--families has {name!r}; give some of {', '.join(FAMILIES)}"
       )
-  trials = Trials(default_config(), _STEPS.value)
-  said, start = {}, time.monotonic()
+  experiments = Experiments(default_config(), _STEPS.value)
+  outputs, start = {}, time.monotonic()
   for name in tqdm.tqdm(names, desc="teachers", disable=None):
-    said[name] = trials.says(name, trials.run(name, {}, None, None)[0])
+    variables, _ = experiments.run(name, {}, None, None)
+    outputs[name] = experiments.outputs_of(name, variables)
   width = max(map(len, names)) + 2
   print(" " * width + "".join(f"{name:>16}" for name in names), flush=True)
   reasons = []
@@ -197,7 +223,7 @@ def main(argv: list[str]) -> None:
       cell, notes = (
         ("-", ())
         if teacher == student
-        else pair(trials, student, teacher, said[teacher])
+        else pair(experiments, student, teacher, outputs[teacher])
       )
       cells.append(f"{cell:>16}")
       reasons += [f"{student} from {teacher}: {note}" for note in notes]

@@ -38,7 +38,8 @@ def main(argv: list[str]) -> None:
     {"model": config.model.to_dict()},
     step=checkpoint.restored_step(_INPUT.value),
   )
-  # Orbax notes there where on this machine it wrote; that they exist counts.
+  # Orbax writes the paths of this machine into them; only that they exist
+  # counts.
   for marker in output.rglob("commit_success.txt"):
     marker.write_text("")
   print(f"written: {output}")

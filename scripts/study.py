@@ -6,7 +6,7 @@ python scripts/study.py --workdir=runs/study --seeds=5 --part=0/2 &
 python scripts/study.py --workdir=runs/study --seeds=5 --part=1/2 & wait
 python scripts/study.py --workdir=runs/study --seeds=5 --report
 
-On the embedded data, with the student and the teachers of configs/distill.
+On the embedded data, with the student and the teachers of configs/distill.py.
 Every run is a workdir of its own; what is finished is not done again, and what
 was stopped goes on. The table (docs/study.md) gives the mean of Rank-1 over
 conditions, its standard deviation over seeds, and the difference from the
@@ -17,8 +17,8 @@ processes side by side.
 """
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
-import importlib.util
 import json
 import os
 import pathlib
@@ -51,68 +51,93 @@ _T = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class Objective:
   """A config and what is changed in it."""
 
   config: str
+  variant: str = ""
   changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def _teacher(**values: Any) -> dict[str, Any]:
-  return {f"teachers.deepgaitv2.{k}": v for k, v in values.items()}
+def _distill(method: str, **changes: Any) -> Objective:
+  """A method with other values of its teacher."""
+  return Objective(
+    "distill",
+    method,
+    {f"teachers.deepgaitv2.{k}": v for k, v in changes.items()},
+  )
 
 
-def _two(**values: Any) -> Row:
-  return Row(
-    "distill/gaitkd_two_teachers",
+def _two(**values: Any) -> Objective:
+  """GaitKD with two teachers, put together in another way."""
+  return Objective(
+    "distill",
+    "gaitkd_two_teachers",
     {f"distillation.{k}": v for k, v in values.items()},
   )
 
 
-ROWS: Mapping[str, Row] = {
-  _ALONE: Row("walkers_baseline"),
-  "GaitKD": Row("distill/gaitkd"),
-  "decision only": Row("distill/gaitkd", _teacher(boundary_weight=0.0)),
-  "boundary only": Row("distill/gaitkd", _teacher(decision_weight=0.0)),
-  "decision + feature MSE": Row(
-    "distill/feature_mse", _teacher(decision_weight=1.0)
-  ),
+ROWS: Mapping[str, Objective] = {
+  _ALONE: Objective("walkers_baseline"),
+  "GaitKD": _distill("gaitkd"),
+  "decision only": _distill("gaitkd", boundary_weight=0.0),
+  "boundary only": _distill("gaitkd", decision_weight=0.0),
+  "decision + feature MSE": _distill("feature_mse", decision_weight=1.0),
   "two teachers, sum": _two(decision="sum"),
   "two teachers, mean": _two(decision="mean"),
   "two teachers, mean + vote": _two(decision="mean", boundary="vote"),
-  "temperature 1": Row("distill/gaitkd", _teacher(temperature=1.0)),
-  "temperature 2": Row("distill/gaitkd", _teacher(temperature=2.0)),
-  "temperature 8": Row("distill/gaitkd", _teacher(temperature=8.0)),
-  "boundary weight 0.0003": Row(
-    "distill/gaitkd", _teacher(boundary_weight=0.0003)
-  ),
-  "boundary weight 0.01": Row("distill/gaitkd", _teacher(boundary_weight=0.01)),
-  "boundary weight 0.03": Row("distill/gaitkd", _teacher(boundary_weight=0.03)),
-  "feature MSE": Row("distill/feature_mse"),
-  "plain KD": Row("distill/kd"),
-  "DKD": Row("distill/dkd"),
-  "GDKD": Row("distill/gdkd"),
-  "OFA": Row("distill/ofa"),
-  "DIST": Row("distill/dist"),
-  "RKD": Row("distill/rkd"),
-  "instance + relation bank": Row("distill/instance_relation"),
-  "patch swap (no teacher)": Row("distill/patch_swap"),
+  "temperature 1": _distill("gaitkd", temperature=1.0),
+  "temperature 2": _distill("gaitkd", temperature=2.0),
+  "temperature 8": _distill("gaitkd", temperature=8.0),
+  "boundary weight 0.0003": _distill("gaitkd", boundary_weight=0.0003),
+  "boundary weight 0.01": _distill("gaitkd", boundary_weight=0.01),
+  "boundary weight 0.03": _distill("gaitkd", boundary_weight=0.03),
+  "feature MSE": _distill("feature_mse"),
+  "plain KD": _distill("kd"),
+  "DKD": _distill("dkd"),
+  "GDKD": _distill("gdkd"),
+  "OFA": _distill("ofa"),
+  "DIST": _distill("dist"),
+  "RKD": _distill("rkd"),
+  "instance + relation bank": _distill("instance_relation"),
+  "patch swap (no teacher)": _distill("patch_swap"),
 }
 
 
-def create_config(row: Row, seed: int) -> ConfigDict:
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """What table and plot show of an objective in one test.
+
+  Attributes:
+    seeds: runs that are finished.
+    mean: of Rank-1 over them.
+    spread: its standard deviation; NaN for one run.
+    gain: mean difference from the student alone, paired by seed.
+    half: half of its 95 % interval; both NaN where there is no pair, `half` for
+      one.
+  """
+
+  seeds: int
+  mean: float
+  spread: float
+  gain: float
+  half: float
+
+  @property
+  def interval(self) -> tuple[float, float]:
+    """The bounds of the gain; of a single pair the gain itself."""
+    half = self.half if np.isfinite(self.half) else 0.0
+    return self.gain - half, self.gain + half
+
+
+Rows = Mapping[str, Row]
+
+
+def create_config(objective: Objective, seed: int) -> ConfigDict:
   """The config of a run."""
-  path = _ROOT / "configs" / f"{row.config}.py"
-  spec = importlib.util.spec_from_file_location(path.stem, path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  c = module.get_config()
-  for key, value in row.changes.items():
-    *sections, last = key.split(".")
-    section = c
-    for name in sections:
-      section = section[name]
-    section[last] = value
+  path = _ROOT / "configs" / f"{objective.config}.py"
+  c = config_lib.load(path, objective.variant)
+  c.update_from_flattened_dict(objective.changes)
   c.seed = seed
   c.train.steps = _STEPS.value or c.train.steps
   return c
@@ -124,8 +149,8 @@ def folder(name: str, seed: int) -> pathlib.Path:
   return pathlib.Path(_WORKDIR.value) / letters / str(seed)
 
 
-def figures(workdir: pathlib.Path, step: int) -> dict[str, float] | None:
-  """What a finished evaluation found, or None."""
+def read_metrics(workdir: pathlib.Path, step: int) -> dict[str, float] | None:
+  """The metrics of a finished evaluation, or None."""
   path = workdir / "eval" / f"{step}.json"
   return json.loads(path.read_text()) if path.exists() else None
 
@@ -134,21 +159,21 @@ def run(name: str, seed: int) -> None:
   """Trains and tests, as far as that has not been done."""
   config, workdir = create_config(ROWS[name], seed), folder(name, seed)
   steps = config.train.steps
-  if figures(workdir, steps) is None:
+  if read_metrics(workdir, steps) is None:
     print(f"== {name}, seed {seed}", flush=True)
     loop.train_and_evaluate(config, workdir)
-  if _RECORDED.value and figures(workdir / "recorded", steps) is None:
+  if _RECORDED.value and read_metrics(workdir / "recorded", steps) is None:
     print(f"== {name}, seed {seed}: recorded walks", flush=True)
     config.data = config_lib.data("casiab", root=_RECORDED.value)
     config.eval.data = ConfigDict()
-    config.teachers, config.terms = ConfigDict(), ConfigDict()
+    config_lib.without_teachers(config)
     config.eval.checkpoint = str(workdir)
     evaluate.evaluate_checkpoint(config, workdir / "recorded")
 
 
-def mean_rank1(found: Mapping[str, float]) -> float:
+def mean_rank1(metrics: Mapping[str, float]) -> float:
   """The mean over conditions."""
-  return float(np.mean([found[f"{c}/rank1"] for c in ("NM", "BG", "CL")]))
+  return float(np.mean([metrics[f"{c}/rank1"] for c in ("NM", "BG", "CL")]))
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
@@ -165,14 +190,14 @@ def collect(name: str, where: str) -> dict[int, float]:
   found = {}
   for seed in range(_SEEDS.value):
     steps = create_config(ROWS[name], seed).train.steps
-    result = figures(folder(name, seed) / where, steps)
+    result = read_metrics(folder(name, seed) / where, steps)
     if result is not None:
       found[seed] = mean_rank1(result)
   return found
 
 
-def summary(where: str) -> dict[str, dict[str, Any]]:
-  """Everything that table and plot show of one test."""
+def summary(where: str) -> dict[str, Row]:
+  """The rows of one test, in the order of `ROWS`."""
   alone, rows = collect(_ALONE, where), {}
   for name in ROWS:
     found = collect(name, where)
@@ -181,7 +206,7 @@ def summary(where: str) -> dict[str, dict[str, Any]]:
     values = np.array(list(found.values()))
     paired = [found[s] - alone[s] for s in found if s in alone]
     gain, half = interval(np.array(paired)) if paired else (np.nan, np.nan)
-    rows[name] = dict(
+    rows[name] = Row(
       seeds=len(values),
       mean=values.mean(),
       spread=values.std(ddof=1) if len(values) > 1 else np.nan,
@@ -191,79 +216,97 @@ def summary(where: str) -> dict[str, dict[str, Any]]:
   return rows
 
 
-def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+def table(rows: Rows) -> str:
   """Markdown."""
   lines = [
     "| objective | seeds | Rank-1 | spread | against the student alone |",
     "|---|---|---|---|---|",
   ]
   for name, row in rows.items():
-    gain = f"{row['gain']:+.2f} ± {row['half']:.2f}"
+    gain = f"{row.gain:+.2f} ± {row.half:.2f}"
     lines.append(
-      f"| {name} | {row['seeds']} | {row['mean']:.2f} | {row['spread']:.2f} | "
+      f"| {name} | {row.seeds} | {row.mean:.2f} | {row.spread:.2f} | "
       + ("- |" if name == _ALONE else f"{gain} |")
     )
   return "\n".join(lines).replace("nan", "-")
 
 
-def plot(tests: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-  """An SVG of the gains and their intervals, a column of rows a test."""
+# Pixels of the plot: of the names, of a column, of a row, above the rows.
+_LEFT, _WIDTH, _HEIGHT, _TOP = 210, 330, 22, 46
+
+
+def plot(tests: Mapping[str, Rows]) -> str:
+  """An SVG of the gains and their intervals, a column a test."""
   shown = [n for n in next(iter(tests.values())) if n != _ALONE]
-  left, width, height, top = 210, 330, 22, 46
   gains = [
-    abs(r["gain"]) + (r["half"] if np.isfinite(r["half"]) else 0.0)
+    max(map(abs, row.interval))
     for rows in tests.values()
-    for n, r in rows.items()
-    if n != _ALONE and np.isfinite(r["gain"])
+    for name, row in rows.items()
+    if name != _ALONE and np.isfinite(row.gain)
   ]
-  reach = 1.05 * max([1.0, *gains])
-  total = left + width * len(tests) + 20, top + height * len(shown) + 40
+  limit = 1.05 * max([1.0, *gains])
+  width = _LEFT + _WIDTH * len(tests) + 20
+  height = _TOP + _HEIGHT * len(shown) + 40
   parts = [
-    f'<svg xmlns="http://www.w3.org/2000/svg" width="{total[0]}" '
-    f'height="{total[1]}" font-family="sans-serif" font-size="12">',
+    f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" '
+    f'height="{height}" font-family="sans-serif" font-size="12">',
     '<rect width="100%" height="100%" fill="white"/>',
   ]
   for i, name in enumerate(shown):
-    y = top + height * i + 15
+    y = _TOP + _HEIGHT * i + 15
     parts.append(
-      f'<text x="{left - 8}" y="{y}" text-anchor="end">{name}</text>'
+      f'<text x="{_LEFT - 8}" y="{y}" text-anchor="end">{name}</text>'
     )
-  for k, (title, rows) in enumerate(tests.items()):
-    x0 = left + width * k
-    middle = x0 + width / 2
-
-    def at(value, middle=middle):
-      return middle + value / reach * (width / 2 - 14)
-
-    bottom = top + height * len(shown)
-    parts += [
-      f'<text x="{middle}" y="20" text-anchor="middle" font-weight="bold">'
-      f"{title}</text>",
-      f'<line x1="{middle}" x2="{middle}" y1="{top - 10}" y2="{bottom}" '
-      'stroke="#888"/>',
-      f'<text x="{middle}" y="{bottom + 28}" text-anchor="middle">Rank-1 '
-      "against the student alone (points)</text>",
-    ]
-    tick = 10 if reach > 12 else 5 if reach > 6 else 1
-    for value in np.arange(-reach // tick * tick + tick, reach, tick):
-      parts.append(
-        f'<text x="{at(value):.1f}" y="{bottom + 13}" text-anchor="middle" '
-        f'fill="#666">{value:+.0f}</text>'
-      )
-    for i, name in enumerate(shown):
-      row, y = rows.get(name), top + height * i + 11
-      if row is None or not np.isfinite(row["gain"]):
-        continue
-      half = row["half"] if np.isfinite(row["half"]) else 0.0
-      colour = "#1a7f37" if row["gain"] - half > 0 else "#57606a"
-      colour = "#cf222e" if row["gain"] + half < 0 else colour
-      parts += [
-        f'<line x1="{at(row["gain"] - half):.1f}" y1="{y}" '
-        f'x2="{at(row["gain"] + half):.1f}" y2="{y}" stroke="{colour}" '
-        'stroke-width="2"/>',
-        f'<circle cx="{at(row["gain"]):.1f}" cy="{y}" r="4" fill="{colour}"/>',
-      ]
+  for i, (title, rows) in enumerate(tests.items()):
+    middle = _LEFT + _WIDTH * i + _WIDTH / 2
+    parts += _axis(title, middle, _TOP + _HEIGHT * len(shown), limit)
+    parts += _intervals([rows.get(name) for name in shown], middle, limit)
   return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _x(value: float, middle: float, limit: float) -> float:
+  """The place of a gain in the column around `middle`."""
+  return middle + value / limit * (_WIDTH / 2 - 14)
+
+
+def _axis(title: str, middle: float, bottom: int, limit: float) -> list[str]:
+  """The frame of a column: its title, the line of no gain, ticks, a label."""
+  parts = [
+    f'<text x="{middle}" y="20" text-anchor="middle" font-weight="bold">'
+    f"{title}</text>",
+    f'<line x1="{middle}" x2="{middle}" y1="{_TOP - 10}" y2="{bottom}" '
+    'stroke="#888"/>',
+    f'<text x="{middle}" y="{bottom + 28}" text-anchor="middle">Rank-1 '
+    "against the student alone (points)</text>",
+  ]
+  tick = 10 if limit > 12 else 5 if limit > 6 else 1
+  for value in np.arange(-limit // tick * tick + tick, limit, tick):
+    parts.append(
+      f'<text x="{_x(value, middle, limit):.1f}" y="{bottom + 13}" '
+      f'text-anchor="middle" fill="#666">{value:+.0f}</text>'
+    )
+  return parts
+
+
+def _intervals(
+  rows: Sequence[Row | None], middle: float, limit: float
+) -> list[str]:
+  """A dot and a line a row: green above zero, red below, else grey."""
+  parts = []
+  for i, row in enumerate(rows):
+    if row is None or not np.isfinite(row.gain):
+      continue
+    y = _TOP + _HEIGHT * i + 11
+    low, high = row.interval
+    colour = "#1a7f37" if low > 0 else "#cf222e" if high < 0 else "#57606a"
+    parts += [
+      f'<line x1="{_x(low, middle, limit):.1f}" y1="{y}" '
+      f'x2="{_x(high, middle, limit):.1f}" y2="{y}" stroke="{colour}" '
+      'stroke-width="2"/>',
+      f'<circle cx="{_x(row.gain, middle, limit):.1f}" cy="{y}" r="4" '
+      f'fill="{colour}"/>',
+    ]
+  return parts
 
 
 def report() -> None:
@@ -274,8 +317,23 @@ def report() -> None:
     tests["recorded walks"] = recorded
   if not tests["test walkers"]:
     raise errors.UserError(f"no run of {_WORKDIR.value} is finished")
+  text = _introduction()
+  for title, rows in tests.items():
+    text += ["", f"## {title[0].upper()}{title[1:]}", "", table(rows)]
+  docs = pathlib.Path(_DOCS.value)
+  docs.mkdir(parents=True, exist_ok=True)
+  notes = docs / "study_notes.md"
+  if notes.exists():
+    text += ["", notes.read_text().rstrip()]
+  (docs / "study.md").write_text("\n".join(text) + "\n")
+  (docs / "study.svg").write_text(plot(tests))
+  print("\n".join(text))
+  print(f"written: {docs / 'study.md'}, {docs / 'study.svg'}")
+
+
+def _introduction() -> list[str]:
   steps = create_config(ROWS[_ALONE], 0).train.steps
-  text = [
+  return [
     "# What each objective is worth on the embedded data",
     "",
     f"`python scripts/study.py --seeds={_SEEDS.value}"
@@ -289,17 +347,6 @@ def report() -> None:
     "",
     "![gains and their intervals](study.svg)",
   ]
-  for title, rows in tests.items():
-    text += ["", f"## {title[0].upper()}{title[1:]}", "", table(rows)]
-  docs = pathlib.Path(_DOCS.value)
-  docs.mkdir(parents=True, exist_ok=True)
-  notes = docs / "study_notes.md"
-  if notes.exists():
-    text += ["", notes.read_text().rstrip()]
-  (docs / "study.md").write_text("\n".join(text) + "\n")
-  (docs / "study.svg").write_text(plot(tests))
-  print("\n".join(text))
-  print(f"written: {docs / 'study.md'}, {docs / 'study.svg'}")
 
 
 def main(argv: list[str]) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.helpers import command
 
-CASIAB = "--config=configs/casiab_baseline.py:smoke"
+CASIAB = "--config=configs/gaitbase.py:casiab_smoke"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Configs: their keys, the published networks, variants and checks."""
+"""Configs: their keys, the published networks, shared recipes and checks."""
 
 from gaitkd_jax.config.checks import check
 from gaitkd_jax.config.checks import check_batch
@@ -7,6 +7,8 @@ from gaitkd_jax.config.defaults import MODALITIES
 from gaitkd_jax.config.defaults import RANDOM
 from gaitkd_jax.config.defaults import SAMPLERS
 from gaitkd_jax.config.defaults import TRAIN_SUBJECTS
+from gaitkd_jax.config.defaults import adam_optim
+from gaitkd_jax.config.defaults import augment
 from gaitkd_jax.config.defaults import benchmark
 from gaitkd_jax.config.defaults import clip
 from gaitkd_jax.config.defaults import da_augment
@@ -17,24 +19,52 @@ from gaitkd_jax.config.defaults import onecycle
 from gaitkd_jax.config.defaults import swingait_optim
 from gaitkd_jax.config.defaults import teacher
 from gaitkd_jax.config.defaults import term
+from gaitkd_jax.config.methods import Method
+from gaitkd_jax.config.methods import distillation
+from gaitkd_jax.config.methods import rival
+from gaitkd_jax.config.methods import warm_up
 from gaitkd_jax.config.networks import deepgaitv2
 from gaitkd_jax.config.networks import gaitbase
+from gaitkd_jax.config.networks import gaitgl
+from gaitkd_jax.config.networks import gaitpart
+from gaitkd_jax.config.networks import gaitset
 from gaitkd_jax.config.networks import skeletongaitpp
 from gaitkd_jax.config.networks import swingait
-from gaitkd_jax.config.recipes import distillation
-from gaitkd_jax.config.recipes import silence_gaitkd
+from gaitkd_jax.config.recipes import SCHEDULES
+from gaitkd_jax.config.recipes import gaitkd
+from gaitkd_jax.config.recipes import supervised
+from gaitkd_jax.config.recipes import walkers_gaitkd
 from gaitkd_jax.config.recipes import walkers_student
-from gaitkd_jax.config.recipes import warm_up
+from gaitkd_jax.config.recipes import walkers_teacher
+from gaitkd_jax.config.recipes import walkers_teacher_maps
+from gaitkd_jax.config.recipes import without_teachers
+from gaitkd_jax.config.variants import GAITKD
+from gaitkd_jax.config.variants import NOT_MEASURED
+from gaitkd_jax.config.variants import OPENGAIT
+from gaitkd_jax.config.variants import OPENGAIT_GREW
+from gaitkd_jax.config.variants import Help
+from gaitkd_jax.config.variants import Variant
+from gaitkd_jax.config.variants import load
+from gaitkd_jax.config.variants import load_module
+from gaitkd_jax.config.variants import select
 from gaitkd_jax.config.variants import smoke
-from gaitkd_jax.config.variants import with_variant
-from gaitkd_jax.config.variants import without_teachers
 
 __all__ = [
   "CLIP_KEYS",
+  "GAITKD",
+  "Help",
   "MODALITIES",
+  "Method",
+  "NOT_MEASURED",
+  "OPENGAIT",
+  "OPENGAIT_GREW",
   "RANDOM",
   "SAMPLERS",
+  "SCHEDULES",
   "TRAIN_SUBJECTS",
+  "Variant",
+  "adam_optim",
+  "augment",
   "benchmark",
   "check",
   "check_batch",
@@ -45,17 +75,27 @@ __all__ = [
   "default",
   "distillation",
   "gaitbase",
+  "gaitgl",
+  "gaitkd",
+  "gaitpart",
+  "gaitset",
+  "load",
+  "load_module",
   "multistep",
   "onecycle",
-  "silence_gaitkd",
+  "rival",
+  "select",
   "skeletongaitpp",
   "smoke",
+  "supervised",
   "swingait",
   "swingait_optim",
   "teacher",
   "term",
+  "walkers_gaitkd",
   "walkers_student",
+  "walkers_teacher",
+  "walkers_teacher_maps",
   "warm_up",
-  "with_variant",
   "without_teachers",
 ]

@@ -40,10 +40,7 @@ def default() -> ConfigDict:
   # unfixed_ordered, unfixed_unordered: min_frames to max_frames, drawn for each
   # clip. all_ordered: the first max_frames.
   c.clip = clip("fixed_ordered")
-  # Probabilities, one draw a clip.
-  c.augment = ConfigDict(
-    dict(perspective=0.0, affine=0.0, flip=0.0, rotate=0.0, erase=0.0)
-  )
+  c.augment = augment()
   # "triplet": a batch holds `sequences` clips of each of `identities` subjects.
   # "shuffled": as many sequences, each once an epoch.
   c.batch = ConfigDict(dict(sampler="triplet", identities=8, sequences=16))
@@ -57,64 +54,26 @@ def default() -> ConfigDict:
   )
   # Further objectives by name, see `term`.
   c.terms = ConfigDict()
-  # Of `--mode=cache`: clips of every sequence, and how what teachers say of
-  # them is stored; logits=0 stores all logits, k > 0 the k largest of a part.
+  # Of `--mode=cache`: `views` clips of every sequence, and how what teachers
+  # make of them is stored; logits=0 stores all logits, k > 0 the k largest of a
+  # part.
   c.cache = ConfigDict(dict(views=4, logits=0, dtype="float16"))
   c.losses = ConfigDict()
   c.losses.triplet = ConfigDict(dict(weight=1.0, margin=0.2))
   c.losses.cross_entropy = ConfigDict(
     dict(weight=1.0, scale=16.0, label_smoothing=0.1)
   )
-  # `groups` names parameters that learn differently: training/optim.py.
-  c.optim = ConfigDict(
-    dict(
-      name="sgd",
-      learning_rate=0.1,
-      momentum=0.9,
-      weight_decay=5e-4,
-      clip_norm=0.0,
-      groups="",
-    )
-  )
-  # How the learning rate changes with the step: training/schedules.py.
-  c.optim.schedule = ConfigDict(dict(kind="constant"))
-  # In steps; eval_every=0 evaluates at the end only. init_from: a workdir or
-  # checkpoint from which the arrays of the same name and shape are taken.
-  c.train = ConfigDict(
-    dict(
-      steps=60_000,
-      log_every=100,
-      eval_every=0,
-      checkpoint_every=5_000,
-      init_from="",
-    )
-  )
-  # subjects: so many of the test subjects are scored while training goes on, 0
-  # for all; the last evaluation scores all. memory_gib: bound of the distances
-  # in memory at once. lists: the CSV of protocol lists. rerank: of protocol
-  # hid_submission. report: writes a page of the last evaluation.
-  # embeddings: the store that `--mode=score` reads; `--mode=embed` writes one
-  # in store_dtype.
-  c.eval = ConfigDict(
-    dict(
-      protocol="casiab",
-      metric="euclidean",
-      batch_size=64,
-      max_frames=720,
-      checkpoint="",
-      subjects=0,
-      memory_gib=1.0,
-      verification=True,
-      report=True,
-      lists="",
-      rerank=True,
-      embeddings="",
-      store_dtype="float32",
-    )
-  )
-  # Empty: the test split of `data`.
-  c.eval.data = ConfigDict()
+  c.optim = _optim()
+  c.train = _train()
+  c.eval = _eval()
   return c
+
+
+def augment(**values: float) -> ConfigDict:
+  """Probabilities, one draw a clip; what is not given is left out."""
+  return ConfigDict(
+    dict(perspective=0.0, affine=0.0, flip=0.0, rotate=0.0, erase=0.0) | values
+  )
 
 
 def data(name: str = "", **values: Any) -> ConfigDict:
@@ -158,9 +117,7 @@ def clip(kind: str, **values: int) -> ConfigDict:
 
 def da_augment() -> ConfigDict:
   """The augmentation that OpenGait's recipes call DA."""
-  return ConfigDict(
-    dict(perspective=0.2, affine=0.0, flip=0.2, rotate=0.2, erase=0.0)
-  )
+  return augment(perspective=0.2, flip=0.2, rotate=0.2)
 
 
 def benchmark(c: ConfigDict, name: str) -> None:
@@ -172,7 +129,8 @@ def benchmark(c: ConfigDict, name: str) -> None:
   c.data = data(name)
   c.eval.protocol = name
   for model in networks_of(c):
-    model.num_classes = TRAIN_SUBJECTS[name]
+    if "num_classes" in model:
+      model.num_classes = TRAIN_SUBJECTS[name]
     if model.in_channels > 1:
       c.data.modalities = MODALITIES
 
@@ -238,6 +196,78 @@ def swingait_optim(c: ConfigDict, steps: int) -> None:
   c.optim.schedule = ConfigDict(dict(kind="swin_cosine", steps=steps))
 
 
+def adam_optim(c: ConfigDict, *milestones: int, steps: int) -> None:
+  """Sets OpenGait's optimiser of GaitSet, GaitPart and GaitGL: Adam."""
+  c.optim.name, c.optim.learning_rate = "adam", 1e-4
+  c.optim.weight_decay = 0.0
+  c.optim.schedule = multistep(*milestones)
+  c.train.steps = steps
+
+
 def networks_of(c: ConfigDict) -> list[ConfigDict]:
   """The configs of the student and of the teachers."""
   return [c.model] + [t.model for t in c.teachers.values()]
+
+
+def _optim() -> ConfigDict:
+  """`groups` names parameters that learn differently: training/optim.py."""
+  optim = ConfigDict(
+    dict(
+      name="sgd",
+      learning_rate=0.1,
+      momentum=0.9,
+      weight_decay=5e-4,
+      clip_norm=0.0,
+      groups="",
+    )
+  )
+  # How the learning rate changes with the step: training/schedules.py.
+  optim.schedule = ConfigDict(dict(kind="constant"))
+  return optim
+
+
+def _train() -> ConfigDict:
+  """In steps.
+
+  `eval_every=0` evaluates at the end only. `init_from` is a workdir or a
+  checkpoint from which the arrays of the same name and shape are taken.
+  """
+  return ConfigDict(
+    dict(
+      steps=60_000,
+      log_every=100,
+      eval_every=0,
+      checkpoint_every=5_000,
+      init_from="",
+    )
+  )
+
+
+def _eval() -> ConfigDict:
+  """How a network is tested.
+
+  `subjects`: so many of the test subjects are scored while training goes on, 0
+  for all; the last evaluation scores all. `memory_gib` bounds the distances in
+  memory at once. `lists` is the CSV of protocol lists, `rerank` an option of
+  protocol hid_submission. `report` writes a page of the last evaluation.
+  `embeddings` is the store that `--mode=score` reads; `--mode=embed` writes one
+  in `store_dtype`. `data`, where empty, is the test split of `config.data`.
+  """
+  return ConfigDict(
+    dict(
+      protocol="casiab",
+      metric="euclidean",
+      batch_size=64,
+      max_frames=720,
+      checkpoint="",
+      subjects=0,
+      memory_gib=1.0,
+      verification=True,
+      report=True,
+      lists="",
+      rerank=True,
+      embeddings="",
+      store_dtype="float32",
+      data=ConfigDict(),
+    )
+  )

@@ -73,3 +73,46 @@ def swingait(**values: Any) -> ConfigDict:
     )
     | values
   )
+
+
+def gaitset(**values: Any) -> ConfigDict:
+  """GaitSet as published for CASIA-B; it has no classifier."""
+  return ConfigDict(
+    dict(
+      name="gaitset",
+      channels=(32, 64, 128),
+      embedding_dim=256,
+      in_channels=1,
+    )
+    | values
+  )
+
+
+def gaitpart(**values: Any) -> ConfigDict:
+  """GaitPart as published for CASIA-B; it has no classifier."""
+  return ConfigDict(
+    dict(
+      name="gaitpart",
+      channels=(32, 64, 128),
+      embedding_dim=128,
+      variant="casiab",
+      in_channels=1,
+    )
+    | values
+  )
+
+
+def gaitgl(**values: Any) -> ConfigDict:
+  """GaitGL as published for CASIA-B."""
+  return ConfigDict(
+    dict(
+      name="gaitgl",
+      channels=(32, 64, 128),
+      num_classes=74,
+      variant="casiab",
+      neck=False,
+      in_channels=1,
+      retrieval="embedding",
+    )
+    | values
+  )

@@ -1,11 +1,105 @@
-"""Changes that turn one config into another."""
+"""The variants of a config file: what they change, and what to expect."""
 
 from collections.abc import Callable
+from collections.abc import Mapping
+import dataclasses
+import difflib
+import importlib.util
+import os
+import pathlib
+import textwrap
+from types import ModuleType
 
 from ml_collections import ConfigDict
 
 from gaitkd_jax import errors
 from gaitkd_jax.config import defaults
+
+NOT_MEASURED = "not measured"
+# Sources of figures that are not from here.
+OPENGAIT = "OpenGait's documentation"
+OPENGAIT_GREW = (
+  "OpenGait's documentation, on GREW's own test, whose labels are not public; "
+  "here the labelled test subjects are searched, which is easier"
+)
+GAITKD = "GaitKD's paper (arXiv 2604.26255), as others quote it"
+_WIDTH = 80
+_LISTED = 12  # variants that an error message lists in full
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+  """One recipe of a config file, and what to expect of it.
+
+  Attributes:
+    recipe: makes the config.
+    expected: the figure to expect; `NOT_MEASURED` where none is known.
+    source: who measured it, and how if that is not what runs here; empty where
+      no figure is known.
+    about: what the name does not say.
+  """
+
+  recipe: Callable[[], ConfigDict]
+  expected: str = NOT_MEASURED
+  source: str = ""
+  about: str = ""
+
+
+class Help(Exception):  # noqa: N818  # it is an answer, not an error
+  """Raised for `--config=<file>:help`; its text is the answer."""
+
+
+def select(
+  doc: str | None, variants: Mapping[str, Variant], variant: str
+) -> ConfigDict:
+  """Makes the config that `--config=<file>:<variant>` asks for.
+
+  Args:
+    doc: the docstring of the config file, the beginning of its help.
+    variants: all of the file by name; the first is its default.
+    variant: a name, empty for the default; with "_smoke" behind it, or "smoke"
+      alone, a trial of three steps; "help" for the list of all.
+
+  Raises:
+    Help: if that is what was asked for.
+    errors.UserError: unknown variant.
+  """
+  if variant == "help":
+    raise Help(describe(doc or "", variants))
+  default = next(iter(variants))
+  trial = variant == "smoke" or variant.endswith("_smoke")
+  name = variant.removesuffix("smoke").removesuffix("_") if trial else variant
+  if name and name not in variants:
+    raise errors.UserError(_unknown(variant, variants))
+  c = variants[name or default].recipe()
+  if trial:
+    smoke(c)
+  return c
+
+
+def load(path: str | os.PathLike[str], variant: str = "") -> ConfigDict:
+  """Reads a config file, as `--config=<path>:<variant>` does.
+
+  Raises:
+    Help: see `select`.
+    errors.UserError: no such file, or unknown variant.
+  """
+  return load_module(path).get_config(variant)
+
+
+def load_module(path: str | os.PathLike[str]) -> ModuleType:
+  """Runs a config file and returns its module.
+
+  Raises:
+    errors.UserError: no such file.
+  """
+  path = pathlib.Path(path)
+  if path.suffix != ".py" or not path.is_file():
+    raise errors.UserError(f"{path} is no config file; name one of configs/")
+  spec = importlib.util.spec_from_file_location(path.stem, path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
 
 
 def smoke(c: ConfigDict) -> None:
@@ -24,8 +118,8 @@ def smoke(c: ConfigDict) -> None:
     elif model.name == "skeletongaitpp":
       model.base_channels, model.blocks = 4, (1, 1, 1, 1)
     else:
-      model.channels = (4, 8, 16, 16)
-    if model.name == "gaitbase":
+      model.channels = (4, 8, 16, 16)[: len(model.channels)]
+    if "embedding_dim" in model:
       model.embedding_dim = 16
   for t in c.teachers.values():
     t.checkpoint = defaults.RANDOM
@@ -34,32 +128,56 @@ def smoke(c: ConfigDict) -> None:
       source.variant, source.partition = "tiny", "halves"
 
 
-def without_teachers(c: ConfigDict) -> None:
-  """Leaves the student alone: the baseline of a distillation."""
-  c.teachers, c.terms = ConfigDict(), ConfigDict()
+def describe(doc: str, variants: Mapping[str, Variant]) -> str:
+  """The text of `:help`: the file's docstring, and every variant's figure."""
+  lines = [
+    doc.strip(),
+    "",
+    "Variants. With _smoke behind its name each runs three steps on any few",
+    "subjects; smoke alone is that of the first, the default.",
+  ]
+  unknown = []
+  for i, (name, variant) in enumerate(variants.items()):
+    if i and variant.expected == NOT_MEASURED and not variant.about:
+      unknown.append(name)
+      continue
+    lines += ["", f"  {_title(name, default=not i)}"]
+    lines += _wrapped(variant.about)
+    lines += _wrapped(variant.expected)
+    lines += _wrapped(f"source: {variant.source}" if variant.source else "")
+  if unknown:
+    lines += ["", f"  {NOT_MEASURED}:", *_wrapped(", ".join(unknown))]
+  if {v.source for v in variants.values()} & {OPENGAIT, OPENGAIT_GREW, GAITKD}:
+    lines += ["", "Figures of OpenGait and of papers were not measured here."]
+  return "\n".join(lines)
 
 
-def with_variant(
-  c: ConfigDict, variant: str, **variants: Callable[[ConfigDict], None]
-) -> ConfigDict:
-  """Applies the part of `--config=file.py:variant` after the colon.
+def _title(name: str, default: bool) -> str:
+  if not name:
+    return "(without a variant)"
+  return f"{name} (also without a variant)" if default else name
 
-  Args:
-    c: the config.
-    variant: empty for none.
-    **variants: changes by name, besides "smoke".
 
-  Returns:
-    `c`.
+def _wrapped(text: str) -> list[str]:
+  return textwrap.wrap(
+    text,
+    _WIDTH,
+    initial_indent=" " * 4,
+    subsequent_indent=" " * 4,
+    break_on_hyphens=False,
+  )
 
-  Raises:
-    errors.UserError: unknown variant.
-  """
-  known = {"smoke": smoke} | variants
-  if variant:
-    if variant not in known:
-      raise errors.UserError(
-        f"the config has no variant {variant!r}; it has {', '.join(known)}"
-      )
-    known[variant](c)
-  return c
+
+def _unknown(variant: str, variants: Mapping[str, Variant]) -> str:
+  names = [name for name in variants if name]
+  if not names:
+    listed = "it has smoke only"
+  elif len(names) <= _LISTED:
+    listed = f"it has {', '.join(names)}, and each with _smoke behind it"
+  else:
+    near = difflib.get_close_matches(variant, names, n=4, cutoff=0.0)
+    listed = f"of its {len(names)} the nearest are {', '.join(near)}"
+  return (
+    f"the config has no variant {variant!r}; {listed}; the variant help "
+    "(--config=<file>:help) lists all"
+  )

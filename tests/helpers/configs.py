@@ -1,19 +1,22 @@
 """Configs by name, and small runs of them."""
 
-import importlib.util
-
+from gaitkd_jax import config as config_lib
 from tests.helpers import paths
 
+FOLDER = paths.ROOT / "configs"
+FILES = sorted(path.stem for path in FOLDER.glob("*.py"))
 STEPS = 4
 
 
+def module(name):
+  """The module of a file in configs/."""
+  return config_lib.load_module(FOLDER / f"{name}.py")
+
+
 def load(name, variant=""):
-  spec = importlib.util.spec_from_file_location(
-    name, paths.ROOT / "configs" / f"{name}.py"
-  )
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module, module.get_config(variant)
+  """Returns the module of a file in configs/ and one of its configs."""
+  found = module(name)
+  return found, found.get_config(variant)
 
 
 def smoke_config(prepared, name="walkers", **changes):

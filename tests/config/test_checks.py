@@ -1,0 +1,107 @@
+"""What cannot work, or does nothing, is named."""
+
+import pytest
+
+from gaitkd_jax import config as config_lib
+from gaitkd_jax import distill
+from gaitkd_jax import errors
+from gaitkd_jax.training import optim
+from tests.helpers import configs
+
+
+@pytest.mark.parametrize(
+  "change, words",
+  [
+    ({"batch.identities": 3, "batch.sequences": 3}, "9 clips.*8 devices"),
+    ({"batch.sampler": "random"}, "sampler is 'random'.*triplet, shuffled"),
+    ({"train.steps": 0}, "train.steps is 0"),
+    ({"train.eval_every": -1}, "train.eval_every is -1"),
+    ({"dtype": "float16"}, "dtype"),
+    ({"teachers.deepgaitv2.temperature": 0.0}, "temperature"),
+    ({"model.in_channels": 2}, "in_channels of the student is 2"),
+    ({"data.modalities": ("heatmaps",)}, "no silhouettes"),
+    ({"data.modalities": ("silhouettes", "rgb")}, "modalities is 'rgb'"),
+    ({"clip.kind": "fixed"}, "clip.kind is 'fixed'.*all_ordered"),
+    ({"clip.frames": 0}, "clip.frames is 0"),
+    ({"clip.skip": -1}, "clip.skip is -1"),
+    ({"clip.min_frames": 10}, "min_frames is 10.*fixed_ordered use frames"),
+    ({"clip.kind": "unfixed_ordered"}, "clip.max_frames is 0"),
+    (
+      {
+        "clip.kind": "unfixed_ordered",
+        "clip.min_frames": 9,
+        "clip.max_frames": 8,
+      },
+      "min_frames is 9, above max_frames, 8",
+    ),
+    (
+      {
+        "clip.kind": "unfixed_unordered",
+        "clip.min_frames": 4,
+        "clip.max_frames": 8,
+        "clip.frames": 10,
+      },
+      "clip.frames is 10.*min_frames, max_frames only",
+    ),
+    ({"clip.kind": "all_ordered"}, "clip.max_frames is 0"),
+  ],
+)
+def test_check_finds_what_cannot_work(change, words):
+  _, config = configs.load("casiab")
+  config.update_from_flattened_dict(change)
+  with pytest.raises(errors.UserError, match=words):
+    config_lib.check(config)
+    config_lib.check_batch(config, num_devices=8)
+
+
+@pytest.mark.parametrize(
+  "section",
+  [
+    "augment",
+    "batch",
+    "clip",
+    "data",
+    "eval",
+    "eval.data",
+    "losses",
+    "losses.triplet",
+    "optim",
+    "teachers.deepgaitv2",
+    "train",
+  ],
+)
+def test_a_wrong_key_of_a_config_file_is_named(section):
+  _, config = configs.load("recorded_walks")
+  config_lib.check(config)
+  values = config
+  for name in section.split("."):
+    values = values[name]
+  first = next(iter(values))
+  with pytest.raises(errors.UserError, match=f"{section} has no key wait"):
+    values.wait = 1.0
+    config_lib.check(config)
+  del values.wait
+  del values[first]
+  with pytest.raises(
+    errors.UserError, match=f"{section} lacks the key {first}"
+  ):
+    config_lib.check(config)
+
+
+def test_a_wrong_key_of_a_schedule_is_named():
+  _, config = configs.load("casiab")
+  config.optim.schedule.gama = 0.5
+  with pytest.raises(errors.UserError, match="optim.schedule.*gama"):
+    optim.create_optimizer(config.optim)
+  config.teachers.deepgaitv2 = config_lib.teacher(
+    config_lib.deepgaitv2(), temperature=dict(kind="linear", start=1.0)
+  )
+  with pytest.raises(errors.UserError, match="teachers.deepgaitv2.temperature"):
+    distill.create_teachers(config.teachers)
+
+
+def test_an_unknown_key_cannot_be_set():
+  _, config = configs.load("casiab")
+  config.lock()
+  with pytest.raises(AttributeError):
+    config.optim.learning_rat = 1.0
