@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from data_pipelines import records
 from data_pipelines import sampling
 from data_pipelines import store as store_lib
 from data_pipelines import transforms
@@ -165,6 +166,6 @@ def run(
     yield from dataset.with_options(options).as_numpy_iterator()
   except tf.errors.OpError as error:
     raise reader.error or errors.UserError(
-      f"a prepared sequence cannot be read ({store_lib.reason(error)});"
+      f"a prepared sequence cannot be read ({records.reason(error)});"
       " delete the folder of the prepared data, so that it is prepared again"
     ) from error
