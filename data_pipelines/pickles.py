@@ -40,7 +40,7 @@ def load_array(path: str | os.PathLike[str]) -> np.ndarray:
       data = file.read(size)
   except OSError as error:
     raise UserError(
-      f"{path}: cannot be read ({error.strerror}); mend or delete it."
+      f"{path}: cannot be read ({error.strerror}); repair or delete it."
     ) from error
   if not data:
     raise UserError(

@@ -174,7 +174,7 @@ def test_the_own_partitions():
     "sustech1k": (250, 800, 0),
   }
   for name, size in sizes.items():
-    own = trees.source(name).partition
+    own = datasets.source(name).partition
     train = None if own.train is None else len(set(own.train))
     assert (train, len(set(own.test)), len(set(own.probes))) == size
     assert not set(own.train or ()) & set(own.test)
@@ -184,7 +184,7 @@ def test_halves_and_probes(tmp_path):
   trees.write(tmp_path / "tree", "gait3d", "pickle", 6, 1)
   data = data_of("gait3d", tmp_path / "tree")
   own = datasets.probes(data)
-  assert own == trees.source("gait3d").partition.probes[:3]
+  assert own == datasets.source("gait3d").partition.probes[:3]
   # Its own division leaves nobody out, so halves change nothing.
   data.partition = "halves"
   assert datasets.probes(data) == own
@@ -251,10 +251,10 @@ def test_the_expected_tree_is_told(tmp_path, dataset):
   root = tmp_path / "tree"
   (root / "other" / "names").mkdir(parents=True)
   message = failure(data_of(dataset, root))
-  for layout in trees.source(dataset).layouts:
+  for layout in datasets.source(dataset).layouts:
     assert layout.text in message
   readme = paths.ROOT / "data_pipelines" / dataset / "README.md"
-  for layout in trees.source(dataset).layouts:
+  for layout in datasets.source(dataset).layouts:
     text = layout.text.split(",")[0]
     assert f"`{text}/*.p" in readme.read_text(), text
 
