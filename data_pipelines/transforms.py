@@ -329,8 +329,7 @@ def warp(clip: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
 
   # The frames are the last axis, so that a place is one row to fetch, however
   # many frames there are. They are padded first: transposing afterwards, with
-  # strides of 4096 bytes that all fall into one set of the cache, takes twice as
-  # long.
+  # strides of 4096 bytes that share one set of the cache, takes twice as long.
   channels = list(clip.shape[3:])
   edges = [[0, 0], [1, 1], [1, 1]] + [[0, 0]] * len(channels)
   rows = tf.pad(tf.cast(clip, tf.float32), edges)

@@ -78,7 +78,7 @@ def _end_with_parent() -> None:
 
 
 def _start_worker() -> None:
-  # Ctrl-C reaches the whole group; the parent alone ends the pool.
+  # Ctrl-C reaches all processes; only the parent ends the pool.
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   # A worker waits for tasks forever if its parent is killed outright.
   threading.Thread(target=_end_with_parent, daemon=True).start()
