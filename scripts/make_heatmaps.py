@@ -3,7 +3,7 @@
 python scripts/make_heatmaps.py --input=poses --output=heatmaps \
   --silhouettes=silhouettes
 
-Every folder `<input>/<id>/<condition>/<view>/` has one .pkl, .npz or .npy of key
+A folder `<input>/<id>/<condition>/<view>/` has one .pkl, .npz or .npy of key
 points, [frames, 17, 3] (COCO) or [frames, 18, 3] (OpenPose). What is written is
 OpenGait's layout: `<output>/<id>/<condition>/<view>/0_heatmap.pkl`, uint8
 [frames, 2, 64, 64]. With `--silhouettes`, a link `1_sil.pkl` to the pickle in
