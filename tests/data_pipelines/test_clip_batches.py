@@ -1,6 +1,5 @@
 """Numbered clips, which the cache of teachers keeps and training repeats."""
 
-import itertools
 import zlib
 
 import numpy as np
@@ -10,6 +9,7 @@ from data_pipelines import pipeline
 from data_pipelines import sampling
 from data_pipelines import store as store_lib
 from gaitkd_jax import errors
+from tests.helpers import batches as batches_lib
 from tests.helpers import small_store
 
 AUGMENT = pipeline.Augment(0.5, 0.5, 0.5, 0.5, 0.5)
@@ -41,21 +41,14 @@ def _train(store, steps, **options):
     clips_per_sequence=3,
   )
   batches = pipeline.train_batches(store, **defaults | options)
-  return list(itertools.islice(batches, steps))
-
-
-def _joined(batches):
-  return {
-    name: np.concatenate([batch[name] for batch in batches])
-    for name in batches[0]
-  }
+  return batches_lib.take(batches, steps)
 
 
 @pytest.mark.parametrize("sampler", pipeline.SAMPLERS)
 @pytest.mark.parametrize("clip", [CLIP, UNEQUAL], ids=["equal", "unequal"])
 def test_training_shows_the_numbered_clips(store, clip, sampler):
-  clips = _joined(_clips(store, clip=clip))
-  shown = _joined(_train(store, 12, clip=clip, sampler=sampler))
+  clips = batches_lib.joined(_clips(store, clip=clip))
+  shown = batches_lib.joined(_train(store, 12, clip=clip, sampler=sampler))
   rows = shown["sequence"] * 3 + shown["clip"]
   assert {"silhouettes", "heatmaps", "labels"} < shown.keys()
   assert ("lengths" in shown) == (clip is UNEQUAL)
@@ -67,7 +60,7 @@ def test_training_shows_the_numbered_clips(store, clip, sampler):
 
 def test_every_clip_comes_once_and_in_order(store):
   batches = _clips(store)
-  joined = _joined(batches)
+  joined = batches_lib.joined(batches)
   mask = joined["mask"]
   assert len(batches) == 8 and mask.sum() == 36 and mask[:36].all()
   number = joined["sequence"] * 3 + joined["clip"]
@@ -78,13 +71,13 @@ def test_every_clip_comes_once_and_in_order(store):
 
 
 def test_clips_depend_on_seed_sequence_and_number_alone(store):
-  whole = _joined(_clips(store))
-  larger = _joined(_clips(store, batch_size=9, clips_per_sequence=5))
+  whole = batches_lib.joined(_clips(store))
+  larger = batches_lib.joined(_clips(store, batch_size=9, clips_per_sequence=5))
   for i, v in ((0, 0), (4, 2), (11, 1)):
     np.testing.assert_array_equal(
       whole["silhouettes"][i * 3 + v], larger["silhouettes"][i * 5 + v]
     )
-  other = _joined(_clips(store, seed=4))["silhouettes"]
+  other = batches_lib.joined(_clips(store, seed=4))["silhouettes"]
   same = [
     np.array_equal(a, b)
     for a, b in zip(whole["silhouettes"], other, strict=True)
@@ -93,8 +86,8 @@ def test_clips_depend_on_seed_sequence_and_number_alone(store):
 
 
 def test_resumed_clips_are_those_of_an_undisturbed_run(store):
-  resumed = _joined(_clips(store, start=20))
-  for name, values in _joined(_clips(store)).items():
+  resumed = batches_lib.joined(_clips(store, start=20))
+  for name, values in batches_lib.joined(_clips(store)).items():
     np.testing.assert_array_equal(values[20:], resumed[name])
   assert _clips(store, start=40) == []
 
@@ -108,7 +101,7 @@ def test_shares_make_up_the_whole(store):
     whole = make()
     shares = [make(process_index=i, process_count=2) for i in range(2)]
     for step, batch in enumerate(whole):
-      joined = _joined([share[step] for share in shares])
+      joined = batches_lib.joined([share[step] for share in shares])
       assert joined.keys() == batch.keys()
       for name in batch:
         np.testing.assert_array_equal(batch[name], joined[name])
