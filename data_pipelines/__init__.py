@@ -2,6 +2,6 @@
 
 import os
 
-# TensorFlow reads these when it is loaded: no notices of its build.
+# TensorFlow reads these when it is loaded; they silence notices of its build.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

@@ -1,7 +1,7 @@
 """Reads the sequences of a tree with Apache Beam.
 
-Workers see the tree and the prepared folder under the same paths, as on one
-machine or on a shared file system.
+All workers must see the tree and the prepared folder under the same paths, as
+they do on one machine or with a shared file system.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def _read(
   except frames.EmptySequenceError as finding:
     note = {"path": folder.path, "skipped": str(finding)}
   except UserError as error:
-    # Beam would bury it in its own trace: `take_notes` raises it again.
+    # Beam would bury the error in a traceback; `take_notes` raises it later.
     note = {"path": folder.path, "refused": str(error)}
   else:
     yield folder.key, example
@@ -72,13 +72,13 @@ def examples(
   modalities: Sequence[str],
   notes: str,
 ) -> beam.PTransform:
-  """Gives the transform that reads the sequences of one split.
+  """Returns the transform that reads the sequences of one split.
 
   Args:
     folders: the sequences' folders.
     source: the data set.
     modalities: see `frames.read_sequence`.
-    notes: beginning of the paths of the files of notes.
+    notes: how the paths of the files of notes begin.
 
   Returns:
     A transform from nothing to (key, example).
@@ -93,7 +93,7 @@ def take_notes(folder: str) -> list[tuple[str, str]]:
     (path, reason) of the sequences that were skipped.
 
   Raises:
-    UserError: a file was damaged or refused; the first of all.
+    UserError: a file was damaged or refused; of several, the first.
   """
   notes = []
   for path in sorted(pathlib.Path(folder).glob("notes-*")):

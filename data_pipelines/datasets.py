@@ -1,4 +1,10 @@
-"""The data sets that can be trained on, by name."""
+"""The data sets that can be trained on, by name.
+
+A data set is a package `data_pipelines.<name>` with the module
+`<name>_dataset_builder`, whose class `Builder` is what is described below. One
+that is read from a tree of files says in its package what is particular to it,
+see `source.Source`, and inherits the rest from `tree_builder.TreeBuilder`.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +13,71 @@ import os
 import sys
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import ClassVar
+from typing import Protocol
 
 from gaitkd_jax import errors
 
 if TYPE_CHECKING:
   import tensorflow_datasets as tfds
 
-# Trees of files; each has a builder of its own.
+  from data_pipelines import source as source_lib
+
+# Benchmarks, each with a division of its subjects.
 BENCHMARKS = ("casiab", "oumvlp", "grew", "gait3d", "ccpg", "sustech1k")
+# All that is read from a tree of files.
 TREES = (*BENCHMARKS, "opengait")
 NAMES = ("walkers", *TREES)
+
+
+class Builder(Protocol):
+  """What the `Builder` of a data set has, beside what TFDS asks of it.
+
+  Attributes:
+    SHOWS_BAR: whether it shows progress itself, in place of TFDS's bars.
+  """
+
+  SHOWS_BAR: ClassVar[bool]
+
+  @classmethod
+  def from_config(
+    cls, data: Any, beam: bool = False
+  ) -> tfds.core.DatasetBuilder:
+    """Makes the builder that a config asks for; prepares nothing yet.
+
+    Args:
+      data: see `prepare`.
+      beam: whether Apache Beam reads.
+
+    Raises:
+      errors.UserError: a value of `data` is not one of this data set.
+    """
+
+  def probes(self) -> tuple[str, ...]:
+    """Names of the probes in the prepared data; see the function `probes`."""
+
+
+def builder_class(name: str) -> type[Builder]:
+  """Returns the class that prepares a data set.
+
+  Only the module of that data set is imported, since it needs TensorFlow and
+  what reads its images.
+
+  Raises:
+    errors.UserError: the name is unknown.
+  """
+  if name not in NAMES:
+    raise errors.UserError(
+      f"data.name: there is no data set {name!r}; choose one of"
+      f" {', '.join(NAMES)}"
+    )
+  module = f"data_pipelines.{name}.{name}_dataset_builder"
+  return importlib.import_module(module).Builder
+
+
+def source(name: str) -> source_lib.Source:
+  """Returns what is particular to one of `TREES`; loads no TensorFlow."""
+  return importlib.import_module(f"data_pipelines.{name}").SOURCE
 
 
 def prepare(
@@ -25,17 +86,17 @@ def prepare(
   """Prepares a data set once and returns its builder.
 
   Args:
-    data: has the attributes `name` (one of `NAMES`), `root` (folder of the
-      real data; unused by walkers), `prepared` (folder of the prepared data),
+    data: has the attributes `name` (one of `NAMES`), `root` (folder of the real
+      data; unused by walkers), `prepared` (where prepared data are kept),
       `variant` (walkers: tiny, small or full), `modalities` (silhouettes, and
-      heatmaps if they are wanted), `pickles`, if it has it
-      (which of several pickles hold what), `partition`, `train_subjects` and
-      `test_subjects` (all empty: the data set's own division; partition
-      "halves": the first half of the subjects that are there trains, where its
-      own division leaves nobody to train or to test; or the path of a JSON file
-      in OpenGait's format).
-    download_config: asks for Apache Beam by its options; None: this process
-      reads.
+      heatmaps if they are wanted), `pickles`, if it has it (which of several
+      pickles hold what), `train_subjects` and `test_subjects` (empty: as
+      `partition` says), and `partition` (empty: as the benchmark says;
+      "halves": the first half of the subjects that are there trains, where the
+      benchmark's division leaves nobody to train or to test; or the path of a
+      JSON file in OpenGait's format).
+    download_config: Apache Beam's options, if Beam is to read; None: this
+      process reads.
 
   Returns:
     A builder whose splits "train" and "test" are ready to be read. A second
@@ -45,70 +106,29 @@ def prepare(
     errors.UserError: the name or variant is unknown, the real data cannot be
       used, or the prepared data cannot be written.
   """
-  prepared = os.path.expanduser(data.prepared)
-  # A builder's module needs TensorFlow and its own readers of images: only
-  # the one that is asked for is imported.
-  if data.name == "walkers":
-    from data_pipelines import examples
-    from data_pipelines.walkers import spec
-    from data_pipelines.walkers import walkers_dataset_builder
+  made_by = builder_class(data.name)
 
-    if data.variant not in spec.SIZES:
-      raise errors.UserError(
-        f"data.variant: there is no walkers variant {data.variant!r}; choose"
-        f" one of {', '.join(spec.SIZES)}"
-      )
-    config = walkers_dataset_builder.config_name(
-      data.variant, "heatmaps" in examples.check_modalities(data.modalities)
-    )
-    if data.partition not in ("", "halves"):
-      raise errors.UserError(
-        f"data.partition {data.partition}: walkers have a division of their"
-        " own; leave it empty"
-      )
+  def make() -> tfds.core.DatasetBuilder:
+    return made_by.from_config(data, beam=download_config is not None)
 
-    def make():
-      return walkers_dataset_builder.Builder(config=config, data_dir=prepared)
-
-  elif data.name in TREES:
-    module = importlib.import_module(
-      f"data_pipelines.{data.name}.{data.name}_dataset_builder"
-    )
-
-    def make():
-      return module.Builder.from_tree(
-        data.root,
-        prepared,
-        data.train_subjects,
-        data.test_subjects,
-        partition=data.partition,
-        modalities=data.modalities,
-        pickles=getattr(data, "pickles", ""),
-        beam=download_config is not None,
-      )
-
-  else:
-    raise errors.UserError(
-      f"data.name: there is no data set {data.name!r}; choose one of"
-      f" {', '.join(NAMES)}"
-    )
   import tensorflow_datasets as tfds
 
-  # The builder of real data shows a bar of its own; a log file needs none.
-  tfds.display_progress_bar(data.name == "walkers" and sys.stderr.isatty())
+  # In a log file, a bar would be noise.
+  tfds.display_progress_bar(not made_by.SHOWS_BAR and sys.stderr.isatty())
   builder = make()
   try:
     builder.download_and_prepare(download_config=download_config)
   except (OSError, errors.UserError) as error:
-    # Of processes that prepare at once, one moves its files into place and
-    # the others find the place taken.
+    # If several processes prepare at once, the first moves its files into place
+    # and the others fail, because the place is taken.
     builder = make()
     if not builder.is_prepared():
       if isinstance(error, errors.UserError):
         raise
       raise errors.UserError(
-        f"data.prepared: cannot prepare {data.name} in {prepared} ({error});"
-        " set it to a folder that can be written to and has space"
+        f"data.prepared: cannot prepare {data.name} in"
+        f" {os.path.expanduser(data.prepared)} ({error}); set it to a folder"
+        " that can be written to and has space"
       ) from error
   return builder
 
@@ -121,12 +141,12 @@ def probes(data: Any) -> tuple[str, ...]:
 
   Returns:
     Names such as "0002-camid33_videoid2-seq0" that are in the split "test": the
-    PROBE_SET of the JSON file that `data.partition` names, else the data set's
-    own list; under "halves", where none of them is there, the first sequence of
+    PROBE_SET of the JSON file that `data.partition` names, else the benchmark's
+    list; under "halves", where none of them is there, the first sequence of
     every test subject that has two or more. Empty where the data set lists no
     probes.
 
   Raises:
     errors.UserError: see `prepare`.
   """
-  return prepare(data).probes() if data.name in TREES else ()
+  return prepare(data).probes()

@@ -1,6 +1,11 @@
 """Examples of the prepared data: what TFDS stores of a sequence."""
 
+import collections
+from collections.abc import Iterator
 from collections.abc import Sequence
+from concurrent import futures
+import itertools
+import os
 from typing import Any
 import zlib
 
@@ -8,18 +13,26 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from data_pipelines import frames
+from data_pipelines import records
 from data_pipelines import source as source_lib
-from data_pipelines import store
 from data_pipelines import tree
 from gaitkd_jax.errors import UserError
 
+Example = dict[str, Any]
+
+# OpenCV and zlib release Python's lock, so threads really work side by side.
+_WORKERS = max(8, os.cpu_count() or 1)
+# Sequences that are read ahead. One takes about 0.1 MB compressed, and half a
+# MB before that.
+_AHEAD = 4 * _WORKERS
+
 
 class Frames(tfds.features.Tensor):
-  """A frame as `tfds.features.Tensor` stores it, or compressed already.
+  """A frame as `tfds.features.Tensor` stores it, compressed here or before.
 
-  TFDS encodes examples in one thread. To compress a sequence of 108 frames
-  takes 6 ms, to read it from a pickle 0.6 ms: so the reading threads compress,
-  and what they have compressed passes.
+  TFDS encodes examples in one thread. Compressing a sequence of 108 frames
+  takes 6 ms, reading it from a pickle 0.6 ms. The threads that read therefore
+  compress as well, and what they have compressed is passed on as it is.
   """
 
   def __init__(self, shape: tuple[int, ...]):
@@ -33,7 +46,7 @@ class Frames(tfds.features.Tensor):
 
   @property
   def _fully_qualified_class_name(self) -> str:
-    # What is prepared is a plain Tensor, which any TFDS reads.
+    # Prepared data name a plain Tensor, which TFDS reads without this class.
     tensor = tfds.features.Tensor
     return f"{tensor.__module__}.{tensor.__name__}"
 
@@ -42,7 +55,7 @@ def read(
   folder: tree.SequenceFolder,
   source: source_lib.Source,
   modalities: Sequence[str],
-) -> dict[str, Any]:
+) -> Example:
   """Reads one sequence and compresses its frames.
 
   Args:
@@ -70,28 +83,69 @@ def read(
   }
 
 
+def read_ahead(
+  folders: Sequence[tree.SequenceFolder],
+  source: source_lib.Source,
+  modalities: Sequence[str],
+) -> Iterator[tuple[tree.SequenceFolder, Example | frames.EmptySequenceError]]:
+  """Reads sequences in threads, a few ahead of the one that is asked for.
+
+  Args:
+    folders: the sequences' folders.
+    source: the data set.
+    modalities: see `frames.read_sequence`.
+
+  Yields:
+    A folder, in order, and its example, or the error that says why the sequence
+    cannot be used.
+
+  Raises:
+    UserError: a file is damaged or refused.
+  """
+  pool = futures.ThreadPoolExecutor(_WORKERS)
+  try:
+    waiting = collections.deque()
+    for folder in itertools.chain(folders, [None] * _AHEAD):
+      if folder is not None:
+        waiting.append((folder, pool.submit(read, folder, source, modalities)))
+      if not waiting or (folder is not None and len(waiting) < _AHEAD):
+        continue
+      done, future = waiting.popleft()
+      try:
+        result = future.result()
+      except frames.EmptySequenceError as finding:
+        result = finding
+      yield done, result
+  finally:
+    pool.shutdown(cancel_futures=True)
+
+
 def features(modalities: Sequence[str]) -> tfds.features.FeaturesDict:
-  """Gives the features of the prepared data.
+  """Returns the features of the prepared data.
 
   Args:
     modalities: as `check_modalities` returns them.
 
   Returns:
-    The modalities, one zlib string a frame, and texts: who, how, seen from
-    where, and the sequence's own name.
+    The modalities, one zlib string a frame, and texts: subject, condition,
+    view, and the name of the sequence.
   """
   found = {
-    m: tfds.features.Sequence(Frames(store.SHAPES[m])) for m in modalities
+    m: tfds.features.Sequence(Frames(records.SHAPES[m])) for m in modalities
   }
-  found |= {name: tfds.features.Text() for name in store.TEXTS}
+  found |= {name: tfds.features.Text() for name in records.TEXTS}
   return tfds.features.FeaturesDict(found)
 
 
 def check_modalities(modalities: Sequence[str]) -> tuple[str, ...]:
-  """Returns the modalities in their order; refuses others."""
-  if "silhouettes" not in modalities or set(modalities) - set(store.SHAPES):
+  """Returns the modalities in the order of the prepared data.
+
+  Raises:
+    UserError: one is unknown, or silhouettes are missing.
+  """
+  if "silhouettes" not in modalities or set(modalities) - set(records.SHAPES):
     raise UserError(
       f"data.modalities is {', '.join(modalities) or 'empty'}; give "
       "silhouettes, or silhouettes and heatmaps."
     )
-  return tuple(name for name in store.SHAPES if name in modalities)
+  return tuple(name for name in records.SHAPES if name in modalities)

@@ -16,21 +16,21 @@ from data_pipelines import tree
 from gaitkd_jax.errors import UserError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# OU-MVLP's frames are 1280 x 980. Far larger ones are an attack on memory.
+# OU-MVLP's frames are 1280 x 980. A far larger one would only fill the memory.
 _MOST_PIXELS = 4096 * 4096
-# Sizes that pre-treated frames have; see `pickles.as_silhouettes`.
+# Sizes of frames that are pre-treated; see `pickles.as_silhouettes`.
 _NORMALISED = ((64, 64), (64, 44))
 
 
 class EmptySequenceError(Exception):
-  """A sequence that cannot be used, though nothing is damaged; says why."""
+  """A sequence cannot be used although nothing is damaged; says why."""
 
 
 def _damage(data: bytes) -> str:
-  """Says what is wrong with a PNG file, or nothing.
+  """Says what is wrong with a PNG file; "" if nothing is.
 
-  OpenCV returns half a frame for some damaged files, and prints several lines
-  for others, so the chunks and their checksums are looked at first.
+  For some damaged files OpenCV returns half a frame, for others it prints
+  several lines. So the chunks and their checksums are checked before.
   """
   if not data.startswith(_SIGNATURE):
     return "is not a PNG file" if data else "is empty"
@@ -74,7 +74,7 @@ def read_png(path: str | os.PathLike[str]) -> np.ndarray:
       data = file.read()
   except OSError as error:
     raise UserError(
-      f"{path}: cannot be read ({error.strerror}); mend or delete it."
+      f"{path}: cannot be read ({error.strerror}); repair or delete it."
     ) from error
   damage = _damage(data)
   if not damage:
@@ -83,8 +83,8 @@ def read_png(path: str | os.PathLike[str]) -> np.ndarray:
       return frame
     damage = "is damaged"
   raise UserError(
-    f"{path}: {damage}; copy the file again, or delete it to do without this "
-    "frame."
+    f"{path}: {damage}; copy the file again, or delete it to leave this frame "
+    "out."
   )
 
 
@@ -93,8 +93,8 @@ def _read_pngs(
 ) -> np.ndarray:
   """Pre-treats raw frames; takes normalised ones as they are.
 
-  Pre-treatment is not idempotent: a second time, it would shift half of the
-  frames by a column or more, away from those in OpenGait's pickles.
+  Pre-treating a second time would shift half of the frames by a column or more,
+  so that they would differ from those in OpenGait's pickles.
 
   Returns:
     uint8 [s, 64, 64]; frames that hold no person are black.
@@ -134,13 +134,13 @@ def _wanted(
 
 
 def parse_choice(text: str) -> tuple[tuple[str, str], ...]:
-  """Reads `data.pickles`, such as "silhouettes=6,heatmaps=heatmap".
+  """Parses `data.pickles`, such as "silhouettes=6,heatmaps=heatmap".
 
   Returns:
     Pairs of a modality and of an index or a part of a name.
 
   Raises:
-    UserError: it is written otherwise.
+    UserError: the text is not of this form.
   """
   pairs = [item.partition("=") for item in text.split(",") if item]
   for modality, _, wanted in pairs:
@@ -158,7 +158,7 @@ def _choose(
   source: source_lib.Source,
   modalities: Sequence[str],
 ) -> dict[str, str]:
-  """Says which pickle of a folder holds what; see `read_sequence`."""
+  """Returns the paths of the pickles to read; see `read_sequence`."""
   found = {}
   named = {
     word: [file for file in pickled if _says(file.name, word)]
@@ -169,12 +169,12 @@ def _choose(
   for modality, wanted in source.pickles:
     if modality in modalities:
       found[modality] = _wanted(pickled, folder, modality, wanted)
-  own = [file for file in pickled if file.name == f"{folder.view}.pkl"]
+  named_as_view = [f for f in pickled if f.name == f"{folder.view}.pkl"]
   pickled = [file for file in pickled if file not in named["heatmap"]]
   if "silhouettes" in found:
     pass
-  elif own:
-    found["silhouettes"] = own[0].path
+  elif named_as_view:
+    found["silhouettes"] = named_as_view[0].path
   elif source.pickle_of and len(pickled) == source.pickle_of[1]:
     found["silhouettes"] = pickled[source.pickle_of[0]].path
   elif len(named["sil"]) == 1:
@@ -184,7 +184,7 @@ def _choose(
   elif (
     len(pickled) == 2 and "heatmaps" in modalities and "heatmaps" not in found
   ):
-    # The order of OpenGait's script that links both into a folder.
+    # The order in which OpenGait's script links both into a folder.
     found["heatmaps"], found["silhouettes"] = (file.path for file in pickled)
   elif len(pickled) > 1:
     names = ", ".join(file.name for file in pickled)
@@ -202,14 +202,16 @@ def read_sequence(
 ) -> dict[str, np.ndarray]:
   """Reads one sequence.
 
-  A pickle is taken rather than PNG files beside it, since it was made from
-  them. Black frames hold no person and are dropped from every modality.
+  If a folder holds a pickle and PNG files, the pickle is read, because it was
+  made from them. Black frames hold no person and are dropped from all
+  modalities.
 
-  Of several pickles, `data.pickles` chooses. Otherwise the heat maps are the
-  one whose name contains "heatmap", and of the rest the silhouettes are the one
-  named `<view>.pkl`, else the one at the data set's own place, else the one
-  whose name contains "sil". Where both are wanted and two names say nothing,
-  the heat maps come first.
+  If there are several pickles, `data.pickles` says which to read. Otherwise the
+  heat maps are in the one whose name contains "heatmap". The silhouettes are in
+  the one named `<view>.pkl`, else in the one at the place that the data set
+  prescribes (`Source.pickle_of`), else in the one whose name contains "sil". If
+  both are wanted and there are two pickles whose names say nothing, the heat
+  maps come first.
 
   Args:
     folder: the sequence's folder, with PNG files (raw ones are pre-treated,
@@ -222,14 +224,14 @@ def read_sequence(
     [s, 2, 64, 64], s > 0.
 
   Raises:
-    EmptySequenceError: no usable frame, or no heat maps of these frames.
-    UserError: a file is damaged or refused, or it is unclear which to take.
+    EmptySequenceError: there is no usable frame, or no heat maps of the frames.
+    UserError: a file is damaged or refused, or it is unclear which to read.
   """
   try:
     files = tree.sequence_files(folder.path)
   except OSError as error:
     raise UserError(
-      f"{folder.path}: cannot be read ({error.strerror}); mend or delete it."
+      f"{folder.path}: cannot be read ({error.strerror}); repair or delete it."
     ) from error
   if not files:
     raise EmptySequenceError("no PNG file and no pickle")

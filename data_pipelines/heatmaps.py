@@ -1,14 +1,15 @@
 """Heat maps of limbs and joints, from the key points of a 2-D pose.
 
-The maps that SkeletonGait and SkeletonGait++ read (Fan et al., AAAI 2024), as
-OpenGait makes them: missing key points are imputed, the body is centred on its
-hips and scaled to one height, each joint and each limb becomes a Gaussian as
-high as its confidence, and the square around the body is scaled to 64 x 64.
+These are the maps that SkeletonGait and SkeletonGait++ read (Fan et al., AAAI
+2024), made as OpenGait makes them: missing key points are imputed, the body is
+centred on its hips and scaled to a fixed height, each joint and each limb
+becomes a Gaussian as high as its confidence, and the square around the body is
+scaled to 64 x 64.
 
 Key points are pixels (x to the right, y downwards) and a confidence of 0 to 1.
-A joint at (0, 0), or at no finite place, is missing: its place is imputed,
-which the hips and the extent need; it is drawn with the confidence that the
-file gives it, which as a rule is 0.
+A joint at (0, 0), or at a place that is not finite, is missing. Its place is
+imputed, because the hips and the extent of the body must be known; it is drawn
+with the confidence that the file gives it, which is usually 0.
 """
 
 from __future__ import annotations
@@ -25,20 +26,20 @@ from gaitkd_jax.errors import UserError
 
 SIZE = 64  # of the result, in pixels
 CANVAS = 128  # on which the body is drawn
-EXTENT = 85  # from the highest to the lowest joint, on the canvas
+EXTENT = 85  # pixels from the highest to the lowest joint on the canvas
 SIGMA = 8.0
-# A Gaussian ends here, at 1 % of its height.
+# Where a Gaussian is cut off, at 1 % of its height.
 _REACH = 3 * SIGMA
 _LEAST_CONFIDENCE = 1e-4
 _NEIGHBOURS = 4
 _MOST_BYTES = 2**30
-# No camera has such a pixel: numbers beyond are damage.
+# No camera has so many; a larger coordinate is damaged.
 _MOST_PIXELS = 1e6
 
-# Of nose; eyes, ears, shoulders, elbows, wrists, hips, knees, ankles, each left
-# and right.
+# COCO's key points are the nose, and left and right eye, ear, shoulder, elbow,
+# wrist, hip, knee and ankle, in this order.
 LEFT_HIP, RIGHT_HIP = 11, 12
-# COCO's own skeleton.
+# The limbs of COCO's skeleton.
 LIMBS = (
   (15, 13),
   (13, 11),
@@ -60,12 +61,12 @@ LIMBS = (
   (3, 5),
   (4, 6),
 )
-# OpenPose's 18 key points have a neck, and the right side first.
+# OpenPose's 18 key points include the neck, and begin with the right side.
 _FROM_18 = (0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 10)
 
 
 def read_key_points(path: str | os.PathLike[str]) -> np.ndarray:
-  """Reads the key points of a sequence; runs nothing that the file says.
+  """Reads the key points of a sequence; runs nothing that is in the file.
 
   Args:
     path: a .pkl or .npy of one array, or a .npz with one array or with one
@@ -76,7 +77,7 @@ def read_key_points(path: str | os.PathLike[str]) -> np.ndarray:
     float64 [t, 17, 3].
 
   Raises:
-    UserError: one line that names the file, what is wrong and what to do.
+    UserError: the file is damaged, or holds something else.
   """
   path = os.fspath(path)
   if path.lower().endswith((".npz", ".npy")):
@@ -125,7 +126,7 @@ def _read_numpy(path: str) -> np.ndarray:
 def as_coco17(
   values: np.ndarray, path: str | os.PathLike[str] = "key points"
 ) -> np.ndarray:
-  """Brings key points to COCO's 17.
+  """Converts key points to COCO's 17.
 
   Args:
     values: numbers [t, 17, 3] (COCO) or [t, 18, 3] (OpenPose).
@@ -135,7 +136,7 @@ def as_coco17(
     float64 [t, 17, 3].
 
   Raises:
-    UserError: another shape, no frame, or no numbers.
+    UserError: they have another shape, no frame, or are not numbers.
   """
   shape = " x ".join(str(size) for size in values.shape)
   if values.ndim != 3 or values.shape[1:] not in ((17, 3), (18, 3)):
@@ -156,10 +157,10 @@ def as_coco17(
 def impute(points: np.ndarray, missing: np.ndarray) -> np.ndarray:
   """Fills in missing joints from the most similar frames.
 
-  As scikit-learn's KNNImputer with 4 neighbours weighted by 1 / distance: the
-  distance of two frames is the root of the mean square over the joints that
-  both have; only frames that have the joint are neighbours; a frame that shares
-  no joint with any gets the mean.
+  As scikit-learn's KNNImputer does with 4 neighbours, weighted by 1 / distance.
+  The distance of two frames is the root mean square over the joints that both
+  have. Only frames that have the joint are neighbours. A frame that shares no
+  joint with any of them gets the mean.
 
   Args:
     points: float [t, 17, 2].
@@ -175,7 +176,7 @@ def impute(points: np.ndarray, missing: np.ndarray) -> np.ndarray:
     squares = ((known - known[i]) ** 2).sum(-1, where=both[..., None])
     squares = squares.sum(-1, where=both)
     count = both.sum(-1)
-    # Infinite where nothing is shared, which is a weight of 0.
+    # Infinite where no joint is shared, so that the weight is 0.
     distances = np.full(len(known), np.inf)
     np.divide(squares, count, out=distances, where=count > 0)
     distances = np.sqrt(distances)
@@ -196,29 +197,30 @@ def impute(points: np.ndarray, missing: np.ndarray) -> np.ndarray:
 
 
 def normalise(key_points: np.ndarray) -> np.ndarray:
-  """Brings the body of every frame to the middle of the canvas, and to scale.
+  """Centres the body of every frame on the canvas and scales it.
 
   Args:
     key_points: float [t, 17, 3].
 
   Returns:
-    float64 [t, 17, 3]: mid-hip at (64, 64), 85 pixels from the highest to the
-    lowest joint. The confidence is 0 to 1, and 0 where a place is not known: a
-    joint that all frames miss, a frame without any extent.
+    float64 [t, 17, 3]: the middle of the hips is at (64, 64), and the highest
+    joint is 85 pixels above the lowest. The confidence is 0 to 1. It is 0 where
+    a place is not known, because the joint is missing in all frames, or because
+    all joints of the frame are at one height.
 
   Raises:
-    UserError: no frame has any hip.
+    UserError: no frame has a hip.
   """
   key_points = np.asarray(key_points, np.float64)
   points, confidence = key_points[..., :2], key_points[..., 2]
-  sane = np.abs(points) < _MOST_PIXELS  # So that NaN is not.
+  sane = np.abs(points) < _MOST_PIXELS  # False for NaN, too
   missing = (points == 0).all(-1) | ~sane.all(-1)
   points = impute(points, missing)
   hips = points[:, [LEFT_HIP, RIGHT_HIP]]
   known = np.isfinite(hips).all(-1)
   if not known.any():
     raise UserError("no frame has a hip, on which the body is centred")
-  # One hip, if the other is missing in all frames.
+  # The centre is one hip if the other is missing in all frames.
   centre = hips.mean(1, where=known[..., None], keepdims=True)
   y = points[..., 1]
   extent = np.nanmax(y, axis=1) - np.nanmin(y, axis=1)
@@ -233,18 +235,19 @@ def normalise(key_points: np.ndarray) -> np.ndarray:
 
 
 def _span(low: float, high: float) -> slice:
-  """The pixels that a Gaussian between two places reaches."""
+  """The pixels that a Gaussian along a line between two places reaches."""
   start = min(max(int(low - _REACH), 0), CANVAS)
   return slice(start, min(max(int(high + _REACH) + 1, start), CANVAS))
 
 
 def draw_limb(canvas: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
-  """Draws a Gaussian along a line where it is higher than what is there.
+  """Draws a Gaussian along a line, wherever it is higher than the canvas.
 
   Args:
     canvas: float32 [128, 128], changed in place.
-    start: (x, y, confidence); a joint is a limb that ends where it starts.
-    end: likewise. The lower confidence of the two counts.
+    start: (x, y, confidence).
+    end: likewise; equal to `start` for a joint. The lower of the two
+      confidences is the height of the Gaussian.
   """
   height = min(start[2], end[2])
   if height < _LEAST_CONFIDENCE:
@@ -253,7 +256,7 @@ def draw_limb(canvas: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
     _span(min(start[axis], end[axis]), max(start[axis], end[axis]))
     for axis in range(2)
   )
-  # In single precision: the exponentials take most of the time.
+  # Single precision, because the exponentials take most of the time.
   x = np.arange(columns.start, columns.stop, dtype=np.float32) - start[0]
   y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - start[1]
   x, y = x.astype(np.float32), y.astype(np.float32)
@@ -292,11 +295,11 @@ def make_heatmaps(key_points: np.ndarray) -> np.ndarray:
     key_points: float [t, 17, 3], see `as_coco17`.
 
   Returns:
-    uint8 [t, 2, 64, 64], limbs and joints. As many frames as there were: one
-    in which nothing was found is black.
+    uint8 [t, 2, 64, 64], limbs and joints. There are as many frames as before;
+    one without key points is black.
 
   Raises:
-    UserError: no frame has any hip.
+    UserError: no frame has a hip.
   """
   result = np.zeros((len(key_points), 2, SIZE, SIZE), np.uint8)
   for frame, body in zip(result, normalise(key_points), strict=True):

@@ -5,25 +5,22 @@ python -m data_pipelines.inspect --dataset=gait3d --root=~/Gait3D \
   --modalities=silhouettes,heatmaps --split=test --output=gait3d.png
 
 Prints counts, lengths, conditions and views of a split, and writes a contact
-sheet: clips as they are cut from the data (the first row), then after each
-augmentation alone and after all of them. Heat maps lie in colour over the
-silhouettes: limbs red, joints green. The data set is prepared first if it has
-not been.
+sheet. Its first row shows clips as they are cut from the data, the others show
+the same clips after each augmentation alone and after all of them. Heat maps
+lie in colour over the silhouettes: limbs red, joints green. The data set is
+prepared first if need be.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 import dataclasses
 import pathlib
-import sys
-import types
 
-from absl import logging
 import cv2
 import numpy as np
 
+from data_pipelines import command_line
 from data_pipelines import datasets
 from data_pipelines import pipeline
 from data_pipelines import sampling
@@ -31,16 +28,16 @@ from data_pipelines import store as store_lib
 from data_pipelines import transforms
 from gaitkd_jax import errors
 
-SEQUENCES, FRAMES = 4, 5  # of the sheet
+SEQUENCES, FRAMES = 4, 5  # on the sheet
 _CLIP = sampling.Clip("fixed_ordered", FRAMES, skip=10)
 _AUGMENTATIONS = tuple(f.name for f in dataclasses.fields(pipeline.Augment))
 _BINS = 10
-_BAR = 40  # letters
-_MOST = 15  # conditions and views that are named
+_BAR = 40  # characters
+_MOST = 15  # conditions or views that are listed
 _SCALE = 2
 _MARGIN = 110  # pixels beside the frames, for the names of rows
 _HEADER, _GAP = 22, 6  # pixels
-_GREY = 70  # of what is not a frame
+_GREY = 70  # wherever there is no frame
 
 
 def describe(store: store_lib.SequenceStore) -> str:
@@ -67,11 +64,12 @@ def contact_sheet(store: store_lib.SequenceStore, seed: int = 0) -> np.ndarray:
 
   Args:
     store: the split; `SEQUENCES` of it are drawn.
-    seed: not negative; with another come other sequences, frames and draws.
+    seed: not negative; decides which sequences and frames are shown, and how
+      they are augmented.
 
   Returns:
     uint8 [h, w, 3], blue, green, red. A column is a sequence, a row its frames
-    under one augmentation, each of which happens for sure.
+    under one augmentation, whose probability is 1.
   """
   count = min(SEQUENCES, len(store))
   index = sampling.draw_shuffled(len(store), count, seed, 0)
@@ -94,12 +92,14 @@ def _strips(
   augment: pipeline.Augment,
   seed: int,
 ) -> list[np.ndarray]:
-  """Draws clips side by side.
+  """Returns the augmented frames of some sequences.
 
-  The first batch of a run: what is drawn is the same whatever `augment` is.
+  They are the first batch of a run, which has the same sequences and frames
+  whatever `augment` is.
 
   Returns:
-    uint8 [h, w, 3] of each of `count` sequences, its frames from left to right.
+    uint8 [h, w, 3] for each of `count` sequences, its frames from left to
+    right.
   """
   batch = next(
     pipeline.train_batches(
@@ -125,7 +125,7 @@ def _strips(
 
 
 def _label(text: str, width: int, height: int) -> np.ndarray:
-  """Writes text on a field of the sheet; what does not fit is left out."""
+  """Returns a field of the sheet with a text, cut if it is too long."""
   field = np.full((height, width, 3), _GREY, np.uint8)
   text = text.encode("ascii", "replace").decode()  # all that OpenCV can draw
   place, font = (2, (height + 10) // 2), cv2.FONT_HERSHEY_SIMPLEX
@@ -151,14 +151,14 @@ def _lengths(lengths: np.ndarray) -> list[str]:
   starts = np.arange(low, high + 1, step)
   counts = np.bincount((lengths - low) // step, minlength=len(starts))
   for start, count in zip(starts, counts, strict=True):
-    # A bin that is not empty shows.
+    # Rounded up, so that a bin which is not empty has a bar.
     bar = "#" * -(-count * _BAR // counts.max())
     lines.append(f"  {start:5} - {start + step - 1:5}  {count:9,}  {bar}")
   return lines
 
 
 def _counts(title: str, values: np.ndarray) -> list[str]:
-  """Returns the most frequent values, most frequent first."""
+  """Lists the most frequent values, the most frequent first."""
   names, counts = np.unique(values, return_counts=True)
   order = np.argsort(-counts, kind="stable")
   lines = [f"{title} ({len(names):,}):"]
@@ -167,27 +167,6 @@ def _counts(title: str, values: np.ndarray) -> list[str]:
     rest = counts[order[_MOST:]].sum()
     lines.append(f"  {len(order) - _MOST:,} others  {rest:,}")
   return lines
-
-
-class _Parser(argparse.ArgumentParser):
-  def error(self, message: str) -> None:
-    raise errors.UserError(f"{message}; see --help")
-
-
-def _parser() -> argparse.ArgumentParser:
-  parser = _Parser(prog="python -m data_pipelines.inspect", description=__doc__)
-  parser.formatter_class = argparse.RawDescriptionHelpFormatter
-  add = parser.add_argument
-  add("--dataset", required=True, help=f"one of {', '.join(datasets.NAMES)}")
-  add("--root", default="", help="folder of the real data")
-  add("--prepared", default="~/tensorflow_datasets", help="where it is kept")
-  add("--variant", default="tiny", help="size of walkers")
-  add("--partition", default="", help="halves, or a JSON file of OpenGait's")
-  add("--modalities", default="silhouettes", help="silhouettes,heatmaps")
-  add("--split", default="train", choices=("train", "test"))
-  add("--output", default="sheet.png", help="the contact sheet, a PNG")
-  add("--seed", type=int, default=0, help="of what is drawn")
-  return parser
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -199,21 +178,16 @@ def main(arguments: Sequence[str]) -> None:
   Raises:
     errors.UserError: an argument, or the data, cannot be used.
   """
-  flags = _parser().parse_args(arguments)
+  parser = command_line.parser("inspect", __doc__)
+  add = parser.add_argument
+  add("--split", default="train", choices=("train", "test"))
+  add("--output", default="sheet.png", help="the contact sheet, a PNG")
+  add("--seed", type=int, default=0, help="of what is drawn")
+  flags = parser.parse_args(arguments)
   if flags.seed < 0:
     raise errors.UserError(f"--seed is {flags.seed}; give 0 or more")
-  data = types.SimpleNamespace(
-    name=flags.dataset,
-    root=flags.root,
-    prepared=flags.prepared,
-    variant=flags.variant,
-    partition=flags.partition,
-    modalities=tuple(flags.modalities.split(",")),
-    train_subjects=(),
-    test_subjects=(),
-  )
   store = store_lib.SequenceStore.from_builder(
-    datasets.prepare(data), flags.split
+    datasets.prepare(command_line.data(flags)), flags.split
   )
   print(f"{flags.dataset}, split {flags.split}")
   print(describe(store))
@@ -229,13 +203,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-  # TFDS warns of its own names; what these modules warn of is shown.
-  logging.use_absl_handler()
-  logging.get_absl_handler().addFilter(
-    lambda record: "data_pipelines" in record.pathname
-  )
-  try:
-    main(sys.argv[1:])
-  except errors.UserError as e:
-    print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
-    sys.exit(2)
+  command_line.run(main)

@@ -24,8 +24,8 @@ class Partition:
   Attributes:
     train: subjects of the split "train"; None: all that do not test.
     test: subjects of the split "test".
-    probes: names of the test sequences that are searched for, where a
-      benchmark lists them.
+    probes: names of the test sequences that the benchmark searches for, if it
+      lists them.
   """
 
   train: tuple[str, ...] | None
@@ -35,12 +35,12 @@ class Partition:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-  """What a user asks for in place of the data set's own division.
+  """What a user asks for in place of the benchmark's division.
 
   Attributes:
     partition: "", "halves", or the path of a JSON file.
-    train_subjects: replaces the list of who trains, if not empty.
-    test_subjects: replaces the list of who tests, if not empty.
+    train_subjects: who trains; empty: as the partition says.
+    test_subjects: who tests; empty: as the partition says.
   """
 
   partition: str = ""
@@ -48,7 +48,7 @@ class Request:
   test_subjects: tuple[str, ...] = ()
 
   def identity(self) -> list[Any]:
-    """What tells two requests apart; a file counts by its contents."""
+    """JSON that is equal for equal requests; a file counts by its contents."""
     partition = self.partition
     if partition not in ("", HALVES):
       partition = hashlib.sha256(_read_bytes(partition)).hexdigest()
@@ -58,12 +58,12 @@ class Request:
 def ids(
   ranges: Sequence[int | Sequence[int]], digits: int, suffix: str = ""
 ) -> tuple[str, ...]:
-  """Writes out numbers and inclusive ranges of them.
+  """Lists the names of subjects that are numbers.
 
   Args:
-    ranges: such as (1, (4, 6)).
+    ranges: numbers and inclusive ranges of them, such as (1, (4, 6)).
     digits: to how many digits numbers are padded with zeros.
-    suffix: what follows each of them.
+    suffix: what follows each number.
 
   Returns:
     Such as ("001", "004", "005", "006").
@@ -97,15 +97,15 @@ def read(path: str) -> Partition:
   """Reads a partition in OpenGait's format.
 
   Args:
-    path: a JSON file: an object with the keys TRAIN_SET and TEST_SET, lists of
-      subjects, and PROBE_SET, a list of names `<id>-<type>-<view>`, which may
-      be left out.
+    path: a JSON file that holds an object. Its keys TRAIN_SET and TEST_SET are
+      lists of subjects; PROBE_SET, which may be left out, is a list of names
+      `<id>-<type>-<view>`.
 
   Returns:
     The partition.
 
   Raises:
-    UserError: the file cannot be read, is no JSON, or holds anything else.
+    UserError: the file cannot be read, is not JSON, or holds something else.
   """
   what = f"data.partition {os.path.expanduser(path)}"
   data = _read_bytes(path)
@@ -145,27 +145,28 @@ def read(path: str) -> Partition:
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
-  """Reads a data set's own lists, a JSON file in its package."""
+  """Reads the lists of a data set from a JSON file in its package."""
   return json.loads(pathlib.Path(path).read_text())
 
 
 def resolve(
-  own: Partition, request: Request, subjects: Collection[str]
+  benchmark: Partition, request: Request, subjects: Collection[str]
 ) -> tuple[Partition, tuple[str, ...]]:
   """Divides the subjects that are there.
 
-  A list that the user gives leaves the other one to the partition, without a
-  common subject. "halves" keeps the data set's own division unless that leaves
-  nobody to train or to test: then the first half of the sorted subjects trains.
+  If the user lists only who trains, or only who tests, the partition gives the
+  other list, without the subjects of the first. "halves" keeps the benchmark's
+  division unless that leaves nobody to train or to test; then the first half of
+  the sorted subjects trains.
 
   Args:
-    own: the data set's division.
+    benchmark: the division that the benchmark prescribes.
     request: what the user asks for.
     subjects: those that are there.
 
   Returns:
-    The partition, its lists in order and among `subjects`; and the subjects
-    that the user names and that are not there.
+    The partition, in whose lists are only `subjects`; and the subjects that the
+    user names although they are not there.
 
   Raises:
     UserError: a subject would both train and test, or the JSON file is bad.
@@ -179,23 +180,22 @@ def resolve(
       f"data.train_subjects and data.test_subjects both name {both[0]}; remove "
       "it from one of them."
     )
-  base, named = own, [*train, *test]
+  base, named = benchmark, [*train, *test]
   if request.partition not in ("", HALVES):
     base = read(request.partition)
     named += [*base.train, *base.test]
-    # A list without probes leaves those of the benchmark.
-    base = dataclasses.replace(base, probes=base.probes or own.probes)
+    # A file without probes keeps those of the benchmark.
+    base = dataclasses.replace(base, probes=base.probes or benchmark.probes)
   there = set(subjects)
 
-  def present(wanted, other):
+  def present(wanted: Sequence[str], other: Sequence[str]) -> tuple[str, ...]:
+    """The wanted subjects that are there and not in the other list."""
     return tuple(i for i in wanted if i in there and i not in set(other))
 
-  def divide(part):
-    tests = present(test or part.test, train)
-    rest = sorted(there - set(part.test)) if part.train is None else part.train
-    return present(train or rest, test), tests
-
-  divided = divide(base)
+  rest = base.train
+  if rest is None:
+    rest = sorted(there - set(base.test))
+  divided = present(train or rest, test), present(test or base.test, train)
   if (
     request.partition == HALVES
     and not (train or test)
@@ -214,7 +214,7 @@ def probes(
   request: Request,
   names: Sequence[tuple[str, str]],
 ) -> tuple[str, ...]:
-  """Lists the probes of a benchmark that names them.
+  """Lists the probes of prepared data.
 
   Args:
     partition: as `resolve` returns it.
@@ -222,9 +222,9 @@ def probes(
     names: (subject, name) of every test sequence that can be used, in order.
 
   Returns:
-    The names of the probes that are there; under "halves", where none of them
-    is, the first sequence of every subject that has two or more. Empty where
-    the benchmark names none.
+    The names of the benchmark's probes that are there. If none is and the user
+    asked for "halves": the first sequence of every subject that has two or
+    more. Empty if the benchmark does not list its probes.
   """
   there = {name for _, name in names}
   found = tuple(name for name in partition.probes if name in there)

@@ -1,7 +1,7 @@
 """Batches of silhouettes for training and for evaluation.
 
-A training batch is a function of (seed, step) alone, so resuming needs no
-state of an iterator, and processes draw their shares without talking.
+A training batch is a function of (seed, step) alone, so resuming needs no state
+of an iterator, and processes draw their shares without communicating.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Sequence
 import itertools
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -24,7 +25,7 @@ Augment = transforms.Augment
 
 SAMPLERS = ("triplet", "shuffled")
 MAX_BUCKETS = 4
-# Another bucket, which costs a compilation, has to save this part of frames.
+# The part of the frames that one more bucket has to save.
 WORTHWHILE = 0.05
 
 
@@ -41,7 +42,7 @@ def train_batches(
   process_index: int = 0,
   process_count: int = 1,
   threads: int = 0,
-  views: int = 0,
+  clips_per_sequence: int = 0,
 ) -> Iterator[dict[str, np.ndarray]]:
   """Yields this process's share of batch start_step, start_step + 1, ...
 
@@ -57,18 +58,20 @@ def train_batches(
     start_step: number of the first batch.
     process_index: which of the processes this is.
     process_count: into how many contiguous shares a global batch is divided.
-    threads: that make batches; 0 is one a core.
-    views: V, how many clips of a sequence there are, each with its own
-      augmentation, see `view_batches`; 0 draws new ones for each batch.
+    threads: how many make batches; 0: one for each core.
+    clips_per_sequence: V, how many numbered clips a sequence has, each with an
+      augmentation of its own, see `clip_batches`; 0 draws a new clip every
+      time.
 
   Returns:
     An endless iterator over {"silhouettes": uint8 [b, s, 64, 44],
     "labels": int32 [b]}, b = P * K / process_count; read-only arrays. With heat
-    maps in the store also "heatmaps": uint8 [b, s, 64, 44, 2], which share
-    frames and geometry with the silhouettes; with clips of unequal length also
-    "lengths": int32 [b], zeros lie behind them; with views also "sequence"
-    int32 [b], position in the store, and "view" int32 [b]. The K sequences of
-    an identity are adjacent in the global batch.
+    maps in the store there are also "heatmaps": uint8 [b, s, 64, 44, 2], which
+    share frames and geometry with the silhouettes; with clips of unequal length
+    also "lengths": int32 [b], behind which the frames are zeros; and with
+    numbered clips also "sequence", int32 [b], the position in the store, and
+    "clip", int32 [b], the number of the clip. The K sequences of an identity
+    are adjacent in the global batch.
 
   Raises:
     errors.UserError: P * K cannot be divided by process_count, or a value is
@@ -88,100 +91,103 @@ def train_batches(
   share = _share(
     n, "batch.identities x batch.sequences", process_index, process_count
   )
-  _check_draws(seed, start_step=start_step, views=views)
+  _check_draws(
+    seed, start_step=start_step, clips_per_sequence=clips_per_sequence
+  )
 
-  def plan(step):
+  def plan(step: int) -> tuple[Any, ...]:
     if sampler == "triplet":
       index = sampling.draw_sequences(
         store.labels, identities, sequences, seed, step
       )
     else:
       index = sampling.draw_shuffled(len(store), n, seed, step)
-    if views:
-      view = sampling.draw_views(n, views, seed, step)
-      rows = {"sequence": index[share], "view": view[share]}
-      return rows, *_draw_views(store, rows, clip, augment, seed)
+    if clips_per_sequence:
+      number = sampling.draw_clip_numbers(n, clips_per_sequence, seed, step)
+      rows = {"sequence": index[share], "clip": number[share]}
+      return rows, *_draw_clips(store, rows, clip, augment, seed)
     frames, counts = sampling.draw_frames(
       store.lengths[index], clip, seed, step
     )
     rng = sampling.generator(seed, step, sampling.AUGMENTATION)
     draws = transforms.draw(augment, n, rng)
-    mine = (column[share] for column in (frames, counts, *draws))
-    return {"sequence": index[share]}, *mine
+    shared = (column[share] for column in (frames, counts, *draws))
+    return {"sequence": index[share]}, *shared
 
-  names = ("sequence", "view") if views else ()
+  names = ("sequence", "clip") if clips_per_sequence else ()
   steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
   b = share.stop - share.start
   return loading.clips(steps, plan, store, clip, b, names, threads)
 
 
-def view_batches(
+def clip_batches(
   store: store_lib.SequenceStore,
   *,
   batch_size: int,
   clip: Clip,
   augment: Augment,
   seed: int,
-  views: int,
+  clips_per_sequence: int,
   start: int = 0,
   process_index: int = 0,
   process_count: int = 1,
 ) -> Iterator[dict[str, np.ndarray]]:
-  """Yields every view of every sequence once.
+  """Yields every numbered clip of every sequence once.
 
-  View v of sequence i is number i * V + v. It is the same clip, augmented in
-  the same way, as `train_batches` shows of it. The last batch is filled up with
-  the last view (mask False).
+  Clip v of sequence i is number i * V + v in this order. It has the frames and
+  the augmentation with which `train_batches` shows it. The last batch is filled
+  up with copies of the last clip (mask False).
 
   Args:
     store: the training split.
-    batch_size: views of a global batch.
+    batch_size: clips of a global batch.
     clip: how a clip is cut from a sequence.
     augment: probability of each augmentation.
     seed: not negative.
-    views: V, of each sequence.
-    start: number of the first view, a multiple of batch_size.
+    clips_per_sequence: V.
+    start: number of the first clip, a multiple of batch_size.
     process_index: which of the processes this is.
     process_count: into how many contiguous shares a global batch is divided.
 
   Returns:
-    An iterator over {"silhouettes", "labels", "sequence", "view"} (and
-    "heatmaps", "lengths"), see `train_batches`, and "mask": bool [b], whether
-    the row is a view; read-only arrays.
+    An iterator over {"silhouettes", "labels", "sequence", "clip"} (and
+    "heatmaps", "lengths"), see `train_batches`, and "mask": bool [b], False
+    where the row only fills the batch; read-only arrays.
 
   Raises:
     errors.UserError: batch_size cannot be divided by process_count, or a value
       is out of range.
   """
-  if batch_size < 1 or views < 1 or start % max(batch_size, 1):
+  if batch_size < 1 or clips_per_sequence < 1 or start % max(batch_size, 1):
     raise errors.UserError(
-      f"a batch of {batch_size} views, {views} views of a sequence, first view"
-      f" {start}: give at least 1 of each, and a multiple of the batch"
+      f"a batch of {batch_size} clips, {clips_per_sequence} clips of a"
+      f" sequence, first clip {start}: give at least 1 of each, and a first"
+      " clip that is a multiple of the batch"
     )
-  share = _share(batch_size, "batch of views", process_index, process_count)
-  _check_draws(seed, start=start, views=views)
-  total = len(store) * views
+  share = _share(batch_size, "batch of clips", process_index, process_count)
+  _check_draws(seed, start=start, clips_per_sequence=clips_per_sequence)
+  total = len(store) * clips_per_sequence
 
-  def plan(first):
+  def plan(first: int) -> tuple[Any, ...]:
     number = (first + np.arange(batch_size))[share]
     mask = number < total
     number = np.minimum(number, total - 1)
     rows = {
-      "sequence": number // views,
-      "view": number % views,
+      "sequence": number // clips_per_sequence,
+      "clip": number % clips_per_sequence,
       "mask": mask,
     }
-    return rows, *_draw_views(store, rows, clip, augment, seed)
+    return rows, *_draw_clips(store, rows, clip, augment, seed)
 
   firsts = tf.data.Dataset.range(start, total, batch_size)
   b = share.stop - share.start
   return loading.clips(
-    firsts, plan, store, clip, b, ("sequence", "view", "mask")
+    firsts, plan, store, clip, b, ("sequence", "clip", "mask")
   )
 
 
 def _check_draws(seed: int, **counts: int) -> None:
-  """Raises a UserError for what random numbers cannot be drawn for."""
+  """Raises a UserError if random numbers cannot be drawn for these values."""
   if not 0 <= seed < 2**64 or min(counts.values()) < 0:
     given = " and ".join(f"{name} {value}" for name, value in counts.items())
     raise errors.UserError(
@@ -190,24 +196,24 @@ def _check_draws(seed: int, **counts: int) -> None:
     )
 
 
-def _draw_views(
+def _draw_clips(
   store: store_lib.SequenceStore,
   rows: dict[str, np.ndarray],
   clip: Clip,
   augment: Augment,
   seed: int,
 ) -> tuple[np.ndarray, ...]:
-  """Returns frames, counts and the columns of `transforms.Draws` of views."""
-  index, views = rows["sequence"], rows["view"]
-  frames, counts = sampling.draw_view_frames(
-    store.lengths[index], clip, seed, index, views
+  """Draws numbered clips: frames, counts, the columns of `transforms.Draws`."""
+  index, numbers = rows["sequence"], rows["clip"]
+  frames, counts = sampling.draw_clip_frames(
+    store.lengths[index], clip, seed, index, numbers
   )
-  stream = sampling.VIEW_AUGMENTATION
+  stream = sampling.CLIP_AUGMENTATION
   draws = [
     transforms.draw(
       augment, 1, sampling.generator(seed, int(i), stream, int(v))
     )
-    for i, v in zip(index, views, strict=True)
+    for i, v in zip(index, numbers, strict=True)
   ]
   return frames, counts, *map(np.concatenate, zip(*draws, strict=True))
 
@@ -224,9 +230,9 @@ def eval_batches(
 ) -> Iterator[dict[str, np.ndarray]]:
   """Yields every sequence once, padded to one of few lengths.
 
-  A batch holds sequences of one bucket, in the order of the store. A bucket's
-  last batch is filled up with rows of zeros (mask False, length 1, index 0),
-  so that no sequence is dropped and all processes yield the same number of
+  A batch holds sequences of one bucket, in the order of the store. The last
+  batch of a bucket is filled up with rows of zeros (mask False, length 1, index
+  0), so that no sequence is dropped and all processes yield the same number of
   batches of the same shapes.
 
   Args:
@@ -241,9 +247,9 @@ def eval_batches(
 
   Returns:
     An iterator over {"silhouettes": uint8 [b, s, 64, 44], "lengths": int32
-    [b], "index": int32 [b], position in the store, "mask": bool [b], whether
-    the row is a sequence}, and "heatmaps": uint8 [b, s, 64, 44, 2] where the
-    store has them; s is the bucket; read-only arrays.
+    [b], "index": int32 [b], the position in the store, "mask": bool [b], False
+    where the row only fills the batch}, and "heatmaps": uint8 [b, s, 64, 44, 2]
+    where the store has them; s is the bucket; read-only arrays.
 
   Raises:
     errors.UserError: batch_size cannot be divided by process_count, or no
@@ -267,57 +273,37 @@ def eval_batches(
   bucket_of = np.searchsorted(buckets, lengths)
   if rows is not None:
     bucket_of[~np.isin(np.arange(len(store)), rows)] = -1
-  reader = loading.Reader(store)
 
-  def bucket_batches(i):
+  def bucket_rows(i: int) -> dict[str, np.ndarray]:
+    """This process's rows of a bucket, those that fill its batches included."""
     index = np.flatnonzero(bucket_of == i)
     total = -(-len(index) // batch_size) * batch_size
     mask = np.arange(total) < len(index)
     index = np.pad(index, (0, total - len(index)))
-    rows = {
+    columns = {
       "index": index.astype(np.int32),
       "mask": mask,
       "lengths": np.where(mask, lengths[index], 1).astype(np.int32),
     }
-    mine = np.arange(total).reshape(-1, batch_size)[:, share].ravel()
-    rows = {name: column[mine] for name, column in rows.items()}
-
-    def read(index, mask):
-      # A row that only fills a batch reads and decodes nothing.
-      return reader(index) if mask else b""
-
-    def load(row):
-      record = tf.numpy_function(read, [row["index"], row["mask"]], tf.string)
-      record = tf.ensure_shape(record, [])
-      frames = tf.where(row["mask"], row["lengths"], 0)
-      decoded = store.decode(record, tf.range(tf.cast(frames, tf.int64)))
-      decoded = loading.channels_last(decoded)
-      clips = {
-        name: transforms.cut(clip, axis=2 - len(clip.shape))
-        for name, clip in decoded.items()
-      }
-      return row | loading.padded(clips, int(buckets[i]), frames)
-
-    dataset = (
-      tf.data.Dataset.from_tensor_slices(rows)
-      .map(load, tf.data.AUTOTUNE, deterministic=True)
-      .batch(share.stop - share.start, drop_remainder=True)
-      .prefetch(1)
-    )
-    return loading.run(dataset, reader)
+    chosen = np.arange(total).reshape(-1, batch_size)[:, share].ravel()
+    return {name: column[chosen] for name, column in columns.items()}
 
   return itertools.chain.from_iterable(
-    bucket_batches(i) for i in np.unique(bucket_of) if i >= 0
+    loading.sequences(
+      store, bucket_rows(i), int(buckets[i]), share.stop - share.start
+    )
+    for i in np.unique(bucket_of)
+    if i >= 0
   )
 
 
 def default_buckets(
   lengths: np.ndarray, max_frames: int = 720
 ) -> tuple[int, ...]:
-  """Chooses at most 4 lengths to which a split is padded.
+  """Chooses at most 4 lengths to which the sequences of a split are padded.
 
-  As many as save, one by one, at least 5 % of the frames: each is one more
-  shape to compile. They are the best that quantiles of the lengths give.
+  Every length is one more shape to compile, so each has to save at least 5 % of
+  the frames. They are the best choice among quantiles of the lengths.
 
   Args:
     lengths: int [n], frames of the sequences.
@@ -327,7 +313,8 @@ def default_buckets(
     np.minimum(lengths, max_frames), return_counts=True
   )
 
-  def padded(buckets):
+  def padded(buckets: Sequence[int]) -> int:
+    """Frames of the split when its sequences are padded to the buckets."""
     return counts @ np.take(buckets, np.searchsorted(buckets, values))
 
   quantiles = np.arange(1, 20) / 20

@@ -1,15 +1,15 @@
 """Pre-treatment of raw silhouettes: cut, scale and centre every frame.
 
-The bits are those of OpenGait's `datasets/pretreatment.py`, so that networks
-trained on its data read ours. OpenCV does the scaling, because no other
-library's bicubic filter rounds as OpenCV's does.
+The result equals that of OpenGait's `datasets/pretreatment.py` bit for bit, so
+networks trained on its data work on these. OpenCV does the scaling, because no
+other library's bicubic filter rounds as OpenCV's does.
 """
 
 import cv2
 import numpy as np
 
 FRAME_SIZE = 64
-# A mass of 10,000 is 39 white pixels: less is noise of the segmentation.
+# A sum of 10,000 is 39 white pixels; less is noise of the segmentation.
 _LEAST_MASS = 10_000
 
 
@@ -19,17 +19,18 @@ def pretreat_frame(
   interpolation: int = cv2.INTER_CUBIC,
   least_mass: int = _LEAST_MASS,
 ) -> np.ndarray | None:
-  """Cuts one raw silhouette to its person, scales and centres it.
+  """Cuts one raw silhouette to the person, scales and centres it.
 
   Args:
     frame: uint8 [h, w], 0 (background) to 255.
     size: height and width of the result in pixels.
     interpolation: OpenCV's filter that scales.
-    least_mass: the largest pixel sum that is dropped.
+    least_mass: frames whose pixels sum up to this or less are dropped.
 
   Returns:
-    uint8 [size, size], or None where the reference drops the frame: a pixel sum
-    of at most `least_mass`, or more than half the mass in the first column.
+    uint8 [size, size], or None where the reference drops the frame: its pixels
+    sum up to `least_mass` or less, or more than half of that sum is in the
+    first column.
   """
   if frame.sum() <= least_mass:
     return None
@@ -69,7 +70,7 @@ def pretreat(frames: np.ndarray, size: int = FRAME_SIZE) -> np.ndarray:
 def pretreat_area_frame(frame: np.ndarray) -> np.ndarray | None:
   """Pre-treats a raw silhouette as OpenGait's script for CCPG does.
 
-  It averages over areas, and drops black frames only.
+  That script scales by averaging over areas, and drops black frames only.
 
   Args:
     frame: uint8 [h, w].

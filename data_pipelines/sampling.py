@@ -3,12 +3,14 @@
 Every draw is a function of (seed, step) alone. A run that is resumed, or that
 is spread over more processes, therefore draws what an undisturbed run would.
 
-A *view* of a sequence is a clip and an augmentation that depend on (seed,
-sequence, view) alone, never on the step, so that it comes again.
+The cache of teachers keeps what they make of a few clips of each sequence.
+These *numbered clips*, frames and augmentation, depend on (seed, sequence,
+number) and never on the step, so that training meets the same ones again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import dataclasses
 import functools
 
@@ -25,24 +27,24 @@ KINDS = (
 )
 # What a stream of random numbers is for; no two draws of a step share one.
 IDENTITIES, FRAMES, AUGMENTATION, EPOCHS = range(4)
-VIEWS, VIEW_FRAMES, VIEW_AUGMENTATION = range(4, 7)
+CLIP_NUMBERS, CLIP_FRAMES, CLIP_AUGMENTATION = range(4, 7)
 
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
   """How a clip is cut from a sequence.
 
-  OpenGait's `sample_type`. "Ordered" are frames of a window, in order;
-  "unordered" are any frames in random order, for models that see a set.
+  OpenGait's `sample_type`. "Ordered" frames are those of a window, in order;
+  "unordered" ones are any frames in random order, for networks that see a set.
 
   Attributes:
     kind: "fixed_ordered" or "fixed_unordered" (`frames` frames);
       "unfixed_ordered" or "unfixed_unordered" (a number that is drawn for each
-      clip, from `min_frames` to `max_frames`); "all_ordered" (the sequence up
-      to its frame `max_frames`).
+      clip, from `min_frames` to `max_frames`); "all_ordered" (the first
+      `max_frames` frames of the sequence).
     frames: frames of a fixed clip.
-    skip: ordered clips only: how many frames longer the window is, from which
-      the frames are taken. Varies the walking speed.
+    skip: ordered clips only: by how many frames the window is longer than the
+      clip that is taken from it. Varies the walking speed.
     min_frames: least frames of an unfixed clip.
     max_frames: most frames of a clip that is not fixed.
 
@@ -72,7 +74,7 @@ class Clip:
       raise errors.UserError(
         f"clip.min_frames {self.min_frames}, clip.max_frames"
         f" {self.max_frames}: a clip of kind {self.kind} takes at least 1"
-        " frame, and no fewer at most than at least"
+        " frame, and its maximum is not below its minimum"
       )
 
   @property
@@ -87,16 +89,16 @@ class Clip:
 
 
 def generator(
-  seed: int, step: int, stream: int, view: int = 0
+  seed: int, step: int, stream: int, number: int = 0
 ) -> np.random.Generator:
   """Returns the random numbers of one purpose in one step.
 
-  Philox is counter-based: seed is its key and (step, stream, view) are the
-  upper words of its counter, so streams never overlap and none has to be rolled
-  forward. The streams of views have the sequence in the place of the step.
+  Philox is counter-based: the seed is its key and (step, stream, number) are
+  the upper words of its counter, so streams never overlap and none has to be
+  rolled forward. For numbered clips, the sequence takes the place of the step.
   """
   return np.random.Generator(
-    np.random.Philox(key=seed, counter=(0, view, stream, step))
+    np.random.Philox(key=seed, counter=(0, number, stream, step))
   )
 
 
@@ -105,8 +107,8 @@ def draw_sequences(
 ) -> np.ndarray:
   """Draws P identities and K sequences of each.
 
-  Without replacement, except where there are fewer than asked for. OpenGait's
-  TripletSampler.
+  Without replacement, except where there are fewer than asked for. This is
+  OpenGait's TripletSampler.
 
   Args:
     labels: int [n], identity of each sequence, 0 to k - 1, never decreasing.
@@ -119,7 +121,7 @@ def draw_sequences(
     int64 [P * K], indices of sequences; those of one identity are adjacent.
   """
   rng = generator(seed, step, IDENTITIES)
-  # Cheap beside a batch even for OUMVLP's 140,000 sequences, as labels ascend.
+  # Labels ascend, so this is cheap even for OUMVLP's 140,000 sequences.
   first = np.searchsorted(labels, np.arange(labels[-1] + 2))
   k = len(first) - 1
   drawn = []
@@ -134,8 +136,8 @@ def draw_sequences(
 def draw_shuffled(n: int, batch: int, seed: int, step: int) -> np.ndarray:
   """Draws the next sequences of an endless row of shuffled epochs.
 
-  OpenGait's CommonSampler, for training without triplets: every sequence comes
-  once an epoch.
+  This is OpenGait's CommonSampler, for training without triplets: every
+  sequence comes once in an epoch.
 
   Args:
     n: sequences of the split.
@@ -165,10 +167,11 @@ def draw_frames(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Draws the frames of each clip of a batch.
 
-  OpenGait's CollateFn. Ordered: a window of `skip` more consecutive frames
-  than are asked for, its start uniform, of which the clip is taken, in order; a
-  sequence that is too short is first repeated until the window fits. Unordered:
-  any frames in random order, repeated only if the sequence has too few.
+  This is OpenGait's CollateFn. Ordered: the clip is taken, in order, from a
+  window of consecutive frames that is `skip` frames longer and begins anywhere;
+  a sequence that is too short is first repeated until the window fits.
+  Unordered: any frames in random order, repeated only if the sequence has too
+  few.
 
   Args:
     lengths: int [n], frames of the sequences drawn for the global batch.
@@ -178,46 +181,46 @@ def draw_frames(
 
   Returns:
     int64 [n, clip.longest], frames, each below its sequence's length; and
-    int64 [n], how many of them, from the first on, are the clip.
+    int64 [n], how many of them make up the clip, counted from the first.
   """
   return _frames(lengths, clip, generator(seed, step, FRAMES))
 
 
-def draw_views(n: int, views: int, seed: int, step: int) -> np.ndarray:
-  """Draws which of its views each of n sequences shows, int64 [n]."""
-  return generator(seed, step, VIEWS).integers(0, views, n)
+def draw_clip_numbers(n: int, clips: int, seed: int, step: int) -> np.ndarray:
+  """Draws which of its `clips` clips each of n sequences shows, int64 [n]."""
+  return generator(seed, step, CLIP_NUMBERS).integers(0, clips, n)
 
 
-def draw_view_frames(
+def draw_clip_frames(
   lengths: np.ndarray,
   clip: Clip,
   seed: int,
   sequences: np.ndarray,
-  views: np.ndarray,
+  numbers: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Draws the frames of views, each as `draw_frames` does.
+  """Draws the frames of numbered clips, each as `draw_frames` does.
 
   Args:
     lengths: int [n], frames of the sequences.
     clip: what to draw.
-    seed: of the views.
+    seed: of the clips.
     sequences: int [n], positions of the sequences in the split.
-    views: int [n], from 0 on.
+    numbers: int [n], which clip of each sequence, from 0 on.
 
   Returns:
     int64 [n, clip.longest] and int64 [n], see `draw_frames`.
   """
   drawn = [
-    _frames([length], clip, generator(seed, int(i), VIEW_FRAMES, int(v)))
-    for length, i, v in zip(lengths, sequences, views, strict=True)
+    _frames([length], clip, generator(seed, int(i), CLIP_FRAMES, int(v)))
+    for length, i, v in zip(lengths, sequences, numbers, strict=True)
   ]
   return tuple(np.concatenate(column) for column in zip(*drawn, strict=True))
 
 
 def _frames(
-  lengths: np.ndarray, clip: Clip, rng: np.random.Generator
+  lengths: Sequence[int] | np.ndarray, clip: Clip, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Returns what `draw_frames` does."""
+  """Draws frames and counts, see `draw_frames`."""
   lengths = np.asarray(lengths, np.int64)
   n, place = len(lengths), np.arange(clip.longest)
   if clip.kind == "all_ordered":

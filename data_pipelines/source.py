@@ -1,4 +1,4 @@
-"""What is particular to one data set; everything else is shared."""
+"""What is particular to one data set; all else is shared by all of them."""
 
 from collections.abc import Callable
 import dataclasses
@@ -15,15 +15,16 @@ class Source:
   """A data set's folders, pickles, frames and subjects.
 
   Attributes:
-    title: its name for people.
-    layouts: how its folders may be named; the first that fits counts.
-    partition: who trains and who tests, as the benchmark says.
-    pretreat: what cuts, scales and centres one raw frame, uint8 [h, w] to
-      uint8 [64, 64] or None; frames of 64 x 64 or 64 x 44 do not pass it.
-    pickles: (modality, index or part of the name) of the pickles that the user
-      chose in folders of several.
-    pickle_of: (i, n): where a folder holds n pickles, the i-th (from 0, by
-      name) holds the silhouettes.
+    title: its name, as people write it.
+    layouts: how its folders may be named; the first that fits is taken.
+    partition: who trains and who tests, as the benchmark prescribes.
+    pretreat: cuts, scales and centres one raw frame, from uint8 [h, w] to uint8
+      [64, 64], or to None if it holds no person. Frames of 64 x 64 or 64 x 44
+      pixels are not pre-treated.
+    pickles: the user's choice where a folder holds several pickles: pairs of a
+      modality and of an index or a part of the name.
+    pickle_of: (i, n): if a folder holds n pickles, the i-th (from 0, by name)
+      holds the silhouettes.
   """
 
   title: str

@@ -1,4 +1,4 @@
-"""One split of a data set: names in memory, compressed sequences at hand."""
+"""One split of a data set: its labels in memory, its frames within reach."""
 
 from __future__ import annotations
 
@@ -6,41 +6,35 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import os
 import pathlib
-import re
-import tempfile
 import weakref
-import zipfile
 import zlib
 
-from absl import logging
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
-import tqdm
 
+from data_pipelines import record_index
+from data_pipelines import records as records_lib
 from gaitkd_jax import errors
 
-HEIGHT = WIDTH = 64
-SHAPES = {"silhouettes": (HEIGHT, WIDTH), "heatmaps": (2, HEIGHT, WIDTH)}
-TEXTS = ("subject", "condition", "view", "name")
+SHAPES = records_lib.SHAPES
+TEXTS = records_lib.TEXTS
+serialize = records_lib.serialize
 _GIB = 2**30
-# What TFRecord puts before a record (its length, that length's checksum) and
-# behind it (its checksum).
-_BEFORE, _BEHIND = 12, 4
-_PLACE = ("shard", "offset", "size", "checksum")
 
 
 class SequenceStore:
-  """The sequences of one split, in files of records or in memory.
+  """The sequences of one split, in TFRecord files or in memory.
 
-  A record is one sequence, each frame of it one zlib string, so a clip reads
-  one record, wherever in its file, and decodes its own frames and no other.
-  What was read stays in memory, still compressed, until a budget is spent:
-  every sequence is equally likely to be drawn next, so no rule of what to drop
-  would do better.
+  A record is one sequence, with each frame a zlib string of its own. Reading a
+  clip therefore takes one read, wherever the record lies in its file, and only
+  the frames of the clip are decoded. Records that were read stay in memory,
+  still compressed, until a budget is spent. They are never replaced: every
+  sequence is equally likely to be drawn next, so dropping one for another would
+  gain nothing.
 
-  Sequences are sorted by (subject, condition, view, name): their order depends
-  on the data alone, never on how the prepared files are divided.
+  Sequences are sorted by (subject, condition, view, name), so their order
+  depends on the data alone and not on how the prepared files are divided.
 
   Attributes:
     modalities: names out of `SHAPES`, in that order; "silhouettes" is one.
@@ -49,8 +43,8 @@ class SequenceStore:
     conditions: str [n].
     views: str [n].
     names: str [n].
-    labels: int32 [n], index of the subject in the sorted set of the split's
-      subjects; never decreasing.
+    labels: int32 [n], index of the subject among the split's sorted subjects;
+      never decreasing.
     num_classes: number of subjects.
     sizes: int64 [n], bytes of a record.
   """
@@ -98,17 +92,15 @@ class SequenceStore:
     self.labels = labels.astype(np.int32)
     self.num_classes = len(classes)
     self._files = tuple(files)
-    self._handles = {}
+    self._handles: dict[int, int] = {}
     weakref.finalize(self, _close, self._handles)
     self._where = None
-    self._cache = {}
+    self._cache: dict[int, bytes] = {}
     if records:
       self._cache = {i: records[j] for i, j in enumerate(order)}
     else:
-      self._where = (
-        columns["shard"],
-        columns["offset"],
-        columns["checksum"],
+      self._where = tuple(
+        columns[name] for name in ("shard", "offset", "checksum")
       )
     self._room = cache_gib * _GIB
 
@@ -130,12 +122,14 @@ class SequenceStore:
     try:
       if file not in self._handles:
         self._handles[file] = os.open(self._files[file], os.O_RDONLY)
-      # Reads at a place of its own: threads share the open file.
+      # `pread` does not move the file's position, which threads share.
       record = os.pread(self._handles[file], size, offset)
     except OSError as error:
-      raise _unreadable(self._files[file], error.strerror) from error
+      raise record_index.unreadable(
+        self._files[file], error.strerror
+      ) from error
     if zlib.crc32(record) != checksum:
-      raise _unreadable(self._files[file], "it has changed")
+      raise record_index.unreadable(self._files[file], "it has changed")
     if size <= self._room:
       self._room -= size
       self._cache[index] = record
@@ -144,28 +138,8 @@ class SequenceStore:
   def decode(
     self, record: tf.Tensor, frames: tf.Tensor | None = None
   ) -> dict[str, tf.Tensor]:
-    """Decodes frames of a record, as an operation of TensorFlow.
-
-    Args:
-      record: string scalar.
-      frames: int64 [s], which frames; None for all, in order.
-
-    Returns:
-      uint8 [s, *SHAPES[m]] of every modality m.
-    """
-    # TFDS's own parser does the same in nine times the time.
-    strings = tf.io.parse_single_example(
-      record, {name: _FRAMES for name in self.modalities}
-    )
-    decoded = {}
-    for name, packed in strings.items():
-      if frames is not None:
-        packed = tf.gather(packed, frames)
-      pixels = tf.io.decode_raw(
-        tf.io.decode_compressed(packed, "ZLIB"), tf.uint8
-      )
-      decoded[name] = tf.reshape(pixels, [-1, *SHAPES[name]])
-    return decoded
+    """Decodes frames of all modalities of a record; see `records.decode`."""
+    return records_lib.decode(record, self.modalities, frames)
 
   @classmethod
   def from_arrays(
@@ -186,7 +160,7 @@ class SequenceStore:
       heatmaps: uint8 [t, 2, 64, 64] each, or None where there are none.
 
     Raises:
-      errors.UserError: a sequence has another shape or dtype.
+      errors.UserError: a sequence has the wrong shape or dtype.
     """
     modalities = {"silhouettes": sequences}
     if heatmaps is not None:
@@ -213,24 +187,21 @@ class SequenceStore:
     index: str | os.PathLike[str] | None = None,
     cache_gib: float = 16.0,
   ) -> SequenceStore:
-    """Finds the records of TFRecord files.
+    """Opens the records of TFRecord files.
 
     Args:
       files: paths; each record is what `serialize` returns.
       modalities: what the records hold.
-      name: of the split, to be shown.
-      index: where to keep what was found, so that the next call need not read
-        the files; None keeps nothing.
+      name: of the split, for the progress bar.
+      index: a file that remembers where the records are, so that the next call
+        need not read all of them; None for none.
       cache_gib: GiB of records that stay in memory once they were read.
 
     Raises:
       errors.UserError: a file is damaged.
     """
     files = [os.fspath(file) for file in files]
-    columns = _load_index(index, files)
-    if columns is None:
-      columns = _find_records(files, name)
-      _save_index(index, files, columns)
+    columns = record_index.find(files, name, index)
     return cls(columns, modalities, files=files, cache_gib=cache_gib)
 
   @classmethod
@@ -260,151 +231,6 @@ class SequenceStore:
     )
 
 
-def serialize(
-  arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]
-) -> bytes:
-  """Returns the record of one sequence, as TFDS writes it.
-
-  Args:
-    arrays: uint8 [t, *SHAPES[m]] of every modality m.
-    texts: subject, condition, view and name.
-
-  Raises:
-    errors.UserError: a shape or dtype is another.
-  """
-  feature = {
-    name: _bytes_feature([text.encode()]) for name, text in texts.items()
-  }
-  t = len(arrays["silhouettes"])
-  for name, values in arrays.items():
-    expected = (t, *SHAPES[name])
-    if values.dtype != np.uint8 or values.shape != expected:
-      raise errors.UserError(
-        f"sequence {texts['name']}: {name} are {values.dtype}"
-        f" {list(values.shape)}; make them uint8 {list(expected)}"
-      )
-    feature[name] = _bytes_feature([zlib.compress(v.tobytes()) for v in values])
-  example = tf.train.Example(features=tf.train.Features(feature=feature))
-  return example.SerializeToString()
-
-
-_FRAMES = tf.io.FixedLenSequenceFeature([], tf.string, allow_missing=True)
-_TEXT = tf.io.FixedLenFeature([], tf.string)
-
-
 def _close(handles: Mapping[int, int]) -> None:
   for handle in handles.values():
     os.close(handle)
-
-
-def reason(error: tf.errors.OpError) -> str:
-  """Returns what an error of TensorFlow says, without its graph's names."""
-  return re.sub(r"\{\{.*?\}\}\s*", "", error.message.splitlines()[0])
-
-
-def _bytes_feature(values: Sequence[bytes]) -> tf.train.Feature:
-  return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
-
-
-def _unreadable(path: str, reason: str) -> errors.UserError:
-  return errors.UserError(
-    f"{path}: cannot be read ({reason}); delete the folder {path} lies in, so"
-    " that it is prepared again"
-  )
-
-
-def _find_records(files: Sequence[str], name: str) -> dict[str, np.ndarray]:
-  """Reads files once from end to end, checking every record's checksum."""
-  features = {text: _TEXT for text in TEXTS} | {"silhouettes": _FRAMES}
-
-  def describe(record):
-    row = tf.io.parse_single_example(record, features)
-    row["length"] = tf.size(row.pop("silhouettes"), tf.int64)
-    row["record"] = record
-    return row
-
-  columns = {c: [] for c in (*TEXTS, "length", *_PLACE)}
-  # disable=None: a bar on a terminal, nothing in a log file.
-  with tqdm.tqdm(desc=f"indexing {name}", unit="seq", disable=None) as bar:
-    for number, file in enumerate(files):
-      offset = _BEFORE
-      dataset = tf.data.TFRecordDataset(file).map(
-        describe, tf.data.AUTOTUNE, deterministic=True
-      )
-      try:
-        for row in dataset.as_numpy_iterator():
-          size = len(row["record"])
-          checksum = zlib.crc32(row["record"])
-          row |= dict(
-            zip(_PLACE, (number, offset, size, checksum), strict=True)
-          )
-          offset += size + _BEHIND + _BEFORE
-          for column, values in columns.items():
-            values.append(row[column])
-          bar.update()
-      except tf.errors.OpError as error:
-        raise _unreadable(file, reason(error)) from error
-  return {
-    column: np.array(
-      [v.decode() for v in values] if column in TEXTS else values
-    )
-    for column, values in columns.items()
-  }
-
-
-_NOT_AN_INDEX = (
-  OSError,
-  ValueError,
-  KeyError,
-  EOFError,
-  zlib.error,
-  zipfile.BadZipFile,
-)
-
-
-def _state(files: Sequence[str]) -> np.ndarray:
-  """Returns what tells apart files that were written anew, int64 [files, 2]."""
-  states = [os.stat(file) for file in files]
-  return np.array([(s.st_size, s.st_mtime_ns) for s in states], np.int64)
-
-
-def _load_index(
-  path: str | os.PathLike[str] | None, files: Sequence[str]
-) -> dict[str, np.ndarray] | None:
-  """Returns the columns of an index, or None if it does not fit the files."""
-  if path is None or not os.path.exists(path):
-    return None
-  try:
-    # Opened here: numpy leaves a file open that is no archive.
-    with open(path, "rb") as file, np.load(file) as saved:
-      columns = dict(saved)
-    if np.array_equal(columns.pop("state"), _state(files)):
-      return columns
-  except _NOT_AN_INDEX as error:
-    logging.warning("%s is not used (%s); it is made anew", path, error)
-  return None
-
-
-def _save_index(
-  path: str | os.PathLike[str] | None,
-  files: Sequence[str],
-  columns: Mapping[str, np.ndarray],
-) -> None:
-  """Keeps an index, if its folder can be written."""
-  if path is None:
-    return
-  path, temporary = pathlib.Path(path), None
-  try:
-    # Its own name for each process: several may start at once.
-    with tempfile.NamedTemporaryFile(
-      dir=path.parent, prefix=path.name, delete=False
-    ) as file:
-      temporary = pathlib.Path(file.name)
-      np.savez(file, state=_state(files), **columns)
-    # Others may read the prepared data: so may they this.
-    temporary.chmod(pathlib.Path(files[0]).stat().st_mode)
-    temporary.replace(path)
-  except OSError as error:
-    if temporary is not None:
-      temporary.unlink(missing_ok=True)
-    logging.warning("%s cannot be written (%s)", path, error.strerror)

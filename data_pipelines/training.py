@@ -13,7 +13,15 @@ from gaitkd_jax import errors
 
 
 def training_split(config: Any) -> store.SequenceStore:
-  """The sequences that `config` trains on, prepared if need be."""
+  """Opens the sequences that a config trains on; prepares them if need be.
+
+  Args:
+    config: the whole config.
+
+  Raises:
+    errors.UserError: the data cannot be used, or the network has fewer classes
+      than there are subjects.
+  """
   split = store.SequenceStore.from_builder(
     datasets.prepare(config.data), "train", config.data.cache_gib
   )
@@ -27,16 +35,27 @@ def training_split(config: Any) -> store.SequenceStore:
 
 
 def class_names(config: Any, split: store.SequenceStore) -> list[str]:
-  """The classes of a training split in order, as "<data set>/<subject>"."""
+  """Names the classes of a training split, "<data set>/<subject>", in order."""
   return [f"{config.data.name}/{s}" for s in np.unique(split.subjects)]
 
 
 def train_batches(
   config: Any, split: store.SequenceStore, start_step: int, cached: bool = False
 ) -> Iterator[dict[str, np.ndarray]]:
-  """This process's shares of batch `start_step`, `start_step + 1`, ...
+  """Yields this process's shares of batch start_step, start_step + 1, ...
 
-  With `cached` they hold the views that `--mode=cache` showed the teachers.
+  Args:
+    config: the whole config.
+    split: what `training_split` returned.
+    start_step: number of the first batch.
+    cached: whether to show the numbered clips that `--mode=cache` showed the
+      teachers, rather than new ones.
+
+  Returns:
+    See `pipeline.train_batches`.
+
+  Raises:
+    errors.UserError: a value of the config is out of range.
   """
   return pipeline.train_batches(
     split,
@@ -47,7 +66,7 @@ def train_batches(
     sampler=config.batch.sampler,
     seed=config.seed,
     start_step=start_step,
-    views=config.cache.views if cached else 0,
+    clips_per_sequence=config.cache.views if cached else 0,
     process_index=jax.process_index(),
     process_count=jax.process_count(),
   )

@@ -1,15 +1,16 @@
 """Augmentation of clips: drawn in numpy, applied in TensorFlow.
 
-One draw holds for all frames of a clip, and for all channels where silhouettes
-and heat maps are stacked. In OpenGait's order: perspective, affine, cut of 64
-columns to 44, flip, rotation, erasing. The geometric ones are composed, so that
-a frame is interpolated once; a clip that drew no warp is only copied.
+All frames of a clip are augmented in the same way, and so are all channels if
+silhouettes and heat maps are stacked. The order is OpenGait's: perspective,
+affine, cutting 64 columns to 44, flip, rotation, erasing. The geometric ones
+are composed into one warp, so that a frame is interpolated once; a clip without
+any of them is only copied.
 
-Differences from OpenGait: the rotation is about the frame's true centre (there
-it is about row and column swapped, 10 pixels off); the box is erased from all
-channels (there, of a clip with channels, whole rows of some channels are); one
-interpolation takes the place of several, so that the affine warp can bring back
-what the perspective had pushed out of the frame's sides.
+Differences from OpenGait: the rotation is about the true centre of the frame
+(OpenGait swaps row and column, and is 10 pixels off); the box is erased from
+all channels (OpenGait erases whole rows of some channels); and since there is
+one interpolation rather than several, the affine warp can bring back what the
+perspective has moved out of the frame.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ import tensorflow as tf
 
 from gaitkd_jax import errors
 
-SIZE = 64  # height, and width before the cut
-LEFT = 10  # columns that the cut removes on each side
+SIZE = 64  # height, and width before columns are cut
+LEFT = 10  # columns that are cut from each side
 WIDTH = SIZE - 2 * LEFT
 
 MAX_ANGLE = 10.0  # degrees
-MAX_INSET = 10  # pixels by which a corner moves, exclusive
-MAX_SHIFT = 10  # the same of the affine warp, down and to the side
-# Of the box: area as a part of the frame, and height / width.
+MAX_INSET = 10  # pixels by which perspective moves a corner, exclusive
+MAX_SHIFT = 10  # the same for the affine warp, down and to the side
+# The box that is erased: its part of the frame's area, and height / width.
 ERASED_AREA = (0.05, 0.2)
 ERASED_ASPECT = (0.3, 1 / 0.3)
 
@@ -62,9 +63,10 @@ class Draws(NamedTuple):
   Attributes:
     flipped: bool [n].
     warped: bool [n], whether the clip has to be interpolated.
-    matrices: float32 [n, 4, 3]. Times a pixel (x, y, 1) of the result they
-      give (X, Y, Z, U): it shows pixel (X / Z, Y / Z) of the uncut frame, by
-      way of column U of the cut one. They contain the flip.
+    matrices: float32 [n, 4, 3]. Multiplied by a pixel (x, y, 1) of the result
+      they give (X, Y, Z, U): that pixel shows (X / Z, Y / Z) of the frame
+      before columns are cut, and column U of the frame after that. The flip is
+      included.
     boxes: int32 [n, 4], top, left, bottom, right of the erased pixels, the
       last two exclusive; zeros where nothing is erased.
   """
@@ -78,9 +80,9 @@ class Draws(NamedTuple):
 def draw(augment: Augment, n: int, rng: np.random.Generator) -> Draws:
   """Draws the augmentation of n clips.
 
-  The numbers are drawn whatever the probabilities are: changing one leaves
-  the other augmentations as they were. So does a new augmentation, as long as
-  its numbers are drawn last.
+  All numbers are drawn, whatever the probabilities are, so that changing one
+  probability leaves the other augmentations as they were. So does adding an
+  augmentation, as long as its numbers are drawn last.
   """
   u_flip, u_rotate, u_perspective, u_erase = rng.random((4, n))
   flipped = u_flip < augment.flip
@@ -109,7 +111,7 @@ def _compose(
   shifted: np.ndarray,
 ) -> np.ndarray:
   """Returns float32 [n, 4, 3], the `Draws.matrices` of n clips."""
-  # From the result back to the source, hence the last step first.
+  # Matrices lead from the result back to the source, so the last step is first.
   to_cut = _flip(flipped) @ _rotation(angles)
   warps = _perspective(insets, tilted) @ _affine(shifts, shifted)
   to_uncut = warps @ _shift(LEFT) @ to_cut
@@ -122,13 +124,13 @@ def _shift(dx: float) -> np.ndarray:
 
 
 def _flip(flipped: np.ndarray) -> np.ndarray:
-  """Returns [n, 3, 3]: mirrors x in the cut frame, or nothing."""
+  """Returns [n, 3, 3]: mirrors x in the cut frame, or changes nothing."""
   mirror = np.array([[-1, 0, WIDTH - 1], [0, 1, 0], [0, 0, 1]], np.float64)
   return np.where(flipped[:, None, None], mirror, np.eye(3))
 
 
 def _rotation(angles: np.ndarray) -> np.ndarray:
-  """Returns [n, 3, 3]: a turned pixel to where it came from.
+  """Returns [n, 3, 3]: from a pixel of the turned frame to its source.
 
   Args:
     angles: float [n], degrees, counter-clockwise as in OpenCV.
@@ -150,11 +152,11 @@ def _rotation(angles: np.ndarray) -> np.ndarray:
 
 
 def _perspective(insets: np.ndarray, tilted: np.ndarray) -> np.ndarray:
-  """Returns [n, 3, 3]: a pixel of the tilted uncut frame to its source.
+  """Returns [n, 3, 3]: from a pixel of the tilted uncut frame to its source.
 
-  The source is the quadrangle with corners (a, 0), (W - 1 - b, 0) above and
-  (d, H), (W - 1 - c, H) below, stretched over the frame. Its horizontal sides
-  stay horizontal, which gives the projection in closed form.
+  The quadrangle with the upper corners (a, 0), (W - 1 - b, 0) and the lower
+  corners (d, H), (W - 1 - c, H) is stretched over the frame. Its horizontal
+  sides stay horizontal, so the projection has a closed form.
 
   Args:
     insets: int [n, 4], the pixels a, b, c, d.
@@ -177,10 +179,10 @@ def _perspective(insets: np.ndarray, tilted: np.ndarray) -> np.ndarray:
 
 
 def _affine(shifts: np.ndarray, shifted: np.ndarray) -> np.ndarray:
-  """Returns [n, 3, 3]: a pixel of the affinely warped frame to its source.
+  """Returns [n, 3, 3]: from a pixel of the affinely warped frame to its source.
 
-  Three corners of the uncut frame, each moved inwards, go to the same three
-  corners, moved inwards by other numbers.
+  Three corners of the uncut frame, each moved inwards, are mapped to the same
+  three corners, moved inwards by other numbers of pixels.
 
   Args:
     shifts: int [n, 2, 3, 2], pixels by which (source, target) moves the upper
@@ -198,10 +200,10 @@ def _affine(shifts: np.ndarray, shifted: np.ndarray) -> np.ndarray:
 
 
 def _boxes(u: np.ndarray) -> np.ndarray:
-  """Returns float [n, 4], boxes from uniform numbers [4, n].
+  """Returns boxes, float [n, 4], made of uniform random numbers [4, n].
 
-  A box is at most 43 pixels high and wide, so it always fits and OpenGait's
-  loop of 100 tries ends at the first.
+  A box is at most 43 pixels high and wide, so it always fits: OpenGait tries up
+  to 100 times, and the first try succeeds.
   """
   low, high = ERASED_AREA
   area = (low + (high - low) * u[0]) * SIZE * WIDTH
@@ -217,14 +219,13 @@ def _boxes(u: np.ndarray) -> np.ndarray:
 def cut(
   frames: tf.Tensor, cutting: int | None = None, axis: int = -1
 ) -> tf.Tensor:
-  """Cuts columns from both sides, as many as OpenGait's transform does.
+  """Cuts columns from both sides, as OpenGait's transform does.
 
   Args:
-    frames: [..., h, w], or [..., h, w, c] with `axis` -2; w is known to the
-      graph.
-    cutting: columns to cut from each side; by default 10 for each full 64 of
+    frames: [..., h, w], or [..., h, w, c] with `axis` -2; w must be static.
+    cutting: columns to cut from each side; by default 10 for each whole 64 in
       w: 64 becomes 44, 128 becomes 88, 44 stays 44, and 88 becomes 68.
-    axis: the axis w, -1 or -2.
+    axis: of the columns, -1 or -2.
 
   Returns:
     The frames with w - 2 * cutting columns.
@@ -250,13 +251,13 @@ def cut_parsing(
   """Cuts maps of body parts, whose numbers are labels, not brightness.
 
   Args:
-    frames: [..., h, w] of one sequence, labels (0 to 11 in Gait3D-Parsing) or
-      silhouettes of 0 to 255; see `cut` for it and the others.
-    cutting: columns to cut from each side.
-    axis: the axis w.
+    frames: [..., h, w] of one sequence: labels (0 to 11 in Gait3D-Parsing), or
+      silhouettes of 0 to 255.
+    cutting: see `cut`.
+    axis: see `cut`.
 
   Returns:
-    float32, divided by 255 only if the largest of them is 255.
+    float32; divided by 255 only if the largest number is 255.
   """
   frames = tf.cast(cut(frames, cutting, axis), tf.float32)
   return tf.where(tf.reduce_max(frames) == 255, frames / 255, frames)
@@ -273,7 +274,7 @@ def apply(
 
   Args:
     clip: uint8 [s, 64, 64], or [s, 64, 64, c]: several modalities of the same
-      frames, which all get the same.
+      frames, which are augmented alike.
     flipped: bool scalar; this and the following are one row of `Draws`.
     warped: bool scalar.
     matrix: float32 [4, 3].
@@ -314,7 +315,7 @@ def warp(clip: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
   x, y, z, column = tf.unstack(
     tf.matmul(_PIXELS, matrix, transpose_b=True), axis=1
   )
-  # One pixel of zeros all around is the border: what lies further out is
+  # The frame gets a border of zeros, one pixel wide, and places further out are
   # moved onto it.
   side = SIZE + 2
   x = tf.clip_by_value(x / z + 1, 0, side - 1)
@@ -322,18 +323,18 @@ def warp(clip: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
   x0 = tf.minimum(tf.floor(x), side - 2)
   y0 = tf.minimum(tf.floor(y), side - 2)
   right, below = x - x0, y - y0
-  # What the cut had removed by the time of the rotation stays removed.
+  # Columns are cut before the rotation, so what was cut off does not come back.
   inside = tf.clip_by_value(tf.minimum(column + 1, WIDTH - column), 0, 1)
   index = tf.cast(y0 * side + x0, tf.int32)
 
-  # The frames as the minor axis: a place is one row to fetch, whatever s is.
-  # Padded before and not after: transposing strides of 4096 bytes, which all
-  # fall on one set of the cache, takes twice as long.
+  # The frames are the last axis, so that a place is one row to fetch, however
+  # many frames there are. They are padded first: transposing afterwards, with
+  # strides of 4096 bytes that share one set of the cache, takes twice as long.
   channels = list(clip.shape[3:])
   edges = [[0, 0], [1, 1], [1, 1]] + [[0, 0]] * len(channels)
   rows = tf.pad(tf.cast(clip, tf.float32), edges)
   rows = tf.reshape(rows, [-1, side * side, *channels])
-  # Frames and places change their order; channels stay behind the frames.
+  # Frames and places are swapped; channels stay behind the frames.
   order = [1, 0, 2][: 2 + len(channels)]
   rows = tf.reshape(tf.transpose(rows, order), [side * side, -1])
   total = 0.5

@@ -1,4 +1,4 @@
-"""Finds the sequences below `data.root` and takes their fingerprint."""
+"""Finds the sequences below `data.root` and computes their fingerprint."""
 
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from typing import Any
 
 from gaitkd_jax.errors import UserError
 
-# Network file systems answer many questions at a time.
+# Network file systems answer many requests at a time.
 _THREADS = 16
 
 
@@ -28,12 +28,12 @@ class Layout:
       sequence, joined by "/" (which none of them may contain), with named
       groups.
     text: the same for people, such as "<subject>/<condition>/<view>".
-    subject: format string over the named groups and over `rank`, the place
-      (from 1) of a sequence's folder among its sorted siblings that fit.
+    subject: format string of the named groups and of `rank`, the place (from 1)
+      of the sequence's folder among its siblings that fit, sorted by name.
     condition: likewise.
     view: likewise.
-    inside: regular expression of a subfolder that holds the frames where the
-      sequence's own folder holds none; "": there is no such.
+    inside: regular expression of the subfolder that holds the frames if the
+      folder of the sequence holds none; "" if there is no such subfolder.
   """
 
   pattern: str
@@ -45,7 +45,7 @@ class Layout:
 
   def part(self, depth: int) -> re.Pattern:
     """The pattern of the names at a depth, 0 below the root."""
-    # Digits of other scripts are no numbers of subjects.
+    # ASCII: digits of other scripts do not number subjects.
     return re.compile(self.pattern.split("/")[depth], re.ASCII)
 
   @property
@@ -81,10 +81,10 @@ class Tree:
   """What was found below a root.
 
   Attributes:
-    root: the absolute folder.
+    root: absolute path.
     folders: all sequences, ordered by subject, condition and view.
-    ignored: how many folders have a name that is not of any layout.
-    unusable: (path, reason) of what looks like a sequence and cannot be one.
+    ignored: how many folders have a name that fits no layout.
+    unusable: (path, reason) of what is named like a sequence but cannot be one.
     fingerprint: hexadecimal; changes with the root and with the name, size or
       time of any file that a sequence is read from.
   """
@@ -98,7 +98,13 @@ class Tree:
 
 @dataclasses.dataclass(frozen=True)
 class _Branch:
-  """A folder on the way to sequences, and the layouts it may belong to."""
+  """A folder on the way to sequences.
+
+  Attributes:
+    path: the folder.
+    live: the layouts that its path fits so far, each with the groups of its
+      pattern that were found in it.
+  """
 
   path: str
   live: tuple[tuple[Layout, dict[str, Any]], ...]
@@ -106,7 +112,7 @@ class _Branch:
 
 @dataclasses.dataclass
 class _Found:
-  """What one folder holds."""
+  """The subfolders of one folder; see `Tree`."""
 
   branches: list[_Branch] = dataclasses.field(default_factory=list)
   leaves: list[tuple[SequenceFolder, Layout]] = dataclasses.field(
@@ -122,7 +128,7 @@ def _entries(path: str) -> list[os.DirEntry]:
 
 
 def _broken_link(entry: os.DirEntry) -> str:
-  """Says why a link leads nowhere, or nothing."""
+  """Says why a link leads nowhere; "" if it is no such link."""
   if not entry.is_symlink():
     return ""
   try:
@@ -133,9 +139,9 @@ def _broken_link(entry: os.DirEntry) -> str:
 
 
 def sequence_files(path: str) -> list[os.DirEntry]:
-  """Lists the files of one sequence that count: PNG and pickles, by name.
+  """Lists the PNG files and pickles of one sequence, by name.
 
-  Gait energy images (`...gei.png`) and hidden files are no frames.
+  Gait energy images (`...gei.png`) and hidden files are left out.
   """
   return [
     entry
@@ -148,7 +154,7 @@ def sequence_files(path: str) -> list[os.DirEntry]:
 
 
 def _look(branch: _Branch, depth: int) -> _Found:
-  """Sorts the folders in a folder by the layouts that they fit."""
+  """Finds out which layouts the subfolders of a folder fit."""
   found = _Found()
   ranks = {layout: itertools.count(1) for layout, _ in branch.live}
   for entry in _entries(branch.path):
@@ -193,7 +199,7 @@ def _walk(
   depth: int,
   look_at_all: Callable[[Sequence[_Branch], int], Iterable[_Found]],
 ) -> Iterator[_Found]:
-  """Goes down level by level; a link cannot lead it deeper than a layout."""
+  """Goes down level by level, no deeper than a layout: loops of links end."""
   branches = [start]
   while branches:
     level = list(look_at_all(branches, depth))
@@ -205,7 +211,7 @@ def _walk(
 def _finish(
   leaf: tuple[SequenceFolder, Layout],
 ) -> tuple[SequenceFolder, bytes]:
-  """Goes to the frames of a sequence and takes their fingerprint."""
+  """Returns the folder that holds the frames, and their fingerprint."""
   folder, layout = leaf
   files = sequence_files(folder.path)
   if not files and layout.inside:
@@ -227,14 +233,14 @@ def _finish(
     try:
       status = file.stat()
       line = [file.name, status.st_size, status.st_mtime_ns]
-    except OSError:  # A link that leads nowhere is named when it is read.
+    except OSError:  # A link that leads nowhere is reported when it is read.
       line = [file.name]
     digest.update(repr(line).encode("utf-8", "surrogateescape"))
   return folder, digest.digest()
 
 
 def _holds_sequences(branch: _Branch, depth: int = 0) -> bool:
-  def look_at_all(branches, depth):
+  def look_at_all(branches: Sequence[_Branch], depth: int) -> Iterator[_Found]:
     for branch in branches[:100]:
       try:
         yield _look(branch, depth)
@@ -245,7 +251,7 @@ def _holds_sequences(branch: _Branch, depth: int = 0) -> bool:
 
 
 def _hint(root: str, layouts: Sequence[Layout]) -> str:
-  """Says where the sequences are, if that is a folder above or below."""
+  """Names the folder above or below that should be given, if one fits."""
   live = tuple((layout, {}) for layout in layouts)
   for entry in _entries(root)[:100]:
     try:
@@ -263,7 +269,7 @@ def _hint(root: str, layouts: Sequence[Layout]) -> str:
       if layout.depth > len(names)
       and all(layout.part(i).fullmatch(name) for i, name in enumerate(names))
     )
-    # Their text would want the groups of the names that are left out.
+    # Names are not wanted, and would need groups from above the root.
     live = tuple(
       (dataclasses.replace(f, subject="", condition="", view=""), groups)
       for f, groups in live
@@ -283,7 +289,7 @@ def _check_duplicates(folders: Sequence[SequenceFolder]) -> None:
 
 
 def scan(root: str | os.PathLike[str], layouts: Sequence[Layout]) -> Tree:
-  """Walks a tree of sequences; reads no file.
+  """Walks through a tree of sequences without reading their files.
 
   Links to folders and to files are followed. A folder that fits several
   layouts belongs to the first of them.
@@ -314,7 +320,9 @@ def scan(root: str | os.PathLike[str], layouts: Sequence[Layout]) -> Tree:
   try:
     with futures.ThreadPoolExecutor(_THREADS) as pool:
 
-      def look_at_all(branches, depth):
+      def look_at_all(
+        branches: Sequence[_Branch], depth: int
+      ) -> Iterable[_Found]:
         return pool.map(lambda branch: _look(branch, depth), branches)
 
       start = _Branch(root, tuple((layout, {}) for layout in layouts))
@@ -331,8 +339,8 @@ def scan(root: str | os.PathLike[str], layouts: Sequence[Layout]) -> Tree:
       )
   except OSError as error:
     raise UserError(
-      f"{error.filename or root}: cannot be read ({error.strerror}); mend the "
-      "file or its permissions."
+      f"{error.filename or root}: cannot be read ({error.strerror}); repair "
+      "the file or its permissions."
     ) from error
   finished.sort(
     key=lambda item: (item[0].subject, item[0].condition, item[0].view)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Iterator
 from collections.abc import Sequence
-from concurrent import futures
 import contextlib
 import dataclasses
 import hashlib
@@ -21,6 +19,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 import tqdm
 
+from data_pipelines import build_notes
 from data_pipelines import examples
 from data_pipelines import frames
 from data_pipelines import partitions
@@ -29,14 +28,7 @@ from data_pipelines import tree as tree_lib
 from gaitkd_jax.errors import UserError
 
 VERSION = "1.1.0"
-# OpenCV and zlib work beside each other in threads; see `examples.Frames`.
-_WORKERS = max(8, os.cpu_count() or 1)
-# Sequences read ahead; one takes some 0.1 MB compressed, half a MB before.
-_AHEAD = 4 * _WORKERS
-_LOGGED = 10
-# Written beside the prepared data.
-SKIPPED_FILE = "skipped.txt"
-SOURCE_FILE = "source.json"
+_NAMED = 10  # subjects that a warning names
 
 
 @dataclasses.dataclass(eq=False)
@@ -65,24 +57,48 @@ class TreeConfig(tfds.core.BuilderConfig):
 
 
 class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-  """Prepares one data set; made by `from_tree`.
+  """Prepares one data set; made by `from_tree` or `from_config`.
 
-  A damaged or refused file stops the build: it is mended or deleted by hand. A
-  sequence that holds nothing to be used, though nothing in it is damaged, is
-  skipped and listed in `SKIPPED_FILE` beside the prepared data. Files go to an
-  "incomplete" folder that is renamed when everything is written, so that an
-  interrupted build leaves nothing that is taken for the whole set.
+  A damaged or refused file stops the build, so that somebody repairs or deletes
+  it. A sequence that is not damaged but holds nothing to be used is skipped and
+  listed beside the prepared data, see `build_notes`. Files are written to an
+  "incomplete" folder, which is renamed when everything is there: an interrupted
+  build leaves nothing that could be taken for the whole set.
 
   Attributes:
     SOURCE: the data set; its builder's class sets it.
+    SHOWS_BAR: see `datasets.Builder`.
   """
 
   VERSION = tfds.core.Version(VERSION)
   SOURCE: ClassVar[source_lib.Source]
+  SHOWS_BAR: ClassVar[bool] = True
 
-  def __init__(self, **kwargs):
+  def __init__(self, **kwargs: Any):
     self._skipped: list[tuple[str, str]] = []
     super().__init__(**kwargs)
+
+  @classmethod
+  def from_config(cls, data: Any, beam: bool = False) -> TreeBuilder:
+    """Makes the builder that a config asks for.
+
+    Args:
+      data: see `datasets.prepare`.
+      beam: whether Apache Beam reads.
+
+    Raises:
+      UserError: see `from_tree`.
+    """
+    return cls.from_tree(
+      data.root,
+      data.prepared,
+      data.train_subjects,
+      data.test_subjects,
+      partition=data.partition,
+      modalities=data.modalities,
+      pickles=getattr(data, "pickles", ""),
+      beam=beam,
+    )
 
   @classmethod
   def from_tree(
@@ -99,41 +115,41 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   ) -> TreeBuilder:
     """Makes the builder of one tree; prepares nothing yet.
 
-    The prepared data are kept by a fingerprint of the root, of every file's
-    path, size and time, of the division and of the modalities, so changed files
-    are read anew. A split without a usable sequence is absent from
+    Prepared data are kept under a fingerprint of the root, of the path, size
+    and time of every file, of the division and of the modalities, so files that
+    changed are read again. A split without a usable sequence is missing from
     `builder.info.splits`.
 
     Args:
       root: the folder that holds the data set; "" takes the only build that
         `prepared` holds.
       prepared: where prepared data are kept.
-      train_subjects: who trains; empty: as the partition says, without those
+      train_subjects: who trains; empty: those of the partition, without those
         of `test_subjects`.
-      test_subjects: who tests; empty: as the partition says, without those of
+      test_subjects: who tests; empty: those of the partition, without those of
         `train_subjects`.
-      partition: "" (the data set's own), "halves" (the first half of the
-        subjects trains, where its own leaves nobody to train or to test) or
+      partition: "" (the benchmark's), "halves" (where the benchmark's leaves
+        nobody to train or to test, the first half of the subjects trains) or
         the path of a JSON file in OpenGait's format.
       modalities: ("silhouettes",) or ("silhouettes", "heatmaps").
       pickles: which of several pickles in a folder hold what, by index or by a
         part of the name, such as "silhouettes=6,heatmaps=heatmap".
-      beam: reads with Apache Beam.
+      beam: whether Apache Beam reads.
 
     Returns:
       The builder; `download_and_prepare()` reads the tree where needed.
 
     Raises:
-      UserError: the root is missing or holds no sequence; a subject is to train
-        and to test; the partition or the modalities are unknown; or `root` is
-        empty and not exactly one build is there.
+      UserError: the root is missing or holds no sequence; a subject is both to
+        train and to test; the partition or the modalities are unknown; or
+        `root` is empty and `prepared` does not hold exactly one build.
     """
     prepared = os.path.abspath(os.path.expanduser(prepared))
     modalities = examples.check_modalities(modalities)
-    # A command line turns 001 into a number.
     chosen = frames.parse_choice(pickles)
     known = cls.SOURCE.partition.test
     digits = len(known[0]) if known else 0
+    # A command line turns 001 into a number.
     train, test = (
       tuple(f"{i:0{digits}d}" if isinstance(i, int) else i for i in given)
       for given in (train_subjects, test_subjects)
@@ -174,12 +190,12 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     request: partitions.Request,
     modalities: tuple[str, ...],
   ) -> str:
-    """Finds the one prepared build; returns its config's name."""
+    """Finds the one prepared build; returns the name of its config."""
     asked = request.identity()
     found = []
     pattern = f"{cls.name}/*/{VERSION}/dataset_info.json"
     for info in sorted(pathlib.Path(prepared).glob(pattern)):
-      source = _read_source(info.parent)
+      source = build_notes.read_source(info.parent)
       if source["modalities"] != list(modalities):
         continue
       if any(asked) and source["request"] != asked:
@@ -209,9 +225,9 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   def probes(self) -> tuple[str, ...]:
     """Names of the probes, of prepared data; see `partitions.probes`."""
-    return tuple(_read_source(pathlib.Path(self.data_dir))["probes"])
+    return tuple(build_notes.read_source(self.data_dir)["probes"])
 
-  def download_and_prepare(self, **kwargs) -> None:
+  def download_and_prepare(self, **kwargs: Any) -> None:
     """Reads the tree, unless that was done before; see the base class.
 
     Args:
@@ -229,8 +245,8 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       )
     for stale in sorted(prepared.parent.glob("incomplete.*")):
       logging.warning(
-        "Left by a build that was interrupted, or that runs now: %s; delete it "
-        "in the first case",
+        "%s was left by a build that was interrupted, or another build is"
+        " running now; delete it if none is",
         stale,
       )
     self._skipped.clear()
@@ -242,19 +258,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       _raise_user_error(error, self.data_dir)
       raise
     if not exists:
-      self._report()
-
-  def _report(self) -> None:
-    for path, reason in sorted(self._skipped)[:_LOGGED]:
-      # A name that is not UTF-8 cannot be printed as it is.
-      shown = path.encode("utf-8", "replace").decode()
-      logging.warning("Skipped %s: %s", shown, reason)
-    if self._skipped:
-      logging.warning(
-        "Skipped %d sequences in all; they are listed in %s",
-        len(self._skipped),
-        os.path.join(self.data_dir, SKIPPED_FILE),
-      )
+      build_notes.log_skipped(self.data_dir, self._skipped)
 
   def _split_generators(
     self, dl_manager: tfds.download.DownloadManager
@@ -271,42 +275,41 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     for split in ("train", "test"):
       subjects = set(getattr(config.partition, split))
       folders = [f for f in config.tree.folders if f.subject in subjects]
-      # TFDS refuses a split without examples, so ask for the first one here.
+      # TFDS refuses a split without examples, so the first is read here.
       found = self._read(split, folders)
       first = next(found, None)
       if first is None:
         continue
       if config.beam:
         found.close()
-        # What comes before the first usable sequence is on the list already.
+        # What comes before the first usable sequence has been noted already.
         at = next(i for i, f in enumerate(folders) if f.key == first[0])
         splits[split] = self._generate_examples(split, folders[at:])
       else:
         splits[split] = itertools.chain([first], found)
     if not splits:
-      raise UserError(
-        f"data.root {config.tree.root}: none of {len(config.tree.folders)} "
-        "sequences is usable"
-        + (
-          f" (the first: {': '.join(self._skipped[0])})"
-          if self._skipped
-          else ", for their subjects are in neither split"
-        )
-        + "; check data.root, data.partition, data.train_subjects and "
-        "data.test_subjects"
-        + (
-          "; scripts/make_heatmaps.py makes heat maps."
-          if "heatmaps" in config.modalities
-          else "."
-        )
-      )
+      raise UserError(self._why_nothing_is_usable())
     self._write_notes()
     return splits
+
+  def _why_nothing_is_usable(self) -> str:
+    config = self.builder_config
+    reason = ", for their subjects are in neither split"
+    if self._skipped:
+      reason = f" (the first: {': '.join(self._skipped[0])})"
+    hint = "."
+    if "heatmaps" in config.modalities:
+      hint = "; scripts/make_heatmaps.py makes heat maps."
+    return (
+      f"data.root {config.tree.root}: none of {len(config.tree.folders)} "
+      f"sequences is usable{reason}; check data.root, data.partition, "
+      f"data.train_subjects and data.test_subjects{hint}"
+    )
 
   def _generate_examples(
     self, split: str, folders: Sequence[tree_lib.SequenceFolder]
   ) -> Any:
-    """Reads one split here, or gives the transform with which Beam does."""
+    """Reads one split, or returns the transform with which Beam reads it."""
     if not self.builder_config.beam:
       return self._read(split, folders)
     from data_pipelines import beam_reading
@@ -319,7 +322,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     )
 
   def _process_pipeline_result(self, pipeline_result: Any) -> None:
-    """Takes over what Beam's workers noted; TFDS calls it before it ends."""
+    """Takes over the notes of Beam's workers; TFDS calls it at the end."""
     del pipeline_result
     from data_pipelines import beam_reading
 
@@ -330,45 +333,30 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     self, split: str, folders: Sequence[tree_lib.SequenceFolder]
   ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields the examples of one split in the order of the folders."""
-    config = self.builder_config
-    bar = tqdm.tqdm(
-      disable=None,  # shown on a terminal only
-      total=len(folders),
-      desc=f"Reading {self.SOURCE.title}, {split}",
-      unit=" sequences",
-      mininterval=1.0,
+    reading = examples.read_ahead(
+      folders, self._source, self.builder_config.modalities
     )
-    pool = futures.ThreadPoolExecutor(_WORKERS)
-    try:
-      waiting = collections.deque()
-      for folder in itertools.chain(folders, [None] * _AHEAD):
-        if folder is not None:
-          future = pool.submit(
-            examples.read, folder, self._source, config.modalities
-          )
-          waiting.append((folder, future))
-        if not waiting or (folder is not None and len(waiting) < _AHEAD):
-          continue
-        done, future = waiting.popleft()
-        try:
-          example = future.result()
-        except frames.EmptySequenceError as finding:
-          self._skipped.append((done.path, str(finding)))
-          continue
-        finally:
-          bar.update(1)
-        yield done.key, example
+    with (
+      contextlib.closing(reading),
+      tqdm.tqdm(
+        disable=None,  # shown on a terminal only
+        total=len(folders),
+        desc=f"Reading {self.SOURCE.title}, {split}",
+        unit=" sequences",
+        mininterval=1.0,
+      ) as bar,
+    ):
+      for folder, example in reading:
+        bar.update(1)
+        if isinstance(example, frames.EmptySequenceError):
+          self._skipped.append((folder.path, str(example)))
+        else:
+          yield folder.key, example
       self._write_notes()
-    finally:
-      pool.shutdown(cancel_futures=True)
-      bar.close()
 
   def _write_notes(self) -> None:
-    """Writes what was skipped and where from, into the folder being built."""
+    """Writes what was skipped and what was read into the folder being built."""
     config = self.builder_config
-    folder = pathlib.Path(self.data_dir)
-    lines = (f"{path}\t{reason}\n" for path, reason in sorted(self._skipped))
-    (folder / SKIPPED_FILE).write_text("".join(lines), errors="replace")
     skipped, test = {p for p, _ in self._skipped}, set(config.partition.test)
     names = [
       (f.subject, f.key)
@@ -383,22 +371,11 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       "test_subjects": config.partition.test,
       "probes": partitions.probes(config.partition, config.request, names),
     }
-    text = json.dumps(source, indent=2)
-    (folder / SOURCE_FILE).write_text(text)
-
-
-def _read_source(folder: pathlib.Path) -> dict[str, Any]:
-  path = folder / SOURCE_FILE
-  try:
-    return json.loads(path.read_text())
-  except (OSError, ValueError) as error:
-    raise UserError(
-      f"{path}: cannot be read; delete {folder}, so that it is prepared again."
-    ) from error
+    build_notes.write(self.data_dir, self._skipped, source)
 
 
 def _raise_user_error(error: BaseException, data_dir: str) -> None:
-  """Raises the `UserError` that lies below TFDS's wrapping, if one does."""
+  """Raises the `UserError` that TFDS has wrapped, if there is one."""
   cause: BaseException | None = error
   while cause is not None:
     if isinstance(cause, UserError):
@@ -430,6 +407,6 @@ def _log_tree(
 
 
 def _some(subjects: Sequence[str]) -> str:
-  more = len(subjects) - _LOGGED
-  text = ", ".join(subjects[:_LOGGED])
+  more = len(subjects) - _NAMED
+  text = ", ".join(subjects[:_NAMED])
   return f"{text} and {more} others" if more > 0 else text

@@ -1,9 +1,10 @@
-"""Checkpoints: Orbax, with `model` and `optimizer` as separate items.
+"""Checkpoints of Orbax, with the model and the optimiser as separate items.
 
 A checkpoint `<folder>/<step>/` has the items
-  model:     {"params", "batch_stats"} - all that a teacher or a test reads,
-  optimizer: {"step", "opt_state"} - what training needs besides,
-  meta:      JSON, the model's config.
+  model:     {"params", "batch_stats"}, which is all that a teacher or a test
+             reads,
+  optimizer: {"step", "opt_state"}, which training needs as well,
+  meta:      JSON, such as the model's config.
 """
 
 from collections.abc import Mapping
@@ -28,18 +29,19 @@ Paths = str | os.PathLike[str]
 
 
 class Checkpointer:
-  """Saves in the background; keeps the newest two and the best."""
+  """Saves in the background; keeps the two newest checkpoints and the best."""
 
   def __init__(self, folder: Paths, best: str):
-    """Opens (and makes) the folder.
+    """Opens the folder, or makes it.
 
     Args:
       folder: where the steps lie.
-      best: the figure, higher is better, that marks the checkpoint to keep.
+      best: the metric, higher is better, that decides which checkpoint is the
+        best.
     """
     self._folder = pathlib.Path(folder).resolve()
 
-    def figure(metrics: Mapping[str, float]) -> float:
+    def score(metrics: Mapping[str, float]) -> float:
       value = metrics.get(best, math.nan)
       return value if math.isfinite(value) else -math.inf
 
@@ -51,21 +53,21 @@ class Checkpointer:
             preservation_policy.LatestN(2),
             preservation_policy.BestN(
               n=1,
-              get_metric_fn=figure,
-              # By default every checkpoint that was not scored stays.
+              get_metric_fn=score,
+              # By default all checkpoints stay that were never evaluated.
               keep_checkpoints_without_metrics=False,
             ),
           ]
         ),
-        best_fn=figure,
+        best_fn=score,
       ),
     )
 
-  def __enter__(self):
+  def __enter__(self) -> "Checkpointer":
     return self
 
-  def __exit__(self, *unused):
-    self._manager.close()  # waits for what is being written
+  def __exit__(self, *unused: object) -> None:
+    self._manager.close()  # waits until everything is written
 
   @property
   def latest_step(self) -> int | None:
@@ -74,7 +76,7 @@ class Checkpointer:
 
   @property
   def best_step(self) -> int | None:
-    """The checkpoint with the best figure, or None."""
+    """The checkpoint with the best metric, or None."""
     return self._manager.best_step()
 
   def save(
@@ -84,13 +86,13 @@ class Checkpointer:
     meta: Mapping[str, Any],
     metrics: Mapping[str, float] | None,
   ) -> None:
-    """Starts to save; `state` may be donated as soon as this returns.
+    """Starts saving; `state` may be donated as soon as this returns.
 
     Args:
-      step: number of the checkpoint; nothing happens if it exists.
+      step: number of the checkpoint; if it exists, nothing is saved.
       state: a `step.TrainState`; its aids are part of the optimiser's item.
       meta: JSON.
-      metrics: figures of an evaluation of this state, if there was one.
+      metrics: of an evaluation of this state, if there was one.
     """
     if self._manager.latest_step() == step:
       return
@@ -140,7 +142,7 @@ def _optimizer_item(state: Any) -> dict[str, Any]:
 def restore_model(
   path: Paths, abstract: Mapping[str, Any], sharding: Sharding
 ) -> dict[str, Any]:
-  """Reads the variables of a checkpoint, and nothing else of it.
+  """Reads the variables of a checkpoint, and nothing else in it.
 
   Args:
     path: a workdir, its `checkpoints` folder, or one step in it.
@@ -151,7 +153,7 @@ def restore_model(
     The variables.
 
   Raises:
-    errors.UserError: no checkpoint there, or one of another model.
+    errors.UserError: there is no checkpoint, or it is of another model.
   """
   return _read(_find(path), "model", abstract, sharding)
 
@@ -159,10 +161,10 @@ def restore_model(
 def restore_matching(
   path: Paths, variables: Mapping[str, Any], sharding: Sharding
 ) -> tuple[dict[str, Any], list[str], list[str]]:
-  """Takes from a checkpoint what has the same name and shape.
+  """Takes those arrays from a checkpoint that have the same name and shape.
 
   For a network that starts from another one, such as a SwinGait from a
-  DeepGaitV2 (OpenGait's `restore_ckpt_strict: false`).
+  DeepGaitV2. This is OpenGait's `restore_ckpt_strict: false`.
 
   Args:
     path: see `restore_model`.
@@ -170,16 +172,16 @@ def restore_matching(
     sharding: of every array.
 
   Returns:
-    The variables, the names of the arrays that were taken, and those of the
-    arrays that stayed.
+    The variables, the names of the arrays that were taken from the checkpoint,
+    and the names of those that were not.
 
   Raises:
-    errors.UserError: no checkpoint there, or nothing in it fits.
+    errors.UserError: there is no checkpoint, or nothing in it fits.
   """
   place = _find(path)
   stored = _stored(place, "model")
-  ours, theirs = _shapes(variables), _shapes(stored)
-  taken = [name for name in ours if theirs.get(name) == ours[name]]
+  wanted, found = _shapes(variables), _shapes(stored)
+  taken = [name for name, shape in wanted.items() if found.get(name) == shape]
   if not taken:
     raise errors.UserError(
       f"no array of checkpoint {place} has a name and shape of this network; "
@@ -194,13 +196,13 @@ def restore_matching(
   variables = jax.tree.map_with_path(
     lambda k, x: read[_name(k)] if _name(k) in taken else x, variables
   )
-  return variables, taken, [name for name in ours if name not in taken]
+  return variables, taken, [name for name in wanted if name not in taken]
 
 
 def save_model(
   folder: Paths, variables: Any, meta: Mapping[str, Any], step: int = 0
 ) -> None:
-  """Writes a checkpoint that holds a model only (a converted one, say)."""
+  """Writes a checkpoint with a model alone, such as a converted one."""
   with ocp.CheckpointManager(pathlib.Path(folder).resolve()) as manager:
     manager.save(
       step,
@@ -215,7 +217,7 @@ def restored_meta(path: Paths) -> dict[str, Any]:
   """The JSON of the checkpoint that `restore_model` would read.
 
   Raises:
-    errors.UserError: no checkpoint there, or it cannot be read.
+    errors.UserError: there is no checkpoint, or it cannot be read.
   """
   place = _find(path)
   file = _folder(place, "meta") / "metadata"
@@ -236,7 +238,7 @@ def restored_step(path: Paths) -> int:
 
 
 def digest(variables: Mapping[str, Any]) -> str:
-  """SHA-256 over names, shapes, dtypes and bytes of a network's variables."""
+  """SHA-256 of the names, shapes, dtypes and bytes of a network's variables."""
   result = hashlib.sha256()
   for path, leaf in jax.tree.leaves_with_path(variables):
     name = jax.tree_util.keystr(path, simple=True, separator="/")
@@ -278,14 +280,14 @@ def _read(place: _Place, item: str, abstract: Any, sharding: Sharding) -> Any:
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
     abstract,
   )
-  ours, theirs = _shapes(target), _shapes(_stored(place, item))
-  if ours != theirs:
-    different = [k for k in ours | theirs if ours.get(k) != theirs.get(k)]
+  wanted, found = _shapes(target), _shapes(_stored(place, item))
+  if wanted != found:
+    different = [k for k in wanted | found if wanted.get(k) != found.get(k)]
     key = min(different)
     raise errors.UserError(
       f"checkpoint {place} is of another {item}: {len(different)} arrays "
-      f"differ, such as {key}, {_text(theirs.get(key))} there and "
-      f"{_text(ours.get(key))} in the config; use the config that wrote it"
+      f"differ, such as {key}, {_text(found.get(key))} there and "
+      f"{_text(wanted.get(key))} in the config; use the config that wrote it"
     )
   with ocp.StandardCheckpointer() as reader:
     try:
@@ -302,7 +304,7 @@ def _folder(place: _Place, item: str) -> pathlib.Path:
 
 
 def _stored(place: _Place, item: str) -> Any:
-  """Shapes and dtypes of what an item of a checkpoint holds."""
+  """The shapes and dtypes of an item of a checkpoint."""
   with ocp.StandardCheckpointer() as reader:
     try:
       return reader.metadata(_folder(place, item)).item_metadata.tree

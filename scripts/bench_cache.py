@@ -1,16 +1,16 @@
-"""Times training with cached teachers; on an idle machine.
+"""Times training with cached teachers. Run it on an idle machine.
 
 python scripts/bench_cache.py --config=configs/walkers.py
 
-Fills the stores of the config's teachers in a temporary folder and prints the
-bytes of a sequence and the seconds. Then it times training steps without
-teachers, with cached ones and with those on the device: in turns, and on the
-same batches, which are in memory before. A step is reading the rows of its
-batch, bringing it to the device, and the step there. It prints medians and
-their ratios; and the seconds of making a batch with views and without.
+First it fills the cache of the config's teachers in a temporary folder, and
+prints the bytes of a sequence and the seconds. Then it times training steps
+without teachers, with cached ones, and with teachers on the device, in turns
+and on the same batches, which are in memory already. The time of a step
+includes reading the rows of the batch from the cache and bringing the batch to
+the device. It prints medians and their ratios, and the seconds of making a
+batch with the numbered clips of the cache and with new clips.
 """
 
-from collections.abc import Iterator
 import pathlib
 import statistics
 import tempfile
@@ -22,6 +22,7 @@ import jax
 from ml_collections import config_flags
 import numpy as np
 
+from data_pipelines import store
 from data_pipelines import training
 from gaitkd_jax import cli
 from gaitkd_jax import config as config_lib
@@ -39,8 +40,8 @@ _STEPS = flags.DEFINE_integer("steps", 30, "timed steps of each kind", 1)
 _WARM_UP = 3
 
 
-class Run:
-  """Training of one kind, a step at a time."""
+class Training:
+  """Training with one kind of teachers, a step at a time."""
 
   def __init__(
     self,
@@ -61,7 +62,7 @@ class Run:
     self._frozen, self._stores = frozen, stores
 
   def __call__(self, batch: dict[str, np.ndarray]) -> float:
-    """Returns the seconds of a step."""
+    """Trains a step; returns its seconds."""
     start = time.perf_counter()
     batch = next(cache_lib.attach([batch], self._stores))
     self._state, metrics = self._step(
@@ -71,30 +72,26 @@ class Run:
     return time.perf_counter() - start
 
 
-def train_batches(
-  config: Any, split: Any, views: int
-) -> Iterator[dict[str, np.ndarray]]:
-  """Batches of the config, the same ones in every call."""
-  from data_pipelines import pipeline
-
-  return pipeline.train_batches(
-    split,
-    identities=config.batch.identities,
-    sequences=config.batch.sequences,
-    clip=pipeline.Clip(**config.clip),
-    augment=pipeline.Augment(**config.augment),
-    sampler=config.batch.sampler,
-    seed=config.seed,
-    views=views,
-  )
+def make_batches(
+  config: Any, split: store.SequenceStore, steps: int, cached: bool
+) -> tuple[list[dict[str, np.ndarray]], float]:
+  """Makes the first batches of a run; also returns the median seconds."""
+  batches = training.train_batches(config, split, 0, cached)
+  times, made = [], []
+  for _ in range(steps + _WARM_UP):
+    start = time.perf_counter()
+    made.append(next(batches))
+    times.append(time.perf_counter() - start)
+  batches.close()
+  return made, statistics.median(times[_WARM_UP:])
 
 
 def measure(config: Any, steps: int, folder: pathlib.Path) -> None:
-  """Fills, times and prints."""
-  for name, figures in precompute.fill(config, folder).items():
+  """Fills the cache, times and prints."""
+  for name, filled in precompute.fill(config, folder).items():
     print(
-      f"{name}: {figures['bytes_per_sequence']} bytes a sequence, "
-      f"{figures['seconds']:.1f} s to fill (compilation included)",
+      f"{name}: {filled['bytes_per_sequence']} bytes a sequence, "
+      f"{filled['seconds']:.1f} s to fill (compilation included)",
       flush=True,
     )
   split = training.training_split(config)
@@ -107,29 +104,23 @@ def measure(config: Any, steps: int, folder: pathlib.Path) -> None:
   looked_up = cache_lib.look_up(with_stores, on_device)
   data = cache_lib.describe_data(config.data, split)
   stores = cache_lib.open_stores(with_stores, data, frozen)
-  seconds = {}
-  for views in (0, config.cache.views):
-    batches, times, kept = train_batches(config, split, views), [], []
-    for _ in range(steps + _WARM_UP):
-      start = time.perf_counter()
-      kept.append(next(batches))
-      times.append(time.perf_counter() - start)
-    batches.close()
-    seconds[views] = statistics.median(times[_WARM_UP:])
+  _, seconds_new = make_batches(config, split, steps, cached=False)
+  batches, seconds_cached = make_batches(config, split, steps, cached=True)
   print(
-    f"making a batch: {seconds[config.cache.views]:.4f} s with views, "
-    f"{seconds[0]:.4f} s without",
+    f"making a batch: {seconds_cached:.4f} s with the clips of the cache, "
+    f"{seconds_new:.4f} s with new ones",
     flush=True,
   )
-  runs = {
-    "no teacher": Run(config, {}, {}, {}),
-    "cached": Run(config, looked_up, {}, stores),
-    "on the device": Run(config, on_device, frozen, {}),
+  trainings = {
+    "no teacher": Training(config, {}, {}, {}),
+    "cached": Training(config, looked_up, {}, stores),
+    "on the device": Training(config, on_device, frozen, {}),
   }
-  times = {name: [] for name in runs}
-  for batch in kept:
-    for name, run in runs.items():  # in turns: a busy moment hits all alike
-      times[name].append(run(batch))
+  times = {name: [] for name in trainings}
+  for batch in batches:
+    # In turns, so that a busy moment of the machine hits all alike.
+    for name, step in trainings.items():
+      times[name].append(step(batch))
   medians = {
     name: statistics.median(values[_WARM_UP:]) for name, values in times.items()
   }

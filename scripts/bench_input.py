@@ -1,13 +1,16 @@
 """Measures how fast the input pipeline feeds training.
 
-    python scripts/bench_input.py --augment=0.2
+python scripts/bench_input.py --augment=0.2
 
-writes a data set of CASIA-B's size, made of moving blobs, and prints for one
-and for two threads: the sequences a second of the first pass over the files
-(cold: no page of them is in memory, as far as the system lets go of it), and of
-the best and the median repetition after it (warm); the bytes a second that the
-accelerator would get; the CPU time of a sequence (which, unlike the others,
-hardly depends on what else the machine does); and the memory of the process.
+Writes a data set of CASIA-B's size, made of moving blobs, and prints, for one
+and for two threads:
+- sequences a second while the files are read for the first time (cold: the
+  system was asked to drop them from memory), and in the best and the median
+  repetition after that (warm);
+- the bytes a second that the accelerator would get;
+- the CPU time of a sequence, which, unlike the others, hardly depends on what
+  else the machine does;
+- the memory of the process.
 """
 
 from __future__ import annotations
@@ -47,7 +50,7 @@ def make_walk(frames: int, phase: float, girth: float) -> np.ndarray:
 def write_records(
   path: pathlib.Path, subjects: int, sequences: int, frames: int
 ) -> None:
-  """Writes few distinct walks, repeated to the asked size, as TFRecord."""
+  """Writes a few different walks, repeated to the given size, as TFRecord."""
   rng = np.random.default_rng(0)
   walks = [
     make_walk(frames, rng.uniform(0, 6.3), rng.uniform(0.8, 1.3))
@@ -81,7 +84,7 @@ def resident() -> float:
 
 
 def measure(path: pathlib.Path, threads: int, args: argparse.Namespace) -> None:
-  """Opens the file anew, runs and prints."""
+  """Opens the file again, makes batches and prints."""
   store = store_lib.SequenceStore.from_files(
     [path], index=path.with_suffix(".npz"), cache_gib=args.cache_gib
   )

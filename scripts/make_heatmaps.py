@@ -1,14 +1,15 @@
-"""Makes heat maps of limbs and joints out of key points.
+"""Makes heat maps of limbs and joints from key points.
 
 python scripts/make_heatmaps.py --input=poses --output=heatmaps \
   --silhouettes=silhouettes
 
-Reads `<input>/<id>/<condition>/<view>/` with one .pkl, .npz or .npy of key
-points each, [frames, 17, 3] (COCO) or [frames, 18, 3] (OpenPose), and writes
-`<output>/<id>/<condition>/<view>/0_heatmap.pkl`, uint8 [frames, 2, 64, 64],
-OpenGait's layout. `--silhouettes` links `1_sil.pkl` beside it, from the same
-folder below that tree. A run that was stopped goes on where it was; what cannot
-be used is left out and listed.
+A folder `<input>/<id>/<condition>/<view>/` has one .pkl, .npz or .npy of key
+points, [frames, 17, 3] (COCO) or [frames, 18, 3] (OpenPose). What is written is
+OpenGait's layout: `<output>/<id>/<condition>/<view>/0_heatmap.pkl`, uint8
+[frames, 2, 64, 64]. With `--silhouettes`, a link `1_sil.pkl` to the pickle in
+the same folder of that tree lies beside it. If the program is stopped and
+started again, it goes on; sequences that cannot be used are left out and
+listed.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Job:
 
   @property
   def finished(self) -> bool:
-    """Whether an earlier run has written it."""
+    """Whether all its files are there."""
     wanted = [HEATMAP] + [SILHOUETTE] * (self.silhouettes is not None)
     return all((self.target / name).exists() for name in wanted)
 
@@ -66,15 +67,15 @@ class Job:
 def _only_file(
   folder: pathlib.Path, suffixes: tuple[str, ...], what: str
 ) -> pathlib.Path:
-  """Returns the file in a folder, or of several the one named as the folder."""
+  """Returns the file in a folder; if several, the one named as the folder."""
   files = [
     path
     for path in (folder.iterdir() if folder.is_dir() else ())
     if path.suffix.lower() in suffixes and not path.name.startswith(".")
   ]
-  own = [path for path in files if path.stem == folder.name]
-  if len(own) == 1 or len(files) == 1:
-    return (own or files)[0]
+  named_alike = [path for path in files if path.stem == folder.name]
+  if len(named_alike) == 1 or len(files) == 1:
+    return (named_alike or files)[0]
   raise errors.UserError(
     f"{folder}: {len(files)} files of {what} where one is expected"
   )
@@ -83,7 +84,7 @@ def _only_file(
 def _replace(
   target: pathlib.Path, write: Callable[[pathlib.Path], None]
 ) -> None:
-  """Lets `write` make a file under another name, then puts it in place."""
+  """Has `write` make a file under another name, then renames it."""
   unfinished = target.with_name(f".{target.name}.{os.getpid()}")
   try:
     write(unfinished)
@@ -105,7 +106,7 @@ def _link(source: pathlib.Path, copy: bool, path: pathlib.Path) -> None:
 
 
 def convert(job: Job) -> str:
-  """Makes the files of one sequence; returns why it could not, or nothing."""
+  """Makes the files of one sequence; returns why it could not, or ""."""
   try:
     source = _only_file(job.source, _SUFFIXES, "key points")
     key_points = heatmaps.read_key_points(source)
@@ -137,7 +138,8 @@ def find(args: argparse.Namespace) -> list[Job]:
   """Lists the sequences below the input.
 
   Raises:
-    errors.UserError: a folder is missing, holds no sequence, or is used twice.
+    errors.UserError: a folder is missing or holds no sequence, or the output is
+      in another one of them.
   """
   given = {"--input": args.input, "--silhouettes": args.silhouettes}
   for flag, root in given.items():
@@ -170,7 +172,7 @@ def find(args: argparse.Namespace) -> list[Job]:
 
 
 def _start_worker() -> None:
-  # Ctrl-C reaches the whole group; the parent alone ends the pool.
+  # Ctrl-C reaches all processes; only the parent ends the pool.
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   cv2.setNumThreads(1)
 
@@ -188,13 +190,13 @@ def convert_all(jobs: list[Job], processes: int) -> Iterator[str]:
       yield from pool.map(convert, jobs, chunksize=4)
     except process.BrokenProcessPool:
       raise errors.UserError(
-        "a process was ended from outside, as for want of memory; give fewer"
+        "a process was killed, perhaps because memory ran out; give fewer"
         " --processes and start again to go on"
       ) from None
 
 
 def run(args: argparse.Namespace) -> None:
-  """Converts a tree, with progress, and lists what was left out."""
+  """Converts a tree, shows progress, and lists what was left out."""
   if args.processes < 1:
     raise errors.UserError(f"--processes is {args.processes}; give 1 or more")
   jobs = find(args)

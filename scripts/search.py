@@ -19,7 +19,6 @@ those of all.
 """
 
 import csv
-import importlib
 import os
 import pathlib
 from typing import Any
@@ -234,10 +233,7 @@ def read_silhouettes(found: dict[str, list[pathlib.Path]], data: str) -> Any:
   from data_pipelines import datasets
   from data_pipelines import store as store_lib
 
-  name = data if data in datasets.TREES else "casiab"
-  source = importlib.import_module(
-    f"data_pipelines.{name}.{name}_dataset_builder"
-  ).SOURCE
+  source = datasets.source(data if data in datasets.TREES else "casiab")
   columns = {key: [] for key in (*store_lib.TEXTS, "length", "size")}
   records = []
   for name, paths in tqdm.tqdm(

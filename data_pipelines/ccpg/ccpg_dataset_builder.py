@@ -1,28 +1,10 @@
 """CCPG as a TFDS dataset."""
 
-from data_pipelines import partitions
-from data_pipelines import pretreatment
-from data_pipelines import source
-from data_pipelines import tree
+from data_pipelines import ccpg
 from data_pipelines import tree_builder
-
-SOURCE = source.Source(
-  title="CCPG",
-  layouts=(
-    tree.Layout(
-      r"(?P<subject>\d{3})/(?P<condition>U\d_D\d(_BG)?)/(?P<view>\d+(_.*)?)",
-      "<subject>/<clothes>/<camera>_..., such as 000/U0_D0_BG/01_0",
-    ),
-  ),
-  partition=partitions.Partition(
-    train=partitions.ids([(0, 99)], digits=3),
-    test=partitions.ids([(100, 199)], digits=3),
-  ),
-  pretreat=pretreatment.pretreat_area_frame,
-)
 
 
 class Builder(tree_builder.TreeBuilder):
-  """Prepares CCPG; made by `from_tree`."""
+  """Prepares CCPG; see `tree_builder`."""
 
-  SOURCE = SOURCE
+  SOURCE = ccpg.SOURCE

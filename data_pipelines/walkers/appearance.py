@@ -1,7 +1,7 @@
 """What a subject wears and carries.
 
-Ranges are made up to look like everyday clothing; lengths are metres, hem
-lengths are parts of the thigh.
+The ranges are chosen by hand to look like everyday clothing. Lengths are in
+metres; those of hems are fractions of the thigh.
 """
 
 import dataclasses
@@ -50,8 +50,8 @@ class Bag:
 
   Attributes:
     kind: "backpack", "side" or "hand".
-    side: +1 left, -1 right (of no meaning for a backpack).
-    half_axes: Of the ellipsoid: forward, left, up.
+    side: +1 left, -1 right (meaningless for a backpack).
+    half_axes: The ellipsoid's, forward, left and up.
   """
 
   kind: str
@@ -72,8 +72,8 @@ _BAGS = {
   "hand": (0.15, 0.05, 0.12),
 }
 
-# Torso, sleeve, hem, hem flare, collar, hood. Few types, so that a coat is no
-# cue to the identity.
+# Torso, sleeve, hem, hem flare, collar, hood. There are few types, so that many
+# subjects share one and a coat does not give away who wears it.
 _COATS = (
   (0.022, 0.014, 0.30, 0.000, 0.05, False),
   (0.040, 0.026, 0.42, 0.005, 0.08, True),

@@ -106,17 +106,17 @@ def sample(rng: np.random.Generator) -> dict[str, float]:
   """Draws a person.
 
   Args:
-    rng: The subject's generator of its body.
+    rng: The generator of the subject's body.
 
   Returns:
     Measures in metres by name (weight: kg), and "female" (0 or 1).
   """
   female = rng.random() < 0.5
   mean, sd, l1, l2, u = (_WOMEN if female else _MEN).T
-  # The survey is of soldiers; beyond 2.5 SD the linear model is a guess.
+  # The survey measured soldiers; beyond 2.5 SD the linear model is a guess.
   z1, z2 = np.clip(rng.standard_normal(2), -2.5, 2.5)
-  own = np.clip(rng.standard_normal(len(_NAMES)), -2.5, 2.5)
-  values = mean + sd * (l1 * z1 + l2 * z2 + u * own)
+  residuals = np.clip(rng.standard_normal(len(_NAMES)), -2.5, 2.5)
+  values = mean + sd * (l1 * z1 + l2 * z2 + u * residuals)
   measures = {
     name: float(value) / 1000.0
     for name, value in zip(_NAMES, values, strict=True)

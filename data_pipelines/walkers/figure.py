@@ -4,18 +4,19 @@ The walker's frame: x forward, y left, z up, metres; the origin lies midway
 between the hip joints. Arrays are [s, 3], one point a frame.
 """
 
-import dataclasses
 import itertools
 
 import numpy as np
 
 from data_pipelines.walkers import appearance
 from data_pipelines.walkers import motion
+from data_pipelines.walkers import shapes as shapes_lib
 
 Array = np.ndarray
 
-# Part of the way from hip joint to shoulder joint; factors on the breadth and
-# the depth that hold there.
+# Cross-sections of the torso: the height, from the hip joints (0) to the
+# shoulder joints (1); a measure and a factor, which give the breadth; and the
+# same for the depth.
 _TORSO_LEVELS = (
   (-0.17, "hip_breadth", 0.86, "buttock_depth", 0.80),
   (0.02, "hip_breadth", 1.00, "buttock_depth", 1.00),
@@ -25,14 +26,14 @@ _TORSO_LEVELS = (
   (0.95, "biacromial_breadth", 0.74, "chest_depth", 0.60),
   (1.03, "biacromial_breadth", 0.40, "chest_depth", 0.42),
 )
-# Fewer slices show teeth along the outline.
+# With fewer slices the outline is jagged.
 _SLICES = np.linspace(-0.17, 1.03, 17)
 # The sole is flat on the floor where the measured pitch of the foot (ankle to
 # toe marker) is about -11 degrees, its value all through mid stance.
 _FLAT_FOOT = np.deg2rad(11.0)
 _HEAD_FORWARD = 0.015
-# Nose; eyes and ears, left and right: forward, left and up of the middle of the
-# head, in half lengths, breadths and heights of it.
+# Nose; left and right eye; left and right ear. From the middle of the head:
+# forward in half lengths of it, left in half breadths, up in half heights.
 _FACE = (
   (1.02, 0.0, -0.22),
   (0.82, 0.42, 0.03),
@@ -40,28 +41,6 @@ _FACE = (
   (-0.02, 0.92, -0.08),
   (-0.02, -0.92, -0.08),
 )
-
-
-@dataclasses.dataclass
-class Shapes:
-  """Primitives of a figure.
-
-  Attributes:
-    ends: float32 [c, 2, s, 3], centres of both ends of every capsule.
-    radii: float32 [c, 2].
-    centres: float32 [e, s, 3], of the ellipsoids.
-    axes: float32 [e, s, 3, 3], columns are the half axes.
-    floor: float32 [s], z of the lowest point of the soles.
-    joints: float32 [17, s, 3], COCO's key points: nose; eyes, ears, shoulders,
-      elbows, wrists, hips, knees, ankles, each left and right.
-  """
-
-  ends: Array
-  radii: Array
-  centres: Array
-  axes: Array
-  floor: Array
-  joints: Array
 
 
 def _direction(a: Array, b: Array, side: int = 1) -> Array:
@@ -86,52 +65,24 @@ def _frame(yaw: Array, roll: Array, up: Array) -> Array:
   return np.stack([forward, left, np.cross(forward, left)], -1)
 
 
-class _Builder:
-  """Collects primitives."""
-
-  def __init__(self):
-    self._ends = []
-    self._radii = []
-    self._centres = []
-    self._axes = []
-
-  def capsule(self, start: Array, end: Array, r0: float, r1: float) -> None:
-    self._ends.append((start, end))
-    self._radii.append((r0, r1))
-
-  def ellipsoid(self, centre: Array, frame: Array, half_axes) -> None:
-    self._centres.append(centre[None])
-    self._axes.append((frame * np.asarray(half_axes))[None])
-
-  def slices(self, centres: Array, frames: Array, half_axes: Array) -> None:
-    self._centres.append(centres)
-    self._axes.append(frames * half_axes[:, None, None, :])
-
-  def shapes(self, floor: Array, joints: list[Array]) -> Shapes:
-    single = np.float32
-    return Shapes(
-      np.array(self._ends, single),
-      np.array(self._radii, single),
-      np.concatenate(self._centres).astype(single),
-      np.concatenate(self._axes).astype(single),
-      floor.astype(single),
-      np.array(joints, single),
-    )
-
-
 def _radius(measures: dict[str, float], name: str, factor: float) -> float:
   return measures[f"{name}_circumference"] / (2.0 * np.pi) * factor
 
 
 def _leg(
-  out: _Builder,
+  out: shapes_lib.Collector,
   measures: dict[str, float],
   clothes: appearance.Clothes,
   angles: dict[str, Array],
   hip: Array,
   side: int,
 ) -> tuple[Array, Array, Array]:
-  """Adds a leg; returns hip to knee, the ankle [s, 3] and the floor [s]."""
+  """Adds a leg.
+
+  Returns:
+    The vector from hip to knee [s, 3], the ankle [s, 3], and the height of the
+    lowest point of the shoe [s].
+  """
   thigh = measures["trochanterion_height"] - measures["tibial_height"]
   shank = measures["tibial_height"] - measures["malleolus_height"]
   cloth, flare = clothes.trousers, clothes.flare
@@ -180,14 +131,14 @@ def _leg(
 
 
 def _arm(
-  out: _Builder,
+  out: shapes_lib.Collector,
   measures: dict[str, float],
   clothes: appearance.Clothes,
   angles: dict[str, Array],
   shoulder: Array,
   side: int,
 ) -> tuple[Array, Array, Array]:
-  """Adds an arm; returns elbow, wrist and the curled hand's tip [s, 3]."""
+  """Adds an arm; returns elbow, wrist and the tip of the hand, each [s, 3]."""
   upper = 0.93 * measures["shoulder_elbow_length"]
   r_upper = _radius(measures, "biceps", 0.90) + clothes.sleeve
   r_elbow = _radius(measures, "forearm", 0.92) + clothes.cuff
@@ -209,13 +160,13 @@ def _arm(
 
 
 def _torso(
-  out: _Builder,
+  out: shapes_lib.Collector,
   measures: dict[str, float],
   clothes: appearance.Clothes,
   central: dict[str, Array],
   spine: Array,
 ) -> Array:
-  """Adds the torso; returns its frames [17, s, 3, 3], crotch first."""
+  """Adds the torso; returns the frames of its slices [17, s, 3, 3], upward."""
   levels = np.array([level[0] for level in _TORSO_LEVELS])
   breadths = [measures[name] * f for _, name, f, _, _ in _TORSO_LEVELS]
   depths = [measures[name] * f for _, _, _, name, f in _TORSO_LEVELS]
@@ -242,13 +193,13 @@ def _torso(
 
 
 def _torso_length(measures: dict[str, float]) -> float:
-  # The shoulder joint lies 4.5 cm under the acromion.
+  # The shoulder joint lies 4.5 cm below the acromion.
   shoulder = measures["acromial_height"] - 0.045
   return shoulder - measures["trochanterion_height"]
 
 
 def _head(
-  out: _Builder,
+  out: shapes_lib.Collector,
   measures: dict[str, float],
   clothes: appearance.Clothes,
   central: dict[str, Array],
@@ -303,18 +254,18 @@ def _head(
 
 
 def _hem(
-  out: _Builder,
+  out: shapes_lib.Collector,
   measures: dict[str, float],
   clothes: appearance.Clothes,
   hips: list[Array],
   thighs: list[Array],
 ) -> None:
-  """Adds what hangs of a shirt or a coat around the thighs."""
+  """Adds the part of a shirt or a coat that hangs around the thighs."""
   if clothes.hem < 0.05:
     return
   top = _radius(measures, "thigh", 0.88) + clothes.torso
   bottom = 0.80 * top + 0.2 * clothes.torso + clothes.hem_flare
-  # Cloth follows the legs in part only; the rest hangs between them.
+  # Cloth follows the legs only in part; the rest hangs between them.
   hang = 0.5 * (thighs[0] + thighs[1])
   ends = [
     hip + clothes.hem * (0.65 * thigh + 0.35 * hang)
@@ -330,7 +281,7 @@ def _hem(
 
 
 def _bag(
-  out: _Builder,
+  out: shapes_lib.Collector,
   measures: dict[str, float],
   clothes: appearance.Clothes,
   bag: appearance.Bag,
@@ -360,7 +311,7 @@ def build(
   clothes: appearance.Clothes,
   bag: appearance.Bag | None,
   walk: motion.Walk,
-) -> Shapes:
+) -> shapes_lib.Shapes:
   """Poses a body.
 
   Args:
@@ -377,8 +328,8 @@ def build(
     1: dict(zip(motion.SIDED, walk.left, strict=True)),
     -1: dict(zip(motion.SIDED, walk.right, strict=True)),
   }
-  out = _Builder()
-  # Trunk channels lean forward and to the left.
+  out = shapes_lib.Collector()
+  # Positive angles of the trunk lean forward and to the left.
   lean, aside = central["trunk_a"], central["trunk_b"]
   spine = np.stack(
     [np.sin(lean) * np.cos(aside), np.sin(aside), np.cos(lean) * np.cos(aside)],

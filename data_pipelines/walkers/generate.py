@@ -19,8 +19,9 @@ import numpy as np
 from data_pipelines.walkers import sequence
 from data_pipelines.walkers import spec as spec_lib
 
-# Bounds the memory that finished, unread tasks take, at about 1 MB each.
-_TASKS_AHEAD = 4  # a core
+# Tasks for each core that are handed out ahead. A finished one takes about 1 MB
+# until it is read, so this bounds the memory.
+_TASKS_AHEAD = 4
 
 
 def _render(
@@ -60,8 +61,8 @@ def _render_task(
 def _bare_main() -> Iterator[None]:
   """Keeps child processes from importing the program that started them.
 
-  A spawned process imports its parent's main module first. Rendering needs
-  numpy only, the program may take seconds to import (or have no file at all).
+  A spawned process first imports its parent's main module. Rendering only needs
+  numpy, whereas that program may take seconds to import, or have no file.
   """
   main = sys.modules["__main__"]
   sys.modules["__main__"] = types.ModuleType("__main__")
@@ -77,7 +78,7 @@ def _end_with_parent() -> None:
 
 
 def _start_worker() -> None:
-  # Ctrl-C reaches the whole group; the parent alone ends the pool.
+  # Ctrl-C reaches all processes; only the parent ends the pool.
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   # A worker waits for tasks forever if its parent is killed outright.
   threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -94,7 +95,7 @@ def _render_all(
     for task in tasks:
       yield _render_task(size, spec, heatmaps, *task)
     return
-  # A fork would copy the threads' locks of TensorFlow and JAX; spawn does not.
+  # A fork would copy the locks that threads of TensorFlow and JAX hold.
   context = multiprocessing.get_context("spawn")
   pool = futures.ProcessPoolExecutor(
     cores, mp_context=context, initializer=_start_worker
@@ -131,15 +132,16 @@ def sequences(
     size: Name of a size, or a `Size`.
     subjects: Names of the subjects.
     spec: Knobs of the difficulty.
-    cores: Processes to render in; None: as many as the machine has cores. One
-      renders in this process.
+    cores: Processes to render in; None: as many as the machine has cores. With
+      one, this process renders.
     heatmaps: Whether heat maps are rendered, too.
 
   Yields:
-    (subject, condition, view, modalities), ordered by subject, condition, view
-    whatever the number of processes. "silhouettes": uint8 [s, 64, 64]; and, if
-    wanted, "heatmaps": s times uint8 [2, 64, 64], compressed with zlib, which
-    would take one process much longer than all of them.
+    (subject, condition, view, modalities), ordered by subject, condition and
+    view whatever the number of processes. The modalities are "silhouettes",
+    uint8 [s, 64, 64], and, if wanted, "heatmaps": s frames, uint8 [2, 64, 64],
+    each compressed with zlib. Compressing takes long, so the rendering
+    processes do it, side by side.
   """
   size = spec_lib.get_size(size)
   tasks = list(itertools.product(subjects, size.conditions))

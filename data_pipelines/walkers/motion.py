@@ -1,11 +1,12 @@
 """Gaits: joint angles over the stride, drawn around measured means.
 
 Source: 198 gait cycles of 15 walkers of the CMU motion capture database. A
-channel is y(phi) = a0 + sum_k A_k cos(k phi + P_k); phi = 0 at the heel strike
-of the same side and runs 2 pi a stride. The right side runs half a stride
-later. Angles are of segments in the walker's frame: `a` sagittal, forward
-positive from straight down (foot: pitch, toe up positive; trunk and head:
-forward lean), `b` outward (foot: toe-out; trunk and head: to the left).
+channel is y(phi) = a0 + sum_k A_k cos(k phi + P_k); phi is 0 at the heel strike
+of the same side and grows by 2 pi in a stride. The right side follows half a
+stride later. Angles are those of body segments in the walker's frame: `a` is
+sagittal, from straight down, positive forward (foot: pitch, positive with the
+toe up; trunk and head: forward lean); `b` is outward (foot: toe-out; trunk and
+head: to the left).
 """
 
 import dataclasses
@@ -39,11 +40,12 @@ CENTRAL = (
 _ARM = slice(SIDED.index("upper_arm_a"), SIDED.index("forearm_b") + 1)
 
 # Degrees. Each row: a0; amplitude and phase of k = 1..4; SD between walkers of
-# a0 and of the vectors k = 1..3; the same within a walker. Changes to the
-# measured figures: thigh a0 -4 and shank a0 +5 take out the fitted skeleton's
-# knee bend; trunk a0 +5 because hip joints lie ahead of the skeleton's root;
-# forearm a0 SD 6.6 / 5 because the measured 23.3 is an angle wrap; foot b is
-# 6 degrees toe-out without harmonics because the toe marker is noise at swing.
+# a0 and of the vectors k = 1..3; the same within a walker. What was changed in
+# the measurements: thigh a0 -4 and shank a0 +5 take out the fitted skeleton's
+# knee bend; trunk a0 +5, because the hip joints lie ahead of the skeleton's
+# root; the SD of forearm a0 is 6.6 / 5, because the measured 23.3 comes from
+# angles that wrap around; foot b is 6 degrees of toe-out without harmonics,
+# because the toe marker is too noisy during swing.
 _TABLE = np.array(
   [
     # thigh_a

@@ -1,14 +1,14 @@
 """Projects a figure and rasterises it into normalised silhouettes.
 
-The person fills the 64 rows of every frame, as after the size normalisation
-that gait datasets go through.
+The person fills the 64 rows of every frame, as it does after the size
+normalisation of recorded gait data.
 """
 
 import dataclasses
 
 import numpy as np
 
-from data_pipelines.walkers import figure
+from data_pipelines.walkers import shapes as shapes_lib
 
 Array = np.ndarray
 
@@ -38,7 +38,8 @@ class Camera:
 def sample_camera(rng: np.random.Generator, view: str, frames: int) -> Camera:
   """Draws the camera of one sequence around the nominal view."""
   azimuth = float(view) + rng.normal(0.0, 2.0)
-  # A walker passes a fixed camera, so the angle grows; most when seen aside.
+  # A walker passes a fixed camera, so the angle grows, and most so when the
+  # walker is seen from the side.
   drift = rng.normal(6.0, 2.0) * np.sin(np.deg2rad(azimuth))
   return Camera(
     azimuth=azimuth + drift * np.linspace(-1.0, 1.0, frames),
@@ -50,7 +51,7 @@ def sample_camera(rng: np.random.Generator, view: str, frames: int) -> Camera:
 
 @dataclasses.dataclass
 class _Flat:
-  """Primitives on the image plane; units are metres, then pixels.
+  """Capsules and ellipses on the image plane, in metres and later in pixels.
 
   Attributes:
     ends: [c, 2, s, 2], x to the right and y down.
@@ -67,7 +68,7 @@ class _Flat:
   joints: Array
 
 
-def _project(shapes: figure.Shapes, camera: Camera) -> _Flat:
+def _project(shapes: shapes_lib.Shapes, camera: Camera) -> _Flat:
   azimuth = np.deg2rad(camera.azimuth)
   elevation, roll = np.deg2rad(camera.elevation), np.deg2rad(camera.roll)
   sin, cos = np.sin(azimuth), np.cos(azimuth)
@@ -116,7 +117,7 @@ def _to_pixels(flat: _Flat, stretch: Array, shift: Array) -> _Flat:
   """Scales every frame so that the person fills all rows.
 
   Args:
-    flat: Primitives in metres.
+    flat: Capsules and ellipses in metres.
     stretch: float [s], vertical scale about the middle row afterwards.
     shift: float [s], vertical shift in pixels afterwards.
   """
@@ -220,7 +221,7 @@ def _draw_ellipses(canvas: Array, centres: Array, covariances: Array) -> None:
 
 
 def distances(
-  shapes: figure.Shapes, camera: Camera, stretch: Array, shift: Array
+  shapes: shapes_lib.Shapes, camera: Camera, stretch: Array, shift: Array
 ) -> Array:
   """Renders a figure.
 
@@ -241,7 +242,7 @@ def distances(
   return canvas
 
 
-def key_points(shapes: figure.Shapes, camera: Camera) -> Array:
+def key_points(shapes: shapes_lib.Shapes, camera: Camera) -> Array:
   """Projects the joints of a figure.
 
   Args:

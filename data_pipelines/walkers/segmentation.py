@@ -1,8 +1,9 @@
 """Faults that a segmenter leaves in silhouettes.
 
-One quality figure a sequence drives all of them: 0 is perfect, 1 is usual, 2.5
-is the worst. Faults sit at the outline, in holes and near the feet: a segmenter
-that keeps the largest blob leaves no speckle elsewhere.
+The number and size of all faults of a sequence follow one number, its quality:
+0 is perfect, 1 is usual, 2.5 is the worst. There are faults of the outline,
+holes, and blobs near the feet. There is no speckle elsewhere, because a
+segmenter keeps the largest blob only.
 """
 
 import dataclasses
@@ -11,7 +12,7 @@ import numpy as np
 
 Array = np.ndarray
 
-_GRID = (9, 7)  # knots of the smooth threshold field
+_GRID = (9, 7)  # knots of the smooth field of thresholds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Jitter:
   Attributes:
     stretch: float [s], vertical scale about the middle row.
     shift: float [s], vertical shift in pixels.
-    offset: int [s], columns by which the window is off the centre.
+    offset: int [s], columns by which the window misses the centre.
   """
 
   stretch: Array

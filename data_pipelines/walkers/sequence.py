@@ -10,13 +10,15 @@ from data_pipelines.walkers import figure
 from data_pipelines.walkers import motion
 from data_pipelines.walkers import render
 from data_pipelines.walkers import segmentation
+from data_pipelines.walkers import shapes as shapes_lib
 from data_pipelines.walkers import spec as spec_lib
 
 _WIDTH = 44
 _PADDING = 10
-# Of a joint's place, in pixels (2.7 cm) of a person 64 high: what lasts for the
-# sequence, for pose estimators err alike in like frames; and what changes from
-# frame to frame. The third is the error at which the confidence is 0.6.
+# Errors of a joint's position in pixels, of which a person is 64 high: one is
+# 2.7 cm. The first error lasts for the whole sequence, because pose estimators
+# err alike in frames that look alike; the second changes from frame to frame.
+# At the third the confidence is 0.6.
 _LASTING_ERROR, _PASSING_ERROR, _DOUBTFUL_ERROR = 0.4, 0.5, 3.0
 _DEFAULT = spec_lib.Spec()
 
@@ -36,7 +38,7 @@ def _subject(
 @functools.lru_cache(maxsize=4)
 def _figure(
   subject: str, condition: str, frames: int, spec: spec_lib.Spec
-) -> figure.Shapes:
+) -> shapes_lib.Shapes:
   """Poses a subject; all cameras see the same walk, as in a real studio."""
   measures, gait, clothes = _subject(subject, spec)
   bag = None
@@ -62,7 +64,7 @@ def _scene(
   condition: str,
   view: str,
   spec: spec_lib.Spec,
-) -> tuple[figure.Shapes, render.Camera]:
+) -> tuple[shapes_lib.Shapes, render.Camera]:
   spec_lib.check(size, subject, condition, view)
   shapes = _figure(subject, condition, size.frames, spec)
   rng = spec_lib.generator(spec_lib.CAMERA, subject, condition, view)
@@ -81,7 +83,7 @@ def render_sequence(
   A subject has the same body, gait, clothes, bag and coat in every size.
 
   Args:
-    size: "tiny", "small", "full", or a `Size` of your own.
+    size: "tiny", "small", "full", or any `Size`.
     subject: "001", "002", ...
     condition: "nm-01" to "nm-06", "bg-01", "bg-02", "cl-01" or "cl-02".
     view: "000" (towards the camera) to "180" (away from it).
@@ -127,9 +129,10 @@ def render_key_points(
     spec: Likewise.
 
   Returns:
-    float64 [s, 17, 3]: COCO's key points as x, y and confidence. Pixels of the
-    image before faults and centring: the person is 64 high, x counts from 44
-    left of the hips' middle or so. A joint that the body hides is found, too.
+    float64 [s, 17, 3]: COCO's key points as x, y and confidence. x and y are
+    pixels of the image before it gets faults and is centred: the person is 64
+    high, and the middle of the hips is near x = 44. Joints that the body hides
+    are found, too.
 
   Raises:
     errors.UserError: The set has no such sequence.
@@ -157,9 +160,9 @@ def render_heatmaps(
 ) -> np.ndarray:
   """Renders the heat maps beside the frames of `render_sequence`.
 
-  They are made as those of recorded data are, see
-  `data_pipelines.heatmaps.make_heatmaps`: hips in the middle column, and room
-  above the head and below the feet.
+  They are made like those of recorded data, see
+  `data_pipelines.heatmaps.make_heatmaps`: the hips are in the middle column,
+  with room above the head and below the feet.
 
   Args:
     size: As for `render_sequence`.
@@ -174,7 +177,7 @@ def render_heatmaps(
   Raises:
     errors.UserError: The set has no such sequence.
   """
-  # OpenCV is loaded by those who want heat maps only.
+  # OpenCV is loaded only where heat maps are wanted.
   from data_pipelines import heatmaps
 
   key_points = render_key_points(size, subject, condition, view, spec)

@@ -10,7 +10,7 @@ import numpy as np
 
 from gaitkd_jax import errors
 
-# Enters every seed: raise it together with the builder's version.
+# Part of every seed: raise it together with the builder's version.
 VERSION = 1
 
 CONDITIONS = tuple(
@@ -19,7 +19,7 @@ CONDITIONS = tuple(
 VIEWS = tuple(f"{v:03d}" for v in range(0, 181, 18))
 FRAMES_PER_SECOND = 25.0
 
-# Names of the streams of random numbers. The figures are part of the data.
+# Streams of random numbers. They are part of the seeds, so they never change.
 BODY, GAIT, CLOTHES, BAG, COAT, WALK, CAMERA, NOISE, POSE = range(9)
 
 
@@ -28,8 +28,7 @@ class Spec:
   """Knobs of the set's difficulty.
 
   Attributes:
-    noise: Level of the faults of segmentation and of pose estimation; 0 turns
-      them off.
+    noise: How many faults segmentation and pose estimation make; 0 for none.
     within: Spread between the sequences of a subject, in measured within-walker
       standard deviations. Higher is harder.
     between: Spread between subjects' motion, in measured between-walker
@@ -49,7 +48,7 @@ class Size:
     subjects: Number of subjects, named "001", "002", ...
     train: How many of them, from the first on, make the train split.
     views: Nominal camera azimuths in degrees, as names.
-    frames: Frames a sequence.
+    frames: Frames of each sequence.
     conditions: Names of the sequences of a subject.
   """
 
@@ -76,7 +75,7 @@ SIZES = {
 
 
 def get_size(size: str | Size) -> Size:
-  """Returns the size of that name (a `Size` is handed through).
+  """Returns the size of that name; returns a `Size` as it is.
 
   Raises:
     errors.UserError: The name is not one of `SIZES`.

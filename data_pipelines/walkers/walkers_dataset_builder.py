@@ -1,14 +1,20 @@
 """TFDS builder of the synthetic walkers."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 import contextlib
 import dataclasses
+import os
+from typing import Any
+from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
 from data_pipelines import examples
 from data_pipelines.walkers import generate
 from data_pipelines.walkers import spec as spec_lib
+from gaitkd_jax import errors
 
 
 @dataclasses.dataclass(eq=False)
@@ -17,8 +23,8 @@ class WalkersConfig(tfds.core.BuilderConfig):
 
   Attributes:
     size: Subjects, splits, views and frames.
-    spec: Knobs of the difficulty. A variant with other knobs needs a name of
-      its own: prepared data are found by name.
+    spec: Knobs of the difficulty. A variant with other knobs needs another
+      name, since prepared data are found by name.
     heatmaps: Whether heat maps lie beside the silhouettes.
   """
 
@@ -35,10 +41,15 @@ def config_name(variant: str, heatmaps: bool = False) -> str:
 class Builder(tfds.core.GeneratorBasedBuilder):
   """Silhouettes of synthetic walking people, and heat maps of their joints.
 
-  Preparing renders on all cores. Frames go to an "incomplete" folder that is
-  renamed when everything is written, so that an interrupted run leaves nothing
-  that is taken for the whole set; the next run starts over.
+  Preparing renders on all cores. Files are written to an "incomplete" folder,
+  which is renamed when everything is there: an interrupted run leaves nothing
+  that could be taken for the whole set, and the next run starts over.
+
+  Attributes:
+    SHOWS_BAR: see `datasets.Builder`.
   """
+
+  SHOWS_BAR: ClassVar[bool] = False
 
   # The first number follows `spec.VERSION`, the second the features.
   VERSION = tfds.core.Version(f"{spec_lib.VERSION}.1.0")
@@ -57,13 +68,47 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     for name, size in spec_lib.SIZES.items()
   ]
 
+  @classmethod
+  def from_config(cls, data: Any, beam: bool = False) -> Builder:
+    """Makes the builder that a config asks for.
+
+    Args:
+      data: see `datasets.prepare`.
+      beam: without effect; this machine renders.
+
+    Raises:
+      errors.UserError: there is no such variant, modality or partition.
+    """
+    del beam
+    if data.variant not in spec_lib.SIZES:
+      raise errors.UserError(
+        f"data.variant: there is no walkers variant {data.variant!r}; choose"
+        f" one of {', '.join(spec_lib.SIZES)}"
+      )
+    modalities = examples.check_modalities(data.modalities)
+    if data.partition not in ("", "halves"):
+      raise errors.UserError(
+        f"data.partition {data.partition}: walkers have a division of their"
+        " own; leave it empty"
+      )
+    return cls(
+      config=config_name(data.variant, "heatmaps" in modalities),
+      data_dir=os.path.expanduser(data.prepared),
+    )
+
+  def probes(self) -> tuple[str, ...]:
+    """Returns nothing: walkers have no list of probes."""
+    return ()
+
   def _info(self) -> tfds.core.DatasetInfo:
     modalities = ["silhouettes"] + ["heatmaps"] * self.builder_config.heatmaps
     return self.dataset_info_from_configs(
       features=examples.features(modalities), homepage=None
     )
 
-  def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+  def _split_generators(
+    self, dl_manager: tfds.download.DownloadManager
+  ) -> dict[str, Any]:
     del dl_manager  # nothing to download
     size = self.builder_config.size
     return {

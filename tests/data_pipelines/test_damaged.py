@@ -13,15 +13,10 @@ import numpy as np
 import pytest
 
 from data_pipelines import datasets
-from data_pipelines import tree_builder
-from gaitkd_jax.errors import UserError
-from tests.data_pipelines.test_builders import data_of
-from tests.data_pipelines.test_builders import names
-from tests.data_pipelines.test_builders import read
+from tests.helpers import builds
 from tests.helpers import paths
 from tests.helpers import trees
 
-_SETS = ("casiab", "oumvlp", "grew", "gait3d", "ccpg", "sustech1k")
 # Something that would be run leaves this file.
 _RAN = "it_ran"
 
@@ -112,20 +107,13 @@ def skipped_sequences():
   yield "other files", {"notes.txt": b"", "001-gei.png": png()}
 
 
-def failure(data):
+def refusal(data):
   """The one line with which a build ends; nothing half written stays."""
-  with pytest.raises(UserError) as caught:
-    datasets.prepare(data)
-  message = str(caught.value)
-  assert "\n" not in message
+  message = builds.refusal(data)
   prepared = pathlib.Path(data.prepared)
   assert not [path for path in prepared.glob("**/*") if path.is_file()]
   assert not list(prepared.glob("**/*incomplete*"))
   return message
-
-
-def report(builder):
-  return pathlib.Path(builder.data_dir, tree_builder.SKIPPED_FILE).read_text()
 
 
 def tree_of(tmp_path, dataset, layout):
@@ -133,13 +121,17 @@ def tree_of(tmp_path, dataset, layout):
   root = tmp_path / "tree"
   trees.write(root, dataset, layout, 2, 1)
   files = sorted(root.glob("**/*.p*"))
-  return data_of(dataset, root), files[-1].parent
+  return builds.data_of(dataset, root), files[-1].parent
 
 
 def cases(found):
   """Spreads damages over the data sets."""
   return [
-    pytest.param(_SETS[i % len(_SETS)], content, id=name.replace(" ", "_"))
+    pytest.param(
+      datasets.BENCHMARKS[i % len(datasets.BENCHMARKS)],
+      content,
+      id=name.replace(" ", "_"),
+    )
     for i, (name, content) in enumerate(found)
   ]
 
@@ -149,7 +141,7 @@ def test_a_damaged_pickle_is_refused(tmp_path, dataset, content):
   data, folder = tree_of(tmp_path, dataset, "pickle")
   path = sorted(folder.glob("*.pkl"))[6 if dataset == "sustech1k" else 0]
   path.write_bytes(content)
-  assert str(path) in failure(data)
+  assert str(path) in refusal(data)
 
 
 @pytest.mark.parametrize("name", attacks(""))
@@ -157,11 +149,11 @@ def test_a_malicious_pickle_runs_nothing(tmp_path, monkeypatch, name):
   target = tmp_path / _RAN
   monkeypatch.chdir(tmp_path)
   content = attacks(target)[name]
-  dataset = _SETS[len(name) % len(_SETS)]
+  dataset = datasets.BENCHMARKS[len(name) % len(datasets.BENCHMARKS)]
   data, folder = tree_of(tmp_path, dataset, "pickle")
   path = sorted(folder.glob("*.pkl"))[6 if dataset == "sustech1k" else 0]
   path.write_bytes(content)
-  assert str(path) in failure(data)
+  assert str(path) in refusal(data)
   assert not target.exists()
 
 
@@ -169,7 +161,7 @@ def test_malicious_heat_maps_run_nothing(tmp_path):
   root, target = tmp_path / "tree", tmp_path / _RAN
   trees.write(root, "ccpg", "pickle", 2, 1, with_heatmaps=True)
   path = root / "100" / "U0_D3" / "01_0" / "0_heatmap.pkl"
-  data = data_of("ccpg", root, modalities=("silhouettes", "heatmaps"))
+  data = builds.data_of("ccpg", root, modalities=("silhouettes", "heatmaps"))
   for content in (
     *attacks(target).values(),
     good_pickle(),  # Silhouettes under a wrong name.
@@ -178,7 +170,7 @@ def test_malicious_heat_maps_run_nothing(tmp_path):
     path.read_bytes()[:-5],
   ):
     path.write_bytes(content)
-    assert str(path) in failure(data)
+    assert str(path) in refusal(data)
     assert not target.exists()
 
 
@@ -187,7 +179,7 @@ def test_a_damaged_png_is_refused(tmp_path, dataset, content):
   data, folder = tree_of(tmp_path, dataset, "raw")
   path = folder / "001.png"
   path.write_bytes(content)
-  assert str(path) in failure(data)
+  assert str(path) in refusal(data)
 
 
 @pytest.mark.parametrize("dataset, files", cases(skipped_sequences()))
@@ -198,7 +190,7 @@ def test_an_unusable_sequence_is_reported(tmp_path, dataset, files):
   for name, content in files.items():
     (folder / name).write_bytes(content)
   builder = datasets.prepare(data)
-  (line,) = report(builder).splitlines()
+  (line,) = builds.skipped(builder).splitlines()
   assert line.startswith(f"{folder}\t")
   counts = [info.num_examples for info in builder.info.splits.values()]
   root = pathlib.Path(data.root)
@@ -213,7 +205,7 @@ def test_one_frame_and_four_thousand(tmp_path):
   for condition, sequence in sequences.items():
     folder = root / "0002" / condition / "seq0"
     trees.write_pickles("gait3d", folder, sequence)
-  found = read(datasets.prepare(data_of("gait3d", root)))["test"]
+  found = builds.read(datasets.prepare(builds.data_of("gait3d", root)))["test"]
   for condition, sequence in sequences.items():
     np.testing.assert_array_equal(found[f"0002-{condition}-seq0"], sequence)
 
@@ -223,15 +215,15 @@ def test_a_file_in_place_of_the_tree(tmp_path):
   with zipfile.ZipFile(path, "w") as file:
     file.writestr("001/nm-01/000/000.pkl", good_pickle())
   path.write_bytes(path.read_bytes()[:-30])
-  assert "is a file; unpack it" in failure(data_of("casiab", path))
+  assert "is a file; unpack it" in refusal(builds.data_of("casiab", path))
 
 
 def test_several_pickles_that_say_nothing(tmp_path):
   data, folder = tree_of(tmp_path, "casiab", "pickle")
-  (own,) = folder.glob("*.pkl")
-  own.rename(folder / "a.pkl")
+  (path,) = folder.glob("*.pkl")
+  path.rename(folder / "a.pkl")
   (folder / "b.pkl").write_bytes(good_pickle())
-  assert str(folder) in failure(data)
+  assert str(folder) in refusal(data)
 
 
 def test_the_same_sequence_in_two_layouts(tmp_path):
@@ -243,14 +235,14 @@ def test_the_same_sequence_in_two_layouts(tmp_path):
     root = tmp_path / dataset / other.replace("/", "_")
     trees.write(root, dataset, "raw", 2, 1)
     trees.write_pickles(dataset, root / other, frames())
-    message = failure(data_of(dataset, root))
+    message = refusal(builds.data_of(dataset, root))
     assert "are both sequence" in message and str(root / other) in message
 
 
 def test_two_folders_of_silhouettes_in_one_sequence(tmp_path):
   data, folder = tree_of(tmp_path, "sustech1k", "raw")
   trees.write_raw(folder.parent / "sils", frames())
-  assert f"{folder.parent}: 2 folders" in failure(data)
+  assert f"{folder.parent}: 2 folders" in refusal(data)
 
 
 def test_names_that_are_not_ascii(tmp_path):
@@ -258,14 +250,17 @@ def test_names_that_are_not_ascii(tmp_path):
   trees.write(root, "ccpg", "pickle", 2, 1)
   trees.write_pickles("ccpg", root / "100" / "U0_D0" / "03_ä歩", frames())
   assert (
-    "100-U0_D0-03_ä歩" in names(datasets.prepare(data_of("ccpg", root)))["test"]
+    "100-U0_D0-03_ä歩"
+    in builds.names(datasets.prepare(builds.data_of("ccpg", root)))["test"]
   )
 
 
 def test_digits_of_another_script_are_no_subject(tmp_path):
   root = tmp_path / "tree"
   trees.write_pickles("casiab", root / "００１" / "nm-01" / "000", frames())
-  assert "1 other folders are ignored" in failure(data_of("casiab", root))
+  assert "1 other folders are ignored" in refusal(
+    builds.data_of("casiab", root)
+  )
 
 
 def test_a_name_that_is_not_utf8_is_reported(tmp_path):
@@ -274,7 +269,7 @@ def test_a_name_that_is_not_utf8_is_reported(tmp_path):
   os.mkdir(odd)
   with open(odd + b"/a.pkl", "wb") as file:
     file.write(good_pickle())
-  assert "its name is not UTF-8" in report(datasets.prepare(data))
+  assert "its name is not UTF-8" in builds.skipped(datasets.prepare(data))
 
 
 def test_links_are_followed(tmp_path):
@@ -285,7 +280,7 @@ def test_links_are_followed(tmp_path):
   (root / "075" / "nm-01" / "000").mkdir()
   for name in ("075/nm-05", "075/nm-01/000/000.pkl"):
     (root / name).symlink_to(tmp_path / "files" / name)
-  found = read(datasets.prepare(data_of("casiab", root)))
+  found = builds.read(datasets.prepare(builds.data_of("casiab", root)))
   assert len(found["train"]) == 8
   assert sorted(found["test"]) == [
     "075-nm-01-000",
@@ -300,7 +295,7 @@ def test_links_are_followed(tmp_path):
 def test_loops_of_links_end(tmp_path):
   data, _ = tree_of(tmp_path, "casiab", "pickle")
   root = pathlib.Path(data.root)
-  before = names(datasets.prepare(data))
+  before = builds.names(datasets.prepare(data))
   (root / "loop").symlink_to(root)
   (root / "002").symlink_to(root)
   (root / "001" / "nm-06").symlink_to(root / "001")
@@ -308,12 +303,14 @@ def test_loops_of_links_end(tmp_path):
   (root / "003").symlink_to(root / "003")
   (root / "001" / "nm-01" / "018").symlink_to(tmp_path / "none")
   builder = datasets.prepare(data)
-  assert names(builder) == before
-  assert [line.split("\t")[0] for line in report(builder).splitlines()] == [
+  assert builds.names(builder) == before
+  assert [
+    line.split("\t")[0] for line in builds.skipped(builder).splitlines()
+  ] == [
     f"{root}/001/nm-01/018",
     f"{root}/003",
   ]
-  assert report(builder).count("the link leads nowhere") == 2
+  assert builds.skipped(builder).count("the link leads nowhere") == 2
 
 
 @pytest.mark.parametrize("layout", ["raw", "pickle"])
@@ -322,7 +319,7 @@ def test_a_file_that_links_nowhere_is_refused(tmp_path, layout):
   path = min(folder.iterdir())
   path.unlink()
   path.symlink_to(path)
-  assert f"{path}: cannot be read" in failure(data)
+  assert f"{path}: cannot be read" in refusal(data)
 
 
 @pytest.mark.parametrize("layout", ["raw", "pickle"])
@@ -332,10 +329,10 @@ def test_an_unreadable_file_is_refused(tmp_path, layout):
   path.chmod(0)
   if os.access(path, os.R_OK):
     pytest.skip("root reads every file")
-  assert f"{path}: cannot be read" in failure(data)
+  assert f"{path}: cannot be read" in refusal(data)
   path.chmod(0o600)
   folder.chmod(0)
-  message = failure(data)
+  message = refusal(data)
   folder.chmod(0o700)
   assert f"{folder}: cannot be read" in message
 
@@ -345,7 +342,7 @@ def test_a_folder_in_place_of_a_file(tmp_path):
   (path,) = folder.iterdir()
   path.unlink()
   path.mkdir()
-  assert f"{folder}\tno PNG" in report(datasets.prepare(data))
+  assert f"{folder}\tno PNG" in builds.skipped(datasets.prepare(data))
 
 
 def test_a_file_that_cannot_be_opened_is_refused(tmp_path, monkeypatch):
@@ -358,13 +355,13 @@ def test_a_file_that_cannot_be_opened_is_refused(tmp_path, monkeypatch):
     return os.stat(name).st_size
 
   monkeypatch.setattr("os.path.getsize", size)
-  assert f"{path}: cannot be read (Permission denied)" in failure(data)
+  assert f"{path}: cannot be read (Permission denied)" in refusal(data)
 
 
 def test_a_full_disk_is_one_line(tmp_path):
   root = tmp_path / "tree"
   trees.write(root, "sustech1k", "pickle", 2, 10)
-  data = data_of("sustech1k", root)
+  data = builds.data_of("sustech1k", root)
   program = textwrap.dedent("""
     import resource, sys
     import tensorflow_datasets
@@ -394,4 +391,4 @@ def test_a_full_disk_is_one_line(tmp_path):
   assert "the prepared data cannot be written" in last, done.stderr
   assert not list(pathlib.Path(data.prepared).glob("sustech1k/**/*"))
   # With room, it goes on as if nothing had been.
-  assert len(names(datasets.prepare(data))["train"]) == 12
+  assert len(builds.names(datasets.prepare(data))["train"]) == 12

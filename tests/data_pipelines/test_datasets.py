@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from data_pipelines import datasets
+from data_pipelines import pipeline
 from data_pipelines import store
+from data_pipelines.walkers import walkers_dataset_builder
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
+from tests.helpers import batches
+from tests.helpers import builds
 
 
 @pytest.fixture
@@ -102,3 +106,53 @@ def test_any_tree_in_opengaits_layout(tmp_path):
   data.partition = ""
   with pytest.raises(errors.UserError, match="data.partition"):
     datasets.prepare(data)
+
+
+def test_unknown_data_is_refused(tmp_path):
+  data = builds.data_of("casia", prepared=str(tmp_path))
+  with pytest.raises(errors.UserError, match="no data set 'casia'"):
+    datasets.prepare(data)
+  data.name, data.variant = "walkers", "huge"
+  with pytest.raises(errors.UserError, match="no walkers variant 'huge'"):
+    datasets.prepare(data)
+  (tmp_path / "file").touch()
+  data.prepared, data.variant = str(tmp_path / "file"), "tiny"
+  with pytest.raises(errors.UserError, match="cannot prepare walkers in"):
+    datasets.prepare(data)
+
+
+def test_walkers_are_prepared_once_and_feed_training(tmp_path, monkeypatch):
+  data = builds.data_of("walkers", prepared=str(tmp_path))
+  builder_class = walkers_dataset_builder.Builder
+  split_generators = builder_class._split_generators
+
+  def overtaken(self, *args):
+    # Another process prepares the same data while this one does.
+    monkeypatch.undo()
+    builder_class(config="tiny", data_dir=tmp_path).download_and_prepare()
+    return split_generators(self, *args)
+
+  monkeypatch.setattr(builder_class, "_split_generators", overtaken)
+  builder = datasets.prepare(data)
+  written = sorted(
+    (path, path.stat().st_mtime_ns)
+    for path in tmp_path.rglob("*")
+    if path.is_file()
+  )
+  assert written
+  again = datasets.prepare(data)
+  assert written == sorted(
+    (path, path.stat().st_mtime_ns)
+    for path in tmp_path.rglob("*")
+    if path.is_file()
+  )
+  train = store.SequenceStore.from_builder(builder, "train")
+  test = store.SequenceStore.from_builder(again, "test")
+  assert not set(train.subjects) & set(test.subjects)
+  batch = next(batches.train(train))
+  assert batch["silhouettes"].shape == (8, 6, 64, 44)
+  assert 0.02 < (batch["silhouettes"] > 127).mean() < 0.6
+  counted = sum(
+    batch["mask"].sum() for batch in pipeline.eval_batches(test, batch_size=4)
+  )
+  assert counted == len(test)

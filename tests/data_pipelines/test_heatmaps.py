@@ -1,16 +1,12 @@
-import importlib.util
-import os
+"""Heat maps: imputing, centring, drawing, and files of key points."""
+
 import pickle
-import sys
 
 import numpy as np
 import pytest
 
 from data_pipelines import heatmaps
-from data_pipelines import pickles
 from gaitkd_jax import errors
-from tests.helpers import command
-from tests.helpers import paths
 from tests.helpers import stick_figure
 
 WALK = stick_figure.key_points(12)
@@ -269,120 +265,3 @@ def test_a_cut_npz_is_refused(tmp_path):
   np.savez(tmp_path / "x.npz", a=WALK, b=WALK)
   with pytest.raises(errors.UserError, match="holds 2 arrays"):
     heatmaps.read_key_points(tmp_path / "x.npz")
-
-
-def _tree(root):
-  """Writes six sequences, of which three are good, and their silhouettes."""
-  walks = {
-    "001/nm-01/090": WALK,
-    "001/nm-01/180": WALK[:9],
-    "001/nm-02/090": WALK[:, :, :2],
-    "002/nm-01/090": WALK[::-1],
-    "003/nm-01/090": WALK[:8],
-  }
-  for name, walk in walks.items():
-    for tree, values in (
-      ("poses", walk),
-      ("silhouettes", stick_figure.silhouettes(walk)),
-    ):
-      folder = root / tree / name
-      folder.mkdir(parents=True)
-      if name == "003/nm-01/090" and tree == "silhouettes":
-        values = values[1:]
-      (folder / f"{folder.name}.pkl").write_bytes(pickle.dumps(values))
-  empty = root / "poses" / "004/nm-01/090"
-  empty.mkdir(parents=True)
-  return root / "poses", root / "silhouettes", root / "out"
-
-
-def _run(*args):
-  return command.run(*args, program=("scripts/make_heatmaps.py",))
-
-
-def _script():
-  path = paths.ROOT / "scripts" / "make_heatmaps.py"
-  spec = importlib.util.spec_from_file_location(path.stem, path)
-  module = importlib.util.module_from_spec(spec)
-  sys.modules[path.stem] = module  # where its dataclass looks for its types
-  spec.loader.exec_module(module)
-  return module
-
-
-def _files(root):
-  return sorted(
-    str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()
-  )
-
-
-@pytest.mark.parametrize("copy", [False, True])
-def test_the_script_writes_opengaits_layout(copy, tmp_path):
-  poses, silhouettes, out = _tree(tmp_path)
-  args = [f"--input={poses}", f"--output={out}", "--processes=2"]
-  args += [f"--silhouettes={silhouettes}"] + ["--copy"] * copy
-  done = _run(*args)
-  assert done.returncode == 0, done.stderr
-  good = ["001/nm-01/090", "001/nm-01/180", "002/nm-01/090"]
-  names = ["0_heatmap.pkl", "1_sil.pkl"]
-  assert _files(out) == [f"{name}/{file}" for name in good for file in names]
-  maps = pickles.load_array(out / good[0] / names[0])
-  np.testing.assert_array_equal(maps, MAPS)
-  np.testing.assert_array_equal(
-    pickles.read_silhouettes(out / good[0] / names[1]),
-    stick_figure.silhouettes(WALK),
-  )
-  assert (out / good[0] / names[1]).is_symlink() != copy
-  assert "3 sequences written" in done.stdout and "3 left out" in done.stdout
-  left_out = done.stderr.splitlines()
-  assert len(left_out) == 3 and "12 x 17 x 2" in left_out[0]
-  assert "8 frames of key points, but 7 in" in left_out[1]
-  assert "0 files of key points where one is expected" in left_out[2]
-  # What is there is not made again.
-  before = os.stat(out / good[0] / names[0]).st_mtime_ns
-  (out / good[1] / names[0]).unlink()
-  again = _run(*args)
-  assert "1 sequences written" in again.stdout and "2 were" in again.stdout
-  assert os.stat(out / good[0] / names[0]).st_mtime_ns == before
-  assert _files(out) == [f"{name}/{file}" for name in good for file in names]
-
-
-def test_a_file_is_there_whole_or_not_at_all(tmp_path):
-  script, target = _script(), tmp_path / "x.pkl"
-
-  def stop(path):
-    path.write_bytes(b"half")
-    raise KeyboardInterrupt
-
-  with pytest.raises(KeyboardInterrupt):
-    script._replace(target, stop)
-  assert not list(tmp_path.iterdir())
-  script._replace(target, lambda path: path.write_bytes(b"whole"))
-  with pytest.raises(KeyboardInterrupt):
-    script._replace(target, stop)
-  assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"whole"]
-
-
-def test_what_cannot_be_written_is_told(tmp_path):
-  poses, _, out = _tree(tmp_path)
-  out.write_text("a file in the way")
-  source, target = poses / "001/nm-01/090", out / "001/nm-01/090"
-  reason = _script().convert(_script().Job(source, target, None, False))
-  assert str(out) in reason and "\n" not in reason
-
-
-def test_the_script_refuses_in_one_line(tmp_path):
-  poses, _, out = _tree(tmp_path)
-  (tmp_path / "empty").mkdir()
-  for args, words in (
-    ([f"--input={tmp_path}/none", f"--output={out}"], "none is not a folder"),
-    ([f"--input={tmp_path}/empty", f"--output={out}"], "holds no <id>"),
-    ([f"--input={poses}", f"--output={poses}/x"], "is in --input"),
-    ([f"--input={poses}", f"--output={out}", "--processes=0"], "--processes"),
-    (
-      [f"--input={poses}", f"--output={out}", f"--silhouettes={poses}/no"],
-      "no is not a folder",
-    ),
-  ):
-    done = _run(*args)
-    assert done.returncode == 2 and words in done.stderr, done.stderr
-    assert len(done.stderr.splitlines()) == 1
-  assert not out.exists()

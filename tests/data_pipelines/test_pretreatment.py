@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from data_pipelines import ccpg
 from data_pipelines import pretreatment
-from data_pipelines.ccpg import ccpg_dataset_builder
 from tests.helpers import paths
 
 _PARITY = paths.PARITY / "normalise.npz"
@@ -58,7 +58,7 @@ def test_ccpg_averages_areas_and_keeps_faint_frames():
   rng = np.random.default_rng(0)
   frame = np.zeros((256, 198), np.uint8)
   frame[32:224, 60:138] = rng.integers(1, 256, (192, 78))
-  pretreat = ccpg_dataset_builder.SOURCE.pretreat
+  pretreat = ccpg.SOURCE.pretreat
   # From 192 rows to 64: every pixel is the mean of a square of 3 x 3.
   means = frame[32:224].reshape(64, 3, 66, 3).mean(axis=(1, 3))
   person = means[:, 20:46]

@@ -3,16 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from data_pipelines import store as store_lib
 from gaitkd_jax import errors
 from tests.helpers import small_store
-
-
-@pytest.fixture(scope="module")
-def store():
-  return store_lib.SequenceStore.from_arrays(*small_store.columns())
 
 
 def test_store_is_sorted_and_keeps_every_frame(store):
@@ -42,45 +36,8 @@ def test_store_refuses_what_it_cannot_hold():
     store_lib.SequenceStore.from_arrays([], [], [], [])
 
 
-with tfds.core.registered.skip_registration():
-
-  class Twelve(tfds.core.GeneratorBasedBuilder):
-    """The twelve sequences, as the project's builders store them."""
-
-    VERSION = tfds.core.Version("1.0.0")
-
-    def _info(self):
-      frame = tfds.features.Tensor(
-        shape=(64, 64), dtype=np.uint8, encoding="zlib"
-      )
-      return tfds.core.DatasetInfo(
-        builder=self,
-        features=tfds.features.FeaturesDict(
-          {
-            "silhouettes": tfds.features.Sequence(frame),
-            "subject": tfds.features.Text(),
-            "condition": tfds.features.Text(),
-            "view": tfds.features.Text(),
-            "name": tfds.features.Text(),
-          }
-        ),
-      )
-
-    def _split_generators(self, dl_manager):
-      return {"train": self._generate_examples()}
-
-    def _generate_examples(self):
-      for silhouettes, *key in zip(*small_store.columns(), strict=True):
-        key = (*key, "-".join(key))
-        yield (
-          key[-1],
-          {"silhouettes": silhouettes}
-          | dict(zip(store_lib.TEXTS, key, strict=True)),
-        )
-
-
 def test_store_reads_a_builder_without_decoding(store, tmp_path):
-  builder = Twelve(data_dir=tmp_path)
+  builder = small_store.SmallSet(data_dir=tmp_path)
   builder.download_and_prepare()
   read = store_lib.SequenceStore.from_builder(builder, "train")
   for name in (
@@ -99,18 +56,8 @@ def test_store_reads_a_builder_without_decoding(store, tmp_path):
       tf.train.Example.FromString(s.read(i)).features for s in (read, store)
     ]
     assert packed[0] == packed[1]
-  with pytest.raises(errors.UserError, match="'test' of twelve/1.0.0 in"):
+  with pytest.raises(errors.UserError, match="'test' of small_set/1.0.0 in"):
     store_lib.SequenceStore.from_builder(builder, "test")
-
-
-def test_damaged_prepared_data_is_reported(tmp_path):
-  builder = Twelve(data_dir=tmp_path)
-  builder.download_and_prepare()
-  (path,) = tmp_path.rglob("*train.tfrecord*")
-  path.write_bytes(path.read_bytes()[:-1000])
-  with pytest.raises(errors.UserError, match="cannot be read .* delete") as e:
-    store_lib.SequenceStore.from_builder(builder, "train")
-  assert "\n" not in str(e.value) and str(tmp_path) in str(e.value)
 
 
 @pytest.mark.parametrize("kept", [0, 2, 12])
@@ -122,24 +69,3 @@ def test_a_budget_bounds_what_stays_in_memory(store, tmp_path, kept):
     for i in range(12):
       assert again.read(i) == store.read(i)
   assert sorted(again._cache) == list(range(kept))
-
-
-def test_an_index_spares_reading_and_notices_new_files(store, tmp_path):
-  files, index = [tmp_path / "a"], tmp_path / "index.npz"
-
-  def open_store():
-    return store_lib.SequenceStore.from_files(files, index=index)
-
-  small_store.write(store, files[0])
-  open_store()
-  saved = index.read_bytes()
-  assert open_store().read(3) == store.read(3)
-  assert index.read_bytes() == saved
-  few = store_lib.SequenceStore.from_arrays(
-    *(c[:2] for c in small_store.columns())
-  )
-  small_store.write(few, files[0])
-  assert open_store().names.tolist() == few.names.tolist()
-  index.write_bytes(saved[:100])
-  assert open_store().names.tolist() == few.names.tolist()
-  assert sorted(tmp_path.iterdir()) == [files[0], index]

@@ -2,6 +2,9 @@
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from data_pipelines import records
 
 
 def sequence(rng, frames):
@@ -34,3 +37,40 @@ def write(store, path):
   with tf.io.TFRecordWriter(str(path)) as writer:
     for i in range(len(store)):
       writer.write(store.read(i))
+
+
+with tfds.core.registered.skip_registration():
+
+  class SmallSet(tfds.core.GeneratorBasedBuilder):
+    """The sequences, prepared as the builders of the project do it."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+      frame = tfds.features.Tensor(
+        shape=(64, 64), dtype=np.uint8, encoding="zlib"
+      )
+      return tfds.core.DatasetInfo(
+        builder=self,
+        features=tfds.features.FeaturesDict(
+          {
+            "silhouettes": tfds.features.Sequence(frame),
+            "subject": tfds.features.Text(),
+            "condition": tfds.features.Text(),
+            "view": tfds.features.Text(),
+            "name": tfds.features.Text(),
+          }
+        ),
+      )
+
+    def _split_generators(self, dl_manager):
+      return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+      for silhouettes, *key in zip(*columns(), strict=True):
+        key = (*key, "-".join(key))
+        yield (
+          key[-1],
+          {"silhouettes": silhouettes}
+          | dict(zip(records.TEXTS, key, strict=True)),
+        )

@@ -1,7 +1,6 @@
 """Dummy trees of every data set, as its publisher names folders and files."""
 
 from collections.abc import Sequence
-import importlib
 import pathlib
 import pickle
 import zlib
@@ -27,15 +26,9 @@ _SEQUENCES = {
 }
 
 
-def source(dataset):
-  """Returns what is particular to a data set."""
-  module = f"data_pipelines.{dataset}.{dataset}_dataset_builder"
-  return importlib.import_module(module).SOURCE
-
-
 def first_subjects(dataset: str, count: int) -> tuple[str, ...]:
   """Names subjects: the first half trains, the others test."""
-  own = source(dataset).partition
+  own = datasets.source(dataset).partition
   train = own.train
   if train is None:
     train = [i for i in map("{:04d}".format, range(999)) if i not in own.test]
@@ -46,7 +39,7 @@ def first_subjects(dataset: str, count: int) -> tuple[str, ...]:
 def sequences(dataset: str, subject: str) -> list[tuple[str, str, str]]:
   """Lists (subject, condition, view) of the sequences that `write` makes."""
   if dataset == "gait3d":
-    own = source(dataset).partition
+    own = datasets.source(dataset).partition
     keys = [("camid1_videoid1", f"seq{i}") for i in range(2)]
     if subject in own.test:
       name = own.probes[own.test.index(subject)]
@@ -95,7 +88,7 @@ def normalised(
   Returns:
     uint8 [frames, 64, 64].
   """
-  pretreat = source(dataset).pretreat
+  pretreat = datasets.source(dataset).pretreat
   drawn = images(subject, condition, view, frames)
   return np.stack([pretreat(image) for image in drawn])
 

@@ -185,13 +185,13 @@ def _fill_one(
   batches = (
     ()
     if done == total
-    else pipeline.view_batches(
+    else pipeline.clip_batches(
       split,
       batch_size=size,
       clip=pipeline.Clip(**config.clip),
       augment=pipeline.Augment(**config.augment),
       seed=config.seed,
-      views=config.cache.views,
+      clips_per_sequence=config.cache.views,
       start=done,
       process_index=jax.process_index(),
       process_count=jax.process_count(),

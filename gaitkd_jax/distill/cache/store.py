@@ -205,8 +205,8 @@ def attach(
   """Adds to batches what teachers said of their rows.
 
   Args:
-    batches: of `pipeline.train_batches` with views: "sequence" int32 `[b]` and
-      "view" int32 `[b]`.
+    batches: of `pipeline.train_batches` with numbered clips: "sequence" int32
+      `[b]` and "clip" int32 `[b]`.
     stores: by teacher.
 
   Yields:
@@ -215,7 +215,7 @@ def attach(
   for batch in batches:
     taught = {}
     for teacher, store in stores.items():
-      said = store.rows(batch["sequence"], batch["view"])
+      said = store.rows(batch["sequence"], batch["clip"])
       taught |= {f"taught/{teacher}/{key}": x for key, x in said.items()}
     yield {**batch, **taught}
 

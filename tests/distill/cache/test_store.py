@@ -88,7 +88,7 @@ def batches_of(config, split):
     clip=pipeline.Clip(**config.clip),
     augment=pipeline.Augment(**config.augment),
     seed=config.seed,
-    views=VIEWS,
+    clips_per_sequence=VIEWS,
   )
 
 

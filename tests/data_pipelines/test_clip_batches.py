@@ -1,6 +1,5 @@
-"""Views: clips that come again, and training that shows them."""
+"""Numbered clips, which the cache of teachers keeps and training repeats."""
 
-import itertools
 import zlib
 
 import numpy as np
@@ -10,6 +9,7 @@ from data_pipelines import pipeline
 from data_pipelines import sampling
 from data_pipelines import store as store_lib
 from gaitkd_jax import errors
+from tests.helpers import batches as batches_lib
 from tests.helpers import small_store
 
 AUGMENT = pipeline.Augment(0.5, 0.5, 0.5, 0.5, 0.5)
@@ -24,60 +24,60 @@ def store():
   return store_lib.SequenceStore.from_arrays(sequences, *keys, heatmaps)
 
 
-def _views(store, **options):
-  defaults = dict(batch_size=5, clip=CLIP, augment=AUGMENT, seed=3, views=3)
-  return list(pipeline.view_batches(store, **defaults | options))
+def _clips(store, **options):
+  defaults = dict(
+    batch_size=5, clip=CLIP, augment=AUGMENT, seed=3, clips_per_sequence=3
+  )
+  return list(pipeline.clip_batches(store, **defaults | options))
 
 
 def _train(store, steps, **options):
   defaults = dict(
-    identities=2, sequences=4, clip=CLIP, augment=AUGMENT, seed=3, views=3
+    identities=2,
+    sequences=4,
+    clip=CLIP,
+    augment=AUGMENT,
+    seed=3,
+    clips_per_sequence=3,
   )
   batches = pipeline.train_batches(store, **defaults | options)
-  return list(itertools.islice(batches, steps))
-
-
-def _joined(batches):
-  return {
-    name: np.concatenate([batch[name] for batch in batches])
-    for name in batches[0]
-  }
+  return batches_lib.take(batches, steps)
 
 
 @pytest.mark.parametrize("sampler", pipeline.SAMPLERS)
 @pytest.mark.parametrize("clip", [CLIP, UNEQUAL], ids=["equal", "unequal"])
-def test_training_shows_the_views_again(store, clip, sampler):
-  views = _joined(_views(store, clip=clip))
-  shown = _joined(_train(store, 12, clip=clip, sampler=sampler))
-  rows = shown["sequence"] * 3 + shown["view"]
+def test_training_shows_the_numbered_clips(store, clip, sampler):
+  clips = batches_lib.joined(_clips(store, clip=clip))
+  shown = batches_lib.joined(_train(store, 12, clip=clip, sampler=sampler))
+  rows = shown["sequence"] * 3 + shown["clip"]
   assert {"silhouettes", "heatmaps", "labels"} < shown.keys()
   assert ("lengths" in shown) == (clip is UNEQUAL)
   for name, values in shown.items():
-    np.testing.assert_array_equal(values, views[name][rows])
-  assert shown["sequence"].dtype == shown["view"].dtype == np.int32
+    np.testing.assert_array_equal(values, clips[name][rows])
+  assert shown["sequence"].dtype == shown["clip"].dtype == np.int32
   assert len(np.unique(rows)) > 24
 
 
-def test_every_view_comes_once_and_in_order(store):
-  batches = _views(store)
-  joined = _joined(batches)
+def test_every_clip_comes_once_and_in_order(store):
+  batches = _clips(store)
+  joined = batches_lib.joined(batches)
   mask = joined["mask"]
   assert len(batches) == 8 and mask.sum() == 36 and mask[:36].all()
-  number = joined["sequence"] * 3 + joined["view"]
+  number = joined["sequence"] * 3 + joined["clip"]
   np.testing.assert_array_equal(number[mask], np.arange(36))
   np.testing.assert_array_equal(joined["labels"], store.labels[number // 3])
   different = np.unique(joined["silhouettes"][mask], axis=0)
   assert len(different) == 36
 
 
-def test_views_depend_on_seed_sequence_and_view_alone(store):
-  whole = _joined(_views(store))
-  larger = _joined(_views(store, batch_size=9, views=5))
+def test_clips_depend_on_seed_sequence_and_number_alone(store):
+  whole = batches_lib.joined(_clips(store))
+  larger = batches_lib.joined(_clips(store, batch_size=9, clips_per_sequence=5))
   for i, v in ((0, 0), (4, 2), (11, 1)):
     np.testing.assert_array_equal(
       whole["silhouettes"][i * 3 + v], larger["silhouettes"][i * 5 + v]
     )
-  other = _joined(_views(store, seed=4))["silhouettes"]
+  other = batches_lib.joined(_clips(store, seed=4))["silhouettes"]
   same = [
     np.array_equal(a, b)
     for a, b in zip(whole["silhouettes"], other, strict=True)
@@ -85,39 +85,41 @@ def test_views_depend_on_seed_sequence_and_view_alone(store):
   assert not any(same)
 
 
-def test_resumed_views_are_those_of_an_undisturbed_run(store):
-  resumed = _joined(_views(store, start=20))
-  for name, values in _joined(_views(store)).items():
+def test_resumed_clips_are_those_of_an_undisturbed_run(store):
+  resumed = batches_lib.joined(_clips(store, start=20))
+  for name, values in batches_lib.joined(_clips(store)).items():
     np.testing.assert_array_equal(values[20:], resumed[name])
-  assert _views(store, start=40) == []
+  assert _clips(store, start=40) == []
 
 
 def test_shares_make_up_the_whole(store):
   kinds = (
-    lambda **options: _views(store, batch_size=8, **options),
+    lambda **options: _clips(store, batch_size=8, **options),
     lambda **options: _train(store, 4, **options),
   )
   for make in kinds:
     whole = make()
     shares = [make(process_index=i, process_count=2) for i in range(2)]
     for step, batch in enumerate(whole):
-      joined = _joined([share[step] for share in shares])
+      joined = batches_lib.joined([share[step] for share in shares])
       assert joined.keys() == batch.keys()
       for name in batch:
         np.testing.assert_array_equal(batch[name], joined[name])
 
 
-def test_all_views_are_equally_likely():
-  drawn = np.concatenate([sampling.draw_views(8, 4, 1, s) for s in range(2000)])
+def test_all_clips_are_equally_likely():
+  drawn = np.concatenate(
+    [sampling.draw_clip_numbers(8, 4, 1, s) for s in range(2000)]
+  )
   np.testing.assert_allclose(np.bincount(drawn) / len(drawn), 0.25, atol=0.02)
-  again = sampling.draw_views(8, 4, 1, 5)
+  again = sampling.draw_clip_numbers(8, 4, 1, 5)
   np.testing.assert_array_equal(drawn[40:48], again)
 
 
 @pytest.mark.parametrize(
   "sampler, checksum", [("triplet", 2802223147), ("shuffled", 1428902003)]
 )
-def test_batches_without_views_never_change(sampler, checksum):
+def test_batches_without_numbered_clips_never_change(sampler, checksum):
   store = store_lib.SequenceStore.from_arrays(*small_store.columns())
   found = []
   for kind in ("fixed_ordered", "unfixed_unordered"):
@@ -128,7 +130,7 @@ def test_batches_without_views_never_change(sampler, checksum):
       # No interpolation, whose rounding may depend on the processor.
       augment=pipeline.Augment(flip=0.5, erase=0.5),
       sampler=sampler,
-      views=0,
+      clips_per_sequence=0,
     )
     found += [
       batch[name].tobytes() for batch in batches for name in sorted(batch)
@@ -136,16 +138,16 @@ def test_batches_without_views_never_change(sampler, checksum):
   assert zlib.crc32(b"".join(found)) == checksum
 
 
-def test_bad_views_are_refused(store):
+def test_bad_numbers_are_refused(store):
   for options, words in (
     ({"batch_size": 0}, "at least 1"),
-    ({"views": 0}, "at least 1"),
+    ({"clips_per_sequence": 0}, "at least 1"),
     ({"start": 3}, "multiple of the batch"),
     ({"start": -5}, "start -5"),
     ({"seed": -1}, "seed is -1"),
     ({"process_count": 3}, "5, which 3 processes"),
   ):
     with pytest.raises(errors.UserError, match=words):
-      _views(store, **options)
-  with pytest.raises(errors.UserError, match="views -1"):
-    _train(store, 1, views=-1)
+      _clips(store, **options)
+  with pytest.raises(errors.UserError, match="clips_per_sequence -1"):
+    _train(store, 1, clips_per_sequence=-1)

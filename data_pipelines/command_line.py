@@ -1,0 +1,78 @@
+"""What the programs `prepare` and `inspect` share: flags, logs, mistakes."""
+
+import argparse
+from collections.abc import Callable
+from collections.abc import Sequence
+from logging import WARNING
+import sys
+import types
+
+from absl import flags
+from absl import logging
+
+from data_pipelines import datasets
+from gaitkd_jax import errors
+
+
+class _Parser(argparse.ArgumentParser):
+  def error(self, message: str) -> None:
+    raise errors.UserError(f"{message}; see --help")
+
+
+def parser(program: str, description: str | None) -> argparse.ArgumentParser:
+  """Returns a parser that has the flags which name a data set.
+
+  Args:
+    program: name of the module below `data_pipelines`.
+    description: its docstring.
+  """
+  made = _Parser(
+    prog=f"python -m data_pipelines.{program}",
+    description=description,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  add = made.add_argument
+  add("--dataset", required=True, help=f"one of {', '.join(datasets.NAMES)}")
+  add("--root", default="", help="folder of the real data")
+  add(
+    "--prepared",
+    default="~/tensorflow_datasets",
+    help="where prepared data are kept",
+  )
+  add("--modalities", default="silhouettes", help="silhouettes,heatmaps")
+  add("--pickles", default="", help="such as silhouettes=6,heatmaps=heatmap")
+  add("--partition", default="", help="halves, or a JSON file of OpenGait's")
+  add("--variant", default="tiny", help="size of walkers")
+  return made
+
+
+def data(given: argparse.Namespace) -> types.SimpleNamespace:
+  """Returns what `datasets.prepare` takes, from the flags of `parser`."""
+  return types.SimpleNamespace(
+    name=given.dataset,
+    root=given.root,
+    prepared=given.prepared,
+    variant=given.variant,
+    partition=given.partition,
+    modalities=tuple(given.modalities.split(",")),
+    pickles=given.pickles,
+    train_subjects=(),
+    test_subjects=(),
+  )
+
+
+def run(main: Callable[[Sequence[str]], None]) -> None:
+  """Runs a program; a user's mistake is one line and status 2."""
+  flags.FLAGS.mark_as_parsed()  # absl's logging has flags, which are not used
+  logging.use_absl_handler()
+  # Only errors of the libraries: TFDS warns about intended settings.
+  logging.get_absl_handler().addFilter(
+    lambda record: (
+      record.levelno > WARNING or "data_pipelines" in record.pathname
+    )
+  )
+  try:
+    main(sys.argv[1:])
+  except errors.UserError as e:
+    print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+    sys.exit(2)

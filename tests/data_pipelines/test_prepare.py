@@ -1,0 +1,85 @@
+"""The command that prepares a data set."""
+
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from data_pipelines import datasets
+from data_pipelines import prepare
+from gaitkd_jax.errors import UserError
+from tests.helpers import builds
+from tests.helpers import paths
+from tests.helpers import trees
+
+
+def test_the_command_prepares_and_reports(tmp_path, capsys):
+  root = tmp_path / "tree"
+  trees.write(root, "ccpg", "raw", 2, 1)
+  (root / "000" / "U0_D0" / "09_0").mkdir()
+  arguments = ["--dataset=ccpg", f"--root={root}", f"--prepared={tmp_path}/p"]
+  prepare.main(arguments)
+  printed = capsys.readouterr().out
+  assert "train: 14 sequences" in printed and "test: 14 sequences" in printed
+  assert "skipped: 1 sequences" in printed
+  report = printed.split()[-1]
+  assert pathlib.Path(report).read_text().startswith(f"{root}/000/U0_D0/09_0\t")
+  for bad in (["--dataset=cpg"], [], ["--dataset=ccpg", "--typo=1"]):
+    with pytest.raises(UserError):
+      prepare.main(bad)
+  with pytest.raises(UserError, match="silhouettes"):
+    prepare.main([*arguments, "--modalities=heatmap"])
+
+
+def test_a_mistake_at_the_command_is_one_line():
+  done = subprocess.run(
+    [sys.executable, "-m", "data_pipelines.prepare", "--dataset=oumvl"],
+    cwd=paths.ROOT,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 2 and not done.stdout
+  assert done.stderr.splitlines()[-1].startswith("error: data.name")
+  assert "Traceback" not in done.stderr
+
+
+def test_a_killed_build_starts_again(tmp_path):
+  trees.write(tmp_path / "tree", "sustech1k", "raw", 4, 2)
+  program = textwrap.dedent("""
+    import os, signal, sys
+    from tensorflow_datasets.core import writer
+    from data_pipelines import prepare
+    finalize, seen = writer.Writer.finalize, []
+    def stop(self):
+      seen.append(1)
+      if len(seen) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+      return finalize(self)
+    writer.Writer.finalize = stop
+    prepare.main(sys.argv[1:])
+  """)
+  data = builds.data_of("sustech1k", tmp_path / "tree")
+  done = subprocess.run(
+    [
+      sys.executable,
+      "-c",
+      program,
+      "--dataset=sustech1k",
+      f"--root={data.root}",
+      f"--prepared={data.prepared}",
+    ],
+    cwd=paths.ROOT,
+    capture_output=True,
+    check=False,
+  )
+  assert done.returncode == -9
+  # One split was written, the other was not.
+  assert list(pathlib.Path(data.prepared).glob("**/*incomplete*/*-train.*"))
+  builder = datasets.prepare(data)
+  assert {k: len(v) for k, v in builds.names(builder).items()} == {
+    "train": 24,
+    "test": 24,
+  }
