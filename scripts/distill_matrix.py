@@ -53,7 +53,6 @@ FAMILIES = {
   "gaitpart": dict(name="gaitpart", embedding_dim=16, **_PLAIN),
   "gaitgl": dict(name="gaitgl", neck=True, **_PLAIN),
 }
-_WITHOUT_CLASSES = ("gaitset", "gaitpart")
 
 
 def default_config() -> ConfigDict:
@@ -82,7 +81,7 @@ class Trials:
   def model(self, name: str):
     """A network of a family, with a classifier where the family has one."""
     options = dict(FAMILIES[name])
-    if name not in _WITHOUT_CLASSES:
+    if "num_classes" in models.config_keys(options["name"]):
       options["num_classes"] = self.classes
     return models.create_model(options)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from ml_collections import ConfigDict
 
 from gaitkd_jax import errors
+from gaitkd_jax import models
 from gaitkd_jax.config import defaults
 
 
@@ -19,14 +20,7 @@ def smoke(c: ConfigDict) -> None:
   c.eval.max_frames = 12
   c.eval.report = False
   for model in defaults.networks_of(c):
-    if model.name == "swingait":
-      model.channels, model.blocks, model.dim = (4, 8), (1, 1, 1, 1), 16
-    elif model.name == "skeletongaitpp":
-      model.base_channels, model.blocks = 4, (1, 1, 1, 1)
-    else:
-      model.channels = (4, 8, 16, 16)
-    if model.name == "gaitbase":
-      model.embedding_dim = 16
+    model.update(models.create_model(model).smoke_size)
   for t in c.teachers.values():
     t.checkpoint = defaults.RANDOM
   for source in (c.data, c.eval.data):

@@ -69,7 +69,7 @@ def train_and_evaluate(
   objective = None
   if len(classes) == 1:  # else the data have to say which are common
     objective = create_objective(config, module, teachers)
-  optimizer, schedule = optim.create_optimizer(config.optim)
+  optimizer, schedule = optim.create_optimizer(config.optim, module)
   best = evaluate.main_figure(config)
   frozen = distill.restore_teachers(config, teachers, mesh)
   workdir_lib.make_workdir(workdir)
