@@ -52,7 +52,7 @@ class Training:
   ):
     self._mesh = sharding.create_mesh()
     module = models.create_model(config.model, config.dtype)
-    optimizer, schedule = optim.create_optimizer(config.optim)
+    optimizer, schedule = optim.create_optimizer(config.optim, module)
     objective = distill.create_objective(module, teachers)
     init = step_lib.make_init(module, optimizer, self._mesh, objective)
     self._state = init(jax.random.key(0))

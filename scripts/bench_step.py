@@ -6,24 +6,28 @@ python scripts/bench_step.py --sequences=8 --frames=10
 python scripts/bench_step.py --families=gaitbase,deepgaitv2-3d \
   --dtypes=bfloat16
 
-Of a config with and without its teachers, or of families in their default
-sizes (all where none is named), in float32 and bfloat16, untrained and on
-random silhouettes: compilation, seconds a step and a forward pass (median of
---repeats), sequences a second, achieved FLOP/s (twice the multiply-accumulates
-of convolutions and products; a backward pass counts as two forward ones) and
-peak memory. The roofline is the rate of a large matrix product in the same
-dtype, measured in this process, times the devices; steps and forward passes are
-also given as a share of it.
+Times a config with and without its teachers, or families of networks in their
+default sizes (all families if none is named), in float32 and bfloat16. Networks
+are untrained and silhouettes random. Printed are the seconds of compilation, of
+a step and of a forward pass (medians of --repeats), sequences a second,
+achieved FLOP/s (twice the multiply-accumulates of convolutions and products; a
+backward pass counts as two forward ones) and peak memory. The roofline is the
+rate of a large matrix product in the same dtype, measured in this process,
+times the number of devices; steps and forward passes are also given as a share
+of it.
 """
 
+from collections.abc import Callable
 import functools
 import resource
 import statistics
 import time
+from typing import Any
 
 from absl import flags
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from ml_collections import config_flags
 import numpy as np
@@ -36,7 +40,6 @@ from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
 from gaitkd_jax.evaluation import embed
-from gaitkd_jax.models import part_network
 from gaitkd_jax.training import optim
 from gaitkd_jax.training import step as step_lib
 
@@ -64,21 +67,9 @@ def random_batch(n: int, s: int, classes: int) -> dict[str, np.ndarray]:
   }
 
 
-def families() -> dict[str, dict[str, str]]:
-  """Every network, and every mode of DeepGaitV2, as a model config by name."""
-  known = {}
-  for name in models.MODELS:
-    if name == "deepgaitv2":
-      for mode in part_network.BLOCKS:
-        known[f"{name}-{mode}"] = dict(name=name, mode=mode)
-    else:
-      known[name] = dict(name=name)
-  return known
-
-
 def family_configs(names: list[str]) -> dict[str, ConfigDict]:
   """Configs of families in their default sizes, for CASIA-B's classes."""
-  known = families()
+  known = models.known_kinds()
   configs = {}
   for name in names or known:
     if name not in known:
@@ -86,8 +77,8 @@ def family_configs(names: list[str]) -> dict[str, ConfigDict]:
         f"--families has {name!r}; give some of {', '.join(known)}"
       )
     c = configs[name] = config_lib.default()
-    model = dict(known[name])
-    if hasattr(models.create_model(model), "num_classes"):
+    model = known[name]
+    if "num_classes" in models.config_keys(model["name"]):
       model["num_classes"] = config_lib.TRAIN_SUBJECTS["casiab"]
     c.model = ConfigDict(model)
   return configs
@@ -109,7 +100,9 @@ def roofline(dtype: str) -> float:
   return best * jax.device_count()
 
 
-def seconds_each(function, repeats: int) -> tuple[float, float]:
+def seconds_each(
+  function: Callable[[], Any], repeats: int
+) -> tuple[float, float]:
   """Returns the first call's seconds and the median of the others."""
   times = []
   for _ in range(repeats + 1):
@@ -120,7 +113,10 @@ def seconds_each(function, repeats: int) -> tuple[float, float]:
 
 
 def peak_memory() -> tuple[str, float]:
-  """GiB: of the device where it tells, else of this process so far."""
+  """Whose memory is measured, and its peak in GiB.
+
+  The device's, if it tells, else that of this process so far.
+  """
   stats = jax.local_devices()[0].memory_stats() or {}
   if "peak_bytes_in_use" in stats:
     return "device", stats["peak_bytes_in_use"] / 2**30
@@ -128,64 +124,110 @@ def peak_memory() -> tuple[str, float]:
   return "process", usage.ru_maxrss / 2**20
 
 
-def bench(name: str, config, dtype: str, with_teachers: bool) -> None:
-  """Times one combination and prints its line."""
-  n = _SEQUENCES.value or config.batch.identities * config.batch.sequences
-  s = _FRAMES.value or config.clip.frames
-  mesh = sharding.create_mesh()
-  if n % mesh.size:
-    raise errors.UserError(f"--sequences={n} over {mesh.size} devices")
-  module = models.create_model(config.model, dtype)
-  chosen = config.teachers if with_teachers else {}
-  teachers = distill.create_teachers(chosen, dtype)
-  optimizer, schedule = optim.create_optimizer(config.optim)
-  key = jax.random.key(0)
-  objective = distill.create_objective(
-    module,
-    teachers,
-    config.distillation,
-    config.terms if with_teachers else {},
-    config.losses.cross_entropy.scale,
-  )
-  state = step_lib.make_init(module, optimizer, mesh, objective)(key)
-  frozen = jax.device_put(
-    {
-      name: models.init_variables(t.module, key) for name, t in teachers.items()
-    },
-    sharding.replicated(mesh),
-  )
-  host = random_batch(n, s, config.model.get("num_classes", 0))
-  batch = sharding.put_batch(host, mesh)
-  whole = sharding.put_batch(
-    {
-      **{key: host[key] for key in config_lib.MODALITIES},
-      "lengths": np.full(n, s, np.int32),
-      "index": np.arange(n, dtype=np.int32),
-      "mask": np.ones(n, bool),
-    },
-    mesh,
-  )
-  embed_step = embed.make_embed_step(module, mesh)
-  _, forward = seconds_each(
-    lambda: embed_step(state.variables, whole), _REPEATS.value
-  )
-  train_step = step_lib.make_train_step(
-    module, optimizer, schedule, config.losses, objective, mesh
-  )
+class Bench:
+  """A student beside its teachers, compiled for random clips.
 
-  def one_step():
-    nonlocal state
-    state, metrics = train_step(state, frozen, batch)
+  Attributes:
+    module: the student.
+    teachers: by name.
+    sequences: clips of the global batch.
+    frames: of a clip.
+  """
+
+  def __init__(
+    self, config: ConfigDict, dtype: str, with_teachers: bool
+  ) -> None:
+    self.sequences = (
+      _SEQUENCES.value or config.batch.identities * config.batch.sequences
+    )
+    self.frames = _FRAMES.value or config.clip.frames
+    mesh = sharding.create_mesh()
+    if self.sequences % mesh.size:
+      raise errors.UserError(
+        f"--sequences={self.sequences} over {mesh.size} devices"
+      )
+    self.module = models.create_model(config.model, dtype)
+    self.teachers = distill.create_teachers(
+      config.teachers if with_teachers else {}, dtype
+    )
+    self._make_state(config, with_teachers, mesh)
+    self._put_batches(config, mesh)
+
+  def _make_state(
+    self, config: ConfigDict, with_teachers: bool, mesh: Mesh
+  ) -> None:
+    optimizer, schedule = optim.create_optimizer(config.optim, self.module)
+    key = jax.random.key(0)
+    objective = distill.create_objective(
+      self.module,
+      self.teachers,
+      config.distillation,
+      config.terms if with_teachers else {},
+      config.losses.cross_entropy.scale,
+    )
+    init = step_lib.make_init(self.module, optimizer, mesh, objective)
+    self._state = init(key)
+    self._frozen = jax.device_put(
+      {
+        name: models.init_variables(t.module, key)
+        for name, t in self.teachers.items()
+      },
+      sharding.replicated(mesh),
+    )
+    self._embed_step = embed.make_embed_step(self.module, mesh)
+    self._train_step = step_lib.make_train_step(
+      self.module, optimizer, schedule, config.losses, objective, mesh
+    )
+
+  def _put_batches(self, config: ConfigDict, mesh: Mesh) -> None:
+    n = self.sequences
+    host = random_batch(n, self.frames, config.model.get("num_classes", 0))
+    self._batch = sharding.put_batch(host, mesh)
+    self._whole_sequences = sharding.put_batch(
+      {
+        **{key: host[key] for key in config_lib.MODALITIES},
+        "lengths": np.full(n, self.frames, np.int32),
+        "index": np.arange(n, dtype=np.int32),
+        "mask": np.ones(n, bool),
+      },
+      mesh,
+    )
+
+  def embed(self) -> Any:
+    """One forward pass of the student."""
+    return self._embed_step(self._state.variables, self._whole_sequences)
+
+  def train(self) -> Any:
+    """One training step."""
+    self._state, metrics = self._train_step(
+      self._state, self._frozen, self._batch
+    )
     return metrics
 
-  compilation, step = seconds_each(one_step, _REPEATS.value)
-  gmac = cost.gmac_per_frame(module) * n * s
-  taught = sum(cost.gmac_per_frame(t.module) for t in teachers.values()) * n * s
+  def flop(self) -> tuple[float, float]:
+    """Floating-point operations of a step and of a forward pass."""
+    per_gmac = 2e9 * self.sequences * self.frames
+    student = cost.gmac_per_frame(self.module)
+    teachers = sum(
+      cost.gmac_per_frame(t.module) for t in self.teachers.values()
+    )
+    return per_gmac * (3 * student + teachers), per_gmac * student
+
+
+def bench(
+  name: str, config: ConfigDict, dtype: str, with_teachers: bool
+) -> None:
+  """Times one combination and prints its line."""
+  run = Bench(config, dtype, with_teachers)
+  _, forward = seconds_each(run.embed, _REPEATS.value)
+  compilation, step = seconds_each(run.train, _REPEATS.value)
   where, memory = peak_memory()
-  achieved = 2e9 * (3 * gmac + taught) / step, 2e9 * gmac / forward
+  step_flop, forward_flop = run.flop()
+  achieved = step_flop / step, forward_flop / forward
   shares = [100 * rate / roofline(dtype) for rate in achieved]
+  n = run.sequences
   print(
-    f"{name} {dtype:8} teachers {len(teachers)}: step {step:.4f} s "
+    f"{name} {dtype:8} teachers {len(run.teachers)}: step {step:.4f} s "
     f"({n / step:.1f} sequences/s, {1e-12 * achieved[0]:.3f} TFLOP/s, "
     f"{shares[0]:.0f}% of the roofline), forward {forward:.4f} s "
     f"({n / forward:.1f} sequences/s, {1e-12 * achieved[1]:.3f} TFLOP/s, "

@@ -9,9 +9,9 @@ The network is that of `--config` or of OpenGait's own YAML,
 input is a workdir or a checkpoint of this library, the output a .pt that
 OpenGait loads.
 
-A .pt needs PyTorch (`pip install '.[torch]'`); a .npz of the state dict needs
-nothing, in both directions. Only tensors are read (`weights_only=True`): code
-in the file is refused, not run.
+Reading or writing a .pt needs PyTorch (`pip install '.[torch]'`); a .npz of the
+state dict needs nothing more. Only tensors are read (`weights_only=True`): a
+file that holds code is refused, and the code is not run.
 """
 
 import collections
@@ -42,12 +42,12 @@ _INPUT = flags.DEFINE_string(
 _OUTPUT = flags.DEFINE_string(
   "output", None, "new folder; reversed: a new .pt or .npz", required=True
 )
-_REVERSE = flags.DEFINE_bool("reverse", False, "from ours to OpenGait's")
+_REVERSE = flags.DEFINE_bool("reverse", False, "from this library to OpenGait")
 _OPENGAIT = flags.DEFINE_string(
   "opengait_config", None, "OpenGait's YAML, in place of --config"
 )
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
-# What the layers of one part add to its name.
+# What the layers of one module add to its name.
 _LAYER = re.compile(r"_(bn|(block|conv|layer)\d+)$")
 
 
@@ -70,7 +70,7 @@ def model_config() -> dict[str, Any]:
 
 
 def read_state(path: pathlib.Path) -> tuple[dict[str, np.ndarray], int]:
-  """Reads the arrays of a checkpoint's model, and its number of steps."""
+  """Reads the arrays of a checkpoint's model, and its step."""
   if not path.is_file():
     raise errors.UserError(f"--input {path} is not a file")
   if path.suffix == ".npz":
@@ -114,7 +114,7 @@ def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
 def write_state(
   path: pathlib.Path, state: Mapping[str, np.ndarray], step: int
 ) -> None:
-  """Writes what OpenGait loads; a .npz holds the arrays alone."""
+  """Writes what OpenGait loads; a .npz holds only the arrays."""
   torch = None if path.suffix == ".npz" else _torch(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   if torch is None:
@@ -134,7 +134,7 @@ def _torch(path: pathlib.Path) -> Any:
   return torch
 
 
-def to_ours(source: pathlib.Path, output: pathlib.Path) -> None:
+def from_opengait(source: pathlib.Path, output: pathlib.Path) -> None:
   """Converts OpenGait's file to a checkpoint of this library."""
   if output.is_file() or (output.exists() and any(output.iterdir())):
     raise errors.UserError(f"--output {output} exists; give a new folder")
@@ -144,7 +144,7 @@ def to_ours(source: pathlib.Path, output: pathlib.Path) -> None:
   checkpoint.save_model(
     output / "checkpoints", variables, {"model": model}, step
   )
-  print_parts(variables)
+  print_modules(variables)
   ignored = [f"{n} {what}" for what, n in convert.ignored(state).items() if n]
   print("left out:", ", ".join(ignored) or "nothing")
   if wrapped := sum(key.startswith("module.") for key in state):
@@ -168,24 +168,24 @@ def to_opengait(source: pathlib.Path, output: pathlib.Path) -> None:
   step = checkpoint.restored_step(source)
   state = convert.variables_to_opengait(variables, model)
   write_state(output, state, step)
-  print_parts(variables)
+  print_modules(variables)
   added = [f"{n} {what}" for what, n in convert.ignored(state).items() if n]
   print("added:", ", ".join(added) or "nothing")
   print_head(variables["params"], model)
   print(f"written: {output}, iteration {step}")
 
 
-def print_parts(variables: Mapping[str, Any]) -> None:
-  """Prints how many arrays every part of the network has."""
+def print_modules(variables: Mapping[str, Any]) -> None:
+  """Prints how many arrays every module of the network has."""
   counts: collections.Counter[str] = collections.Counter()
   for path, _ in jax.tree.leaves_with_path(variables):
     counts[_LAYER.sub("", path[1].key)] += 1
-  parts = ", ".join(f"{part} {n}" for part, n in sorted(counts.items()))
-  print(f"matched: {counts.total()} arrays: {parts}")
+  modules = ", ".join(f"{name} {n}" for name, n in sorted(counts.items()))
+  print(f"matched: {counts.total()} arrays: {modules}")
 
 
 def print_head(params: Mapping[str, Any], model: Mapping[str, Any]) -> None:
-  """Prints which embeddings the weights have, and which one is searched."""
+  """Prints which embeddings the weights give, and which one is searched."""
   retrieval = model.get("retrieval", "embedding")
   if "neck" not in params:
     what = "normalised parts" if "bn" in params else "parts"
@@ -211,7 +211,7 @@ def main(argv: list[str]) -> None:
   if _REVERSE.value:
     to_opengait(source, output)
   else:
-    to_ours(source, output)
+    from_opengait(source, output)
 
 
 if __name__ == "__main__":

@@ -4,17 +4,17 @@ python scripts/describe_model.py --config=configs/gait3d.py
 python scripts/describe_model.py --config=configs/swingait.py:gait3d \
   --config.clip.frames=60
 
-For the student and each teacher: a table by part (parameters, multiply-
-accumulates of one more frame, the result's shape for a clip), parameters in
-all, without the neck (GaitKD's "params") and of those on which a search
-depends, the shapes of all end points, the receptive field in time in front of
-the pooling over time, and the memory of feature maps for the config's batch in
-its dtype. The memory is read from the traced program (gaitkd_jax/cost/
-memory.py says what counts), not measured: what XLA needs differs.
+Prints for the student and each teacher: a table of its modules (parameters,
+multiply-accumulates of one more frame, the result's shape for a clip); the
+number of parameters in all, without the neck (GaitKD's "params") and at
+inference; the shapes of all end points; how many frames one frame of the last
+map depends on, in front of the pooling over time; and the memory of feature
+maps for the config's batch in its dtype. The memory is read from the traced
+program (gaitkd_jax/cost/memory.py says what counts), not measured: what XLA
+needs differs.
 """
 
 from absl import flags
-from flax import linen as nn
 from ml_collections import ConfigDict
 from ml_collections import config_flags
 
@@ -40,12 +40,12 @@ def shape_text(shape: tuple[int, ...]) -> str:
   return " x ".join(map(str, shape[1:]))
 
 
-def part_table(module: nn.Module, frames: int) -> list[str]:
-  """Lines of the table by part."""
-  rows = [("part", "parameters", "GMAC/frame", "result")]
+def module_table(module: models.GaitNetwork, frames: int) -> list[str]:
+  """Lines of the table of modules."""
+  rows = [("module", "parameters", "GMAC/frame", "result")]
   rows += [
-    (name, f"{p.parameters:,}", f"{p.gmac:.4f}", shape_text(p.shape))
-    for name, p in cost.parts(module, frames).items()
+    (name, f"{c.parameters:,}", f"{c.gmac:.4f}", shape_text(c.shape))
+    for name, c in cost.module_costs(module, frames).items()
   ]
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   lines = [
@@ -57,11 +57,11 @@ def part_table(module: nn.Module, frames: int) -> list[str]:
 
 
 def describe(
-  name: str, module: nn.Module, clips: int, frames: int, trains: bool
+  name: str, module: models.GaitNetwork, clips: int, frames: int, trains: bool
 ) -> None:
   """Prints all about one network."""
   print(f"\n{name}; one clip of {frames} frames, {module.dtype.name}")
-  print("\n".join(part_table(module, frames)))
+  print("\n".join(module_table(module, frames)))
   params = cost.abstract_parameters(module)
   print(
     f"parameters: {cost.parameters(params):,}; without neck "

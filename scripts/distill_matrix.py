@@ -57,7 +57,6 @@ FAMILIES = {
   "gaitpart": dict(name="gaitpart", embedding_dim=16, **_PLAIN),
   "gaitgl": dict(name="gaitgl", neck=True, **_PLAIN),
 }
-_WITHOUT_CLASSES = ("gaitset", "gaitpart")
 # Keys of a batch under which it holds a teacher's outputs.
 _PREFIX = "teacher_outputs/"
 
@@ -90,7 +89,7 @@ class Experiments:
   def model(self, name: str) -> nn.Module:
     """A network of a family, with a classifier where the family has one."""
     options = dict(FAMILIES[name])
-    if name not in _WITHOUT_CLASSES:
+    if "num_classes" in models.config_keys(options["name"]):
       options["num_classes"] = self.classes
     return models.create_model(options)
 

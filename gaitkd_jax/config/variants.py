@@ -13,6 +13,7 @@ from types import ModuleType
 from ml_collections import ConfigDict
 
 from gaitkd_jax import errors
+from gaitkd_jax import models
 from gaitkd_jax.config import defaults
 
 NOT_MEASURED = "not measured"
@@ -113,14 +114,7 @@ def smoke(c: ConfigDict) -> None:
   c.eval.max_frames = 12
   c.eval.report = False
   for model in defaults.networks_of(c):
-    if model.name == "swingait":
-      model.channels, model.blocks, model.dim = (4, 8), (1, 1, 1, 1), 16
-    elif model.name == "skeletongaitpp":
-      model.base_channels, model.blocks = 4, (1, 1, 1, 1)
-    else:
-      model.channels = (4, 8, 16, 16)[: len(model.channels)]
-    if "embedding_dim" in model:
-      model.embedding_dim = 16
+    model.update(models.create_model(model).smoke_size)
   for t in c.teachers.values():
     t.checkpoint = defaults.RANDOM
   for source in (c.data, c.eval.data):

@@ -1,31 +1,32 @@
-"""What a network costs: parameters, products, memory, and its reach in time.
+"""What a network costs: parameters, products and memory; what it sees in time.
 
-All but `receptive_field` is read from the traced program; nothing is compiled.
+Everything but `receptive_field` is read from the traced program, and nothing is
+compiled for it.
 """
 
 from gaitkd_jax.cost.memory import forward_memory
 from gaitkd_jax.cost.memory import saved_memory
-from gaitkd_jax.cost.parts import Part
-from gaitkd_jax.cost.parts import abstract_parameters
-from gaitkd_jax.cost.parts import gmac_per_frame
-from gaitkd_jax.cost.parts import inference_parameters
-from gaitkd_jax.cost.parts import output_shapes
-from gaitkd_jax.cost.parts import parameters
-from gaitkd_jax.cost.parts import parts
-from gaitkd_jax.cost.parts import retrieval_parameters
+from gaitkd_jax.cost.modules import ModuleCost
+from gaitkd_jax.cost.modules import abstract_parameters
+from gaitkd_jax.cost.modules import gmac_per_frame
+from gaitkd_jax.cost.modules import inference_parameters
+from gaitkd_jax.cost.modules import module_costs
+from gaitkd_jax.cost.modules import output_shapes
+from gaitkd_jax.cost.modules import parameters
+from gaitkd_jax.cost.modules import retrieval_parameters
 from gaitkd_jax.cost.program import multiply_accumulates
-from gaitkd_jax.cost.reach import receptive_field
+from gaitkd_jax.cost.receptive_field import receptive_field
 
 __all__ = [
-  "Part",
+  "ModuleCost",
   "abstract_parameters",
   "forward_memory",
   "gmac_per_frame",
   "inference_parameters",
+  "module_costs",
   "multiply_accumulates",
   "output_shapes",
   "parameters",
-  "parts",
   "receptive_field",
   "retrieval_parameters",
   "saved_memory",

@@ -4,10 +4,10 @@ from collections.abc import Callable
 import math
 from typing import Any
 
-from flax import linen as nn
 import jax
 from jax.extend import core as jax_core
 
+from gaitkd_jax import models
 from gaitkd_jax.cost import program
 
 # XLA stores neither their results nor copies in a wider type.
@@ -16,19 +16,19 @@ _VIEWS = {"broadcast_in_dim", "copy", "expand_dims", "reshape", "squeeze"}
 _MOVES = {"concatenate", "gather", "pad", "rev", "transpose"}
 
 
-def forward_memory(module: nn.Module, clips: int, frames: int) -> int:
-  """Bytes of intermediate arrays alive at once, at most, in a forward pass.
+def forward_memory(module: models.GaitNetwork, clips: int, frames: int) -> int:
+  """The most bytes of intermediate arrays that a forward pass holds at once.
 
-  Operations run in the order in which the network is written, each array is
-  stored whole from its making to its last use, and an element-wise operation
-  writes over an operand that nobody reads later. Reshapes, broadcasts and
-  copies in a wider type cost nothing. Parameters, the input and what a single
-  operation needs inside do not count. A compiler that fuses or reorders needs
-  another amount.
+  Operations are taken to run in the order in which the network is written. Each
+  array is stored whole from when it is made to its last use, and an
+  element-wise operation writes over an operand that nothing reads later.
+  Reshapes, broadcasts and copies in a wider type cost nothing. Parameters, the
+  input and what a single operation needs inside do not count. A compiler that
+  fuses or reorders operations needs another amount.
 
   Args:
-    module: the network; what only the training needs is not run.
-    clips: of the batch.
+    module: the network; what only training needs is not run.
+    clips: in the batch.
     frames: of a clip.
   """
   traced = program.trace(module, clips, frames)
@@ -54,30 +54,30 @@ def forward_memory(module: nn.Module, clips: int, frames: int) -> int:
   return peak
 
 
-def saved_memory(module: nn.Module, clips: int, frames: int) -> int:
+def saved_memory(module: models.GaitNetwork, clips: int, frames: int) -> int:
   """Bytes that a training step's forward pass keeps for the backward pass.
 
-  Every array that the gradient of the parameters reads counts once, but not
-  what element-wise operations restore from others that are kept, unless a
-  convolution or product reads it: XLA computes that again. Parameters, running
-  statistics and the input do not count, nor do losses and teachers. The
-  backward pass itself needs more: some of the largest maps.
+  Every array that the gradient of the parameters reads counts once. Arrays that
+  element-wise operations can restore from others that are kept do not count, as
+  XLA computes them again, unless a convolution or product reads them.
+  Parameters, running statistics and the input do not count, nor do losses and
+  teachers. The backward pass itself needs more: a few of the largest maps.
 
   Args:
     module: the network.
-    clips: of the batch.
+    clips: in the batch.
     frames: of a clip.
   """
   variables, x = program.abstract(module, clips, frames)
 
-  def saved(params, rest, x):
-    def forward(params):
+  def saved(params: Any, rest: Any, x: jax.Array) -> list[jax.Array]:
+    def forward(params: Any) -> dict[str, jax.Array]:
       out, _ = module.apply(
         {"params": params, **rest},
         x,
         train=True,
         mutable=["batch_stats"],
-        rngs={"dropout": jax.random.key(0)},
+        rngs={name: jax.random.key(0) for name in module.rng_streams},
       )
       return {key: out[key] for key in ("embedding", "logits") if key in out}
 
@@ -100,7 +100,7 @@ def _stored(jaxpr: jax_core.Jaxpr) -> set[jax_core.Var]:
   stored = {v for v in saved if v in read or not _overwritable(maker[v])}
 
   def sources(v: jax_core.Var) -> set[jax_core.Var]:
-    """What has to be stored besides to restore `v`."""
+    """What would have to be stored in addition to restore `v`."""
     found, seen, open_ = set(), {*given, *stored}, [v]
     while open_:
       v = open_.pop()
@@ -121,7 +121,7 @@ def _stored(jaxpr: jax_core.Jaxpr) -> set[jax_core.Var]:
 
 
 def _overwritable(eqn: Any) -> list[jax_core.Var]:
-  """Operands as large as the result, of an element-wise operation."""
+  """The operands that an element-wise operation may write its result over."""
   if eqn.primitive.name in _MOVES | _VIEWS or program.count_equation(eqn):
     return []
   shape = eqn.outvars[0].aval.shape

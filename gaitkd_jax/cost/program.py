@@ -3,12 +3,10 @@
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
-import functools
 import math
 from typing import Any
 from typing import NamedTuple
 
-from flax import linen as nn
 import jax
 from jax.extend import core as jax_core
 import jax.numpy as jnp
@@ -26,12 +24,14 @@ class Trace(NamedTuple):
 
 
 def multiply_accumulates(function: Callable[..., Any], *args: Any) -> int:
-  """Counts those of all convolutions and products that `function` traces."""
+  """Those of all convolutions and products in a call of `function`."""
   return count(jax.make_jaxpr(function)(*args).jaxpr)
 
 
-def trace(module: nn.Module, clips: int, frames: int, width: int = 44) -> Trace:
-  """Traces evaluation; see `abstract`. The input is the last argument."""
+def trace(
+  module: models.GaitNetwork, clips: int, frames: int, width: int = 44
+) -> Trace:
+  """Traces an evaluation; see `abstract`. The input is the last argument."""
   variables, x = abstract(module, clips, frames, width)
   closed, shapes = jax.make_jaxpr(module.apply, return_shape=True)(variables, x)
   # A dict's leaves are in the order of its keys.
@@ -40,12 +40,10 @@ def trace(module: nn.Module, clips: int, frames: int, width: int = 44) -> Trace:
 
 
 def abstract(
-  module: nn.Module, clips: int, frames: int, width: int = 44
+  module: models.GaitNetwork, clips: int, frames: int, width: int = 44
 ) -> tuple[dict[str, Any], jax.ShapeDtypeStruct]:
-  """Shapes of the variables and of an input, images of 64 x `width` pixels."""
-  variables = jax.eval_shape(
-    functools.partial(models.init_variables, module), jax.random.key(0)
-  )
+  """Shapes of the variables and of an input of 64 x `width` pixels."""
+  variables = models.abstract_variables(module)
   shape = (clips, frames, 64, width, module.in_channels)
   return variables, jax.ShapeDtypeStruct(shape, jnp.float32)
 
@@ -61,7 +59,7 @@ def needed(jaxpr: jax_core.Jaxpr, wanted: Sequence[Any]) -> list[Any]:
 
 
 def variables_of(values: Iterable[Any]) -> list[jax_core.Var]:
-  """Leaves the literals out."""
+  """Those of `values` that are variables, not literals."""
   return [v for v in values if isinstance(v, jax_core.Var)]
 
 

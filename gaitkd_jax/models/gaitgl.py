@@ -1,16 +1,22 @@
 """GaitGL (Lin et al., ICCV 2021)."""
 
+from collections.abc import Iterator
 from collections.abc import Mapping
+from typing import Any
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from gaitkd_jax.models import blocks
+from gaitkd_jax.models import checks
 from gaitkd_jax.models import heads
+from gaitkd_jax.models import inputs
+from gaitkd_jax.models import layers
+from gaitkd_jax.models import leaky_stages
+from gaitkd_jax.models import network
 from gaitkd_jax.models import normalization
-from gaitkd_jax.models import part_network
-from gaitkd_jax.models import plain
+from gaitkd_jax.models import opengait_keys
+from gaitkd_jax.models import padding
 from gaitkd_jax.models import pooling
 
 # Convolutions of the stem, global-local layers of a stage, local strips.
@@ -24,95 +30,97 @@ _EXPONENT = 6.5
 _LEAST = 1e-6
 
 
-class GaitGL(nn.Module):
+class GaitGL(network.GaitNetwork):
   """3-D convolutions of the whole image and of its strips, side by side.
+
+  Sequences of one or two frames are repeated to three or four, as in the
+  reference. There are 64 parts. Without a neck "logits" are those of a linear
+  layer, of any size. Feature maps: "stage0" `[n, s, h, w, c]`, "stage1" ...
+  "stage3" `[n, s // 3, h, w, c]`, the last with the map of the strips below
+  that of the whole image, and "set" `[n, h, w, c]`.
 
   Attributes:
     channels: widths of the stem and the stages: three (the last serves both
       last stages), or four of the large variant.
-    num_classes: identities `k`; 0 leaves the classifier out.
+    num_classes: see `GaitNetwork`.
     variant: "casiab", or "large" (of OU-MVLP and GREW).
     neck: whether a cosine classifier behind a neck (BNNecks) is trained. If
       not, the paper's head: the normalised parts are the embedding, and a
       linear layer classifies them.
-    in_channels: channels of the input.
-    retrieval: what a search compares: "embedding", or "neck" where there is
-      one.
-    dtype: of the computation; parameters and results are float32.
+    retrieval: see `GaitNetwork`.
   """
 
   channels: tuple[int, ...] = (32, 64, 128)
   num_classes: int = 0
   variant: str = "casiab"
   neck: bool = False
-  in_channels: int = 1
   retrieval: str = "embedding"
-  dtype: jnp.dtype = jnp.float32
 
-  def __post_init__(self):
-    plain.check_widths(self.channels, self.variant)
+  config_checks = {
+    **network.GaitNetwork.config_checks,
+    "channels": checks.VARIANT_WIDTHS,
+    "neck": checks.boolean(),
+    "variant": checks.VARIANT,
+  }
+
+  def __post_init__(self) -> None:
+    leaky_stages.check_widths(self.channels, self.variant)
     if self.retrieval == "neck" and not self.neck:
       raise ValueError("retrieval is neck, but neck is False: there is none")
     super().__post_init__()
 
   @property
   def bins(self) -> tuple[int, ...]:
-    """Strips of equal height that the parts are, level by level.
-
-    The map of the strips lies below that of the whole image.
-    """
+    """Two levels: the map of the strips lies below that of the whole image."""
     return (_PARTS // 2, _PARTS // 2)
 
   @property
   def temporal(self) -> bool:
-    """Whether the order of frames matters."""
+    """All convolutions are 3-D."""
     return True
 
+  @property
+  def smoke_size(self) -> Mapping[str, Any]:
+    """Narrow stages; an embedding is as wide as the last."""
+    return {"channels": (4, 8, 16, 16)[: len(self.channels)]}
+
+  @property
+  def opengait_rules(self) -> opengait_keys.Rules:
+    """OpenGait's "GaitGL", with either head."""
+    return (
+      *opengait_keys.conv("conv3d.0.conv3d", "stem0"),
+      *opengait_keys.conv("conv3d.2.conv3d", "stem1"),
+      *opengait_keys.conv("LTA.0.conv3d", "pace", "temporal"),
+      *_global_local_rules(),
+      opengait_keys.Rule("HPP.p", "params/pool/exponent"),
+      opengait_keys.Rule("Head0.fc_bin", "params/fc/kernel"),
+      *opengait_keys.norm("Bn", "bn"),
+      opengait_keys.Rule("Head1.fc_bin", "params/classifier/kernel"),
+      *opengait_keys.NECK,
+    )
+
   @nn.compact
-  def __call__(
-    self,
-    silhouettes: jax.Array,
-    lengths: jax.Array | None = None,
-    train: bool = False,
+  def encode(
+    self, frames: inputs.Frames, *, train: bool
   ) -> dict[str, jax.Array]:
-    """Embeds sequences.
-
-    Args:
-      silhouettes: `[n, s, h, w]` or `[n, s, h, w, c]` in [0, 1]; see
-        `part_network.read_frames` for the channels.
-      lengths: int32 `[n]`, valid frames (at least 1) of each sequence; frames
-        beyond never change a result. None: all are valid. Sequences of one or
-        two frames are repeated to three or four, as in the reference.
-      train: whether normalisations use the statistics of this batch.
-
-    Returns:
-      "embedding" and "retrieval" `[n, 64, d]`, if it classifies "logits" `[n,
-      64, k]` (cosines with a neck, else of any size) and with a neck "neck"
-      `[n, 64, d]`; the feature maps "stage0" `[n, s, h, w, c]`, "stage1" ...
-      "stage3" `[n, s // 3, h, w, c]`, the last with the strips' map below that
-      of the whole image, and "set" `[n, h, w, c]`.
-    """
-    x = part_network.read_frames(silhouettes, self.in_channels, self.dtype)
-    valid = pooling.frame_mask(lengths, x.shape[1])
-    mask = None if valid is None else valid[:, :, None, None, None]
-    x = blocks.zero_outside(x, mask)  # NaN times 0 is NaN in a gradient
-    x, lengths = repeat_short(x, lengths)
-    mask = _mask(lengths, x.shape[1])
+    """Computes the end points; see `GaitNetwork.encode`."""
+    x, lengths = repeat_short(frames.pixels, frames.lengths)
+    mask = padding.map_mask(padding.frame_mask(lengths, x.shape[1]))
     stem, depth, strips = VARIANTS[self.variant]
     out = {}
     for i in range(stem):
-      x = blocks.SpatioTemporalConv(
+      x = layers.SpatioTemporalConv(
         self.channels[0], dtype=self.dtype, name=f"stem{i}"
       )(x, mask)
-      x = plain.leaky_relu(x)
+      x = leaky_stages.leaky_relu(x)
     out["stage0"] = x
-    x = blocks.TemporalConv(
+    x = layers.TemporalConv(
       self.channels[0], stride=_PACE, dtype=self.dtype, name="pace"
     )(x, mask)
-    x = plain.leaky_relu(x)
+    x = leaky_stages.leaky_relu(x)
     lengths = None if lengths is None else lengths // _PACE
-    valid = pooling.frame_mask(lengths, x.shape[1])
-    mask = _mask(lengths, x.shape[1])
+    valid = padding.frame_mask(lengths, x.shape[1])
+    mask = padding.map_mask(valid)
     # The CASIA-B variant's last two stages are of one width.
     widths = (*self.channels, self.channels[-1])[1:4]
     for i, features in enumerate(widths):
@@ -125,21 +133,17 @@ class GaitGL(nn.Module):
           name=f"stage{i + 1}" + (f"_layer{j}" if depth > 1 else ""),
         )(x, mask)
       if i == 0:
-        x = plain.max_pool(x)
+        x = leaky_stages.max_pool(x)
       out[f"stage{i + 1}"] = x
     x = out["set"] = pooling.temporal_max(x, valid)
     x = GeneralisedMean(_PARTS, name="pool")(x.astype(jnp.float32))
-    out |= self._describe(x, train)
-    out["retrieval"] = out[self.retrieval]
-    return out
+    return out | self._head(x, train)
 
-  def _describe(self, x: jax.Array, train: bool) -> dict[str, jax.Array]:
+  def _head(self, x: jax.Array, train: bool) -> dict[str, jax.Array]:
     """Either head on parts `[n, p, c]`."""
     d = x.shape[-1]
     if self.neck:
-      return part_network.describe_parts(
-        x, d, self.num_classes, self.dtype, train
-      )
+      return heads.describe_parts(x, d, self.num_classes, self.dtype, train)
     x = heads.SeparateFC(d, dtype=self.dtype, name="fc")(x)
     x = normalization.BatchNorm(name="bn")(x, train=train)
     out = {"embedding": x}
@@ -167,17 +171,17 @@ class GlobalLocal(nn.Module):
   def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
     """Maps `[n, s, h, w, c]` to `[n, s, h or 2 h, w, features]`."""
     n, s, h, w, c = x.shape
-    plain.check_strips(h, self.strips)
-    x = blocks.zero_outside(x, mask)
+    leaky_stages.check_strips(h, self.strips)
+    x = padding.zero_outside(x, mask)
     whole, local = (
-      blocks.SpatioTemporalConv(self.features, dtype=self.dtype, name=name)
+      layers.SpatioTemporalConv(self.features, dtype=self.dtype, name=name)
       for name in ("global", "local")
     )
     y = x.reshape(n, s, self.strips, h // self.strips, w, c)
     y = y.swapaxes(1, 2).reshape(n * self.strips, s, h // self.strips, w, c)
     y = local(y, None).reshape(n, self.strips, s, -1, w, self.features)
     y = y.swapaxes(1, 2).reshape(n, s, h, w, self.features)
-    x, y = plain.leaky_relu(whole(x, None)), plain.leaky_relu(y)
+    x, y = leaky_stages.leaky_relu(whole(x, None)), leaky_stages.leaky_relu(y)
     return jnp.concatenate([x, y], axis=2) if self.stack else x + y
 
 
@@ -190,7 +194,7 @@ class GeneralisedMean(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps float32 `[n, h, w, c]` to `[n, p, c]`."""
     n, h, w, c = x.shape
-    plain.check_strips(h, self.parts)
+    leaky_stages.check_strips(h, self.parts)
     exponent = self.param("exponent", nn.initializers.constant(_EXPONENT), (1,))
     x = x.reshape(n, self.parts, (h // self.parts) * w, c)
     # With logarithms: a small value's power is less than float32 can hold, and
@@ -233,6 +237,12 @@ def repeat_short(
   return x, lengths
 
 
-def _mask(lengths: jax.Array | None, frames: int) -> jax.Array | None:
-  mask = pooling.frame_mask(lengths, frames)
-  return None if mask is None else mask[:, :, None, None, None]
+def _global_local_rules() -> Iterator[opengait_keys.Rule]:
+  for stage, key in enumerate(("A0", "A1", "B2"), start=1):
+    yield from opengait_keys.conv(
+      f"GLConv{key}.{{kind}}_conv3d.conv3d", f"stage{stage}/{{kind}}"
+    )
+    yield from opengait_keys.conv(
+      f"GLConv{key}.{{layer}}.{{kind}}_conv3d.conv3d",
+      f"stage{stage}_layer{{layer}}/{{kind}}",
+    )

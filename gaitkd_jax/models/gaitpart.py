@@ -2,15 +2,20 @@
 
 from collections.abc import Mapping
 import functools
+from typing import Any
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from gaitkd_jax.models import blocks
+from gaitkd_jax.models import checks
 from gaitkd_jax.models import heads
-from gaitkd_jax.models import part_network
-from gaitkd_jax.models import plain
+from gaitkd_jax.models import inputs
+from gaitkd_jax.models import layers
+from gaitkd_jax.models import leaky_stages
+from gaitkd_jax.models import network
+from gaitkd_jax.models import opengait_keys
+from gaitkd_jax.models import padding
 from gaitkd_jax.models import pooling
 
 # Strips of the focal convolutions, and whether the image is halved, by stage.
@@ -20,69 +25,85 @@ STAGES: Mapping[str, tuple[tuple[int, bool], ...]] = {
 }
 _PARTS = 16
 _SQUEEZE = 4
+_FOCAL = "Backbone.forward_block.feature"
+_MOTION = "TFA.pooling_func.conv1d3x{size}.{{part}}.{layer}.conv.weight"
 
 
-class GaitPart(nn.Module):
+class GaitPart(network.GaitNetwork):
   """Focal convolutions, then short-range motion of every part.
+
+  There is no neck, and training makes no difference: nothing is normalised.
+  Feature maps: "stage1", "stage2", ... `[n, s, h, w, c]`, the parts of every
+  frame, "parts" `[n, s, 16, c]`, and what is kept of them, "set" `[n, 16, c]`.
 
   Attributes:
     channels: widths of the stages: three, or four of the large variant.
     embedding_dim: width `d` of a part's embedding.
     variant: "casiab", or "large" (of OU-MVLP and GREW).
-    in_channels: channels of the input.
-    dtype: of the computation; parameters and results are float32.
   """
 
   channels: tuple[int, ...] = (32, 64, 128)
   embedding_dim: int = 128
   variant: str = "casiab"
-  in_channels: int = 1
-  dtype: jnp.dtype = jnp.float32
 
-  def __post_init__(self):
-    plain.check_widths(self.channels, self.variant)
+  config_checks = {
+    **network.GaitNetwork.config_checks,
+    "channels": checks.VARIANT_WIDTHS,
+    "variant": checks.VARIANT,
+  }
+
+  def __post_init__(self) -> None:
+    leaky_stages.check_widths(self.channels, self.variant)
     super().__post_init__()
 
   @property
   def bins(self) -> tuple[int, ...]:
-    """Strips of equal height that the parts are, level by level."""
+    """One level of strips."""
     return (_PARTS,)
 
   @property
   def temporal(self) -> bool:
-    """Whether the order of frames matters."""
+    """Parts are convolved over time."""
     return True
 
+  @property
+  def smoke_size(self) -> Mapping[str, Any]:
+    """Narrow stages and embeddings."""
+    widths = (4, 8, 16, 16)[: len(self.channels)]
+    return {"channels": widths, "embedding_dim": 16}
+
+  @property
+  def opengait_rules(self) -> opengait_keys.Rules:
+    """OpenGait's "GaitPart"."""
+    return (
+      # Poolings are numbered, too; the fourth stage is "large" only.
+      *opengait_keys.leaky_stage(_FOCAL, "stage1"),
+      *opengait_keys.leaky_stage(_FOCAL, "stage2", 5),
+      *opengait_keys.leaky_stage(_FOCAL, "stage3", 10),
+      *opengait_keys.leaky_stage(_FOCAL, "stage4", 14),
+      *(
+        opengait_keys.Rule(
+          _MOTION.format(size=size, layer=layer),
+          f"params/motion/window{window}_{name}/part{{part}}",
+          "kernel",
+        )
+        for size, window in ((1, 3), (3, 5))
+        for layer, name in ((0, "squeeze"), (2, "expand"))
+      ),
+      *opengait_keys.HEAD_WITHOUT_NECK,
+    )
+
   @nn.compact
-  def __call__(
-    self,
-    silhouettes: jax.Array,
-    lengths: jax.Array | None = None,
-    train: bool = False,
+  def encode(
+    self, frames: inputs.Frames, *, train: bool
   ) -> dict[str, jax.Array]:
-    """Embeds sequences.
-
-    Args:
-      silhouettes: `[n, s, h, w]` or `[n, s, h, w, c]` in [0, 1]; see
-        `part_network.read_frames` for the channels.
-      lengths: int32 `[n]`, valid frames (at least 1) of each sequence; frames
-        beyond never change a result. None: all are valid.
-      train: of no effect: nothing is normalised.
-
-    Returns:
-      "embedding" and "retrieval" `[n, 16, d]`, the same; the feature maps
-      "stage1", "stage2", ... `[n, s, h, w, c]`, the parts of every frame,
-      "parts" `[n, s, 16, c]`, and what is kept of them, "set" `[n, 16, c]`.
-    """
+    """Computes the end points; see `GaitNetwork.encode`."""
     del train
-    x = part_network.read_frames(silhouettes, self.in_channels, self.dtype)
-    valid = pooling.frame_mask(lengths, x.shape[1])
-    mask = None if valid is None else valid[:, :, None, None, None]
-    x = blocks.zero_outside(x, mask)  # NaN times 0 is NaN in a gradient
+    x = frames.pixels
     out = {}
     stages = zip(self.channels, STAGES[self.variant], strict=True)
     for i, (features, (strips, pool)) in enumerate(stages):
-      x = out[f"stage{i + 1}"] = plain.stage(
+      x = out[f"stage{i + 1}"] = leaky_stages.stage(
         x,
         features,
         name=f"stage{i + 1}",
@@ -95,11 +116,11 @@ class GaitPart(nn.Module):
     x = x.astype(jnp.float32).reshape(n * s, h, w, c)
     x = pooling.horizontal_pooling(x, _PARTS).reshape(n, s, _PARTS, c)
     out["parts"] = x
-    x = out["set"] = MicroMotion(dtype=self.dtype, name="motion")(x, valid)
+    x = MicroMotion(dtype=self.dtype, name="motion")(x, frames.valid)
+    out["set"] = x
     out["embedding"] = heads.SeparateFC(
       self.embedding_dim, dtype=self.dtype, name="fc"
     )(x)
-    out["retrieval"] = out["embedding"]
     return out
 
 
@@ -113,13 +134,13 @@ class MicroMotion(nn.Module):
     """Maps float32 `[n, s, p, c]` and bool `[n, s]` to `[n, p, c]`."""
     c = x.shape[-1]
     mask = None if valid is None else valid[:, :, None, None]
-    x = blocks.zero_outside(x, mask)
-    total = 0.0
+    x = padding.zero_outside(x, mask)
+    weighted = []
     for window, size in ((3, 1), (5, 3)):
       y = PartConv(
         c // _SQUEEZE, 3, dtype=self.dtype, name=f"window{window}_squeeze"
       )(x)
-      y = blocks.zero_outside(plain.leaky_relu(y), mask)
+      y = padding.zero_outside(leaky_stages.leaky_relu(y), mask)
       score = PartConv(
         c, size, dtype=self.dtype, name=f"window{window}_expand"
       )(y)
@@ -128,14 +149,15 @@ class MicroMotion(nn.Module):
       highest = functools.reduce(
         jnp.maximum, _windows(highest, window, -jnp.inf)
       )
-      # Beyond the end there may be windows of nothing: -inf times 0 is NaN.
-      pooled = blocks.zero_outside(pooled + highest, mask)
-      total += nn.sigmoid(score.astype(jnp.float32)) * pooled
-    return pooling.temporal_max(total, valid)
+      # Windows that lie wholly beyond the end hold -inf, and -inf times 0 is
+      # NaN.
+      pooled = padding.zero_outside(pooled + highest, mask)
+      weighted.append(nn.sigmoid(score.astype(jnp.float32)) * pooled)
+    return pooling.temporal_max(sum(weighted, start=jnp.zeros(())), valid)
 
 
 class PartConv(nn.Module):
-  """A bias-free convolution over time, with own weights for every part."""
+  """A bias-free convolution over time with separate weights for every part."""
 
   features: int
   size: int
@@ -146,9 +168,9 @@ class PartConv(nn.Module):
     """Maps `[n, s, p, c]` to `[n, s, p, features]`."""
     p, c = x.shape[2:]
     shape = (self.size, c, self.features)
-    # Drawn one by one: their fans are those of one part.
+    # Drawn one by one: the initialiser must see the fans of one part.
     kernel = jnp.stack(
-      [self.param(f"part{i}", blocks.conv_init, shape) for i in range(p)]
+      [self.param(f"part{i}", layers.conv_init, shape) for i in range(p)]
     )
     windows = jnp.stack(_windows(x.astype(self.dtype), self.size, 0.0), axis=3)
     return jnp.einsum("nspkc,pkcd->nspd", windows, kernel.astype(self.dtype))
@@ -156,7 +178,7 @@ class PartConv(nn.Module):
 
 def _windows(x: jax.Array, size: int, fill: float) -> list[jax.Array]:
   """The frames before, at and after every frame: `size` times `[n, s, ...]`."""
-  s, reach = x.shape[1], size // 2
-  around = [(0, 0), (reach, reach)] + [(0, 0)] * (x.ndim - 2)
+  s, beyond = x.shape[1], size // 2
+  around = [(0, 0), (beyond, beyond)] + [(0, 0)] * (x.ndim - 2)
   x = jnp.pad(x, around, constant_values=fill)
   return [x[:, i : i + s] for i in range(size)]

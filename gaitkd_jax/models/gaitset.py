@@ -1,89 +1,93 @@
 """GaitSet (Chao et al., AAAI 2019)."""
 
+from collections.abc import Mapping
+import functools
+from typing import Any
+
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from gaitkd_jax.models import blocks
+from gaitkd_jax.models import checks
 from gaitkd_jax.models import heads
-from gaitkd_jax.models import part_network
-from gaitkd_jax.models import plain
+from gaitkd_jax.models import inputs
+from gaitkd_jax.models import leaky_stages
+from gaitkd_jax.models import network
+from gaitkd_jax.models import opengait_keys
 from gaitkd_jax.models import pooling
 
 _BINS = (16, 8, 4, 2, 1)
 
 
-class GaitSet(nn.Module):
+class GaitSet(network.GaitNetwork):
   """Frames as a set: a stream of frames beside one of their maxima.
+
+  There are 62 parts: 31 (16, 8, 4, 2 and 1 strips) of the maximum over frames,
+  then 31 of the stream of maxima. There is no neck, and training makes no
+  difference: nothing is normalised. Feature maps: "stage1" ... "stage3"
+  `[n, s, h, w, c]` of the frames, "set" `[n, h, w, c]`, their maximum, and
+  "global" of the same shape, the end of the stream of maxima.
 
   Attributes:
     channels: widths of the three stages.
     embedding_dim: width `d` of a part's embedding.
-    in_channels: channels of the input.
-    dtype: of the computation; parameters and results are float32.
   """
 
   channels: tuple[int, ...] = (32, 64, 128)
   embedding_dim: int = 256
-  in_channels: int = 1
-  dtype: jnp.dtype = jnp.float32
+
+  config_checks = {
+    **network.GaitNetwork.config_checks,
+    "channels": checks.THREE_WIDTHS,
+  }
 
   @property
   def bins(self) -> tuple[int, ...]:
-    """Strips of equal height that the parts are, level by level."""
+    """Five levels of each stream."""
     return _BINS + _BINS
 
   @property
   def temporal(self) -> bool:
-    """Whether the order of frames matters."""
+    """Frames are a set."""
     return False
 
+  @property
+  def smoke_size(self) -> Mapping[str, Any]:
+    """Narrow stages and embeddings."""
+    return {"channels": (4, 8, 16), "embedding_dim": 16}
+
+  @property
+  def opengait_rules(self) -> opengait_keys.Rules:
+    """OpenGait's "GaitSet"."""
+    return (
+      *opengait_keys.leaky_stage(
+        "set_block{stage}.forward_block", "stage{stage}"
+      ),
+      *opengait_keys.leaky_stage("gl_block{stage}", "set_stage{stage}"),
+      *opengait_keys.HEAD_WITHOUT_NECK,
+    )
+
   @nn.compact
-  def __call__(
-    self,
-    silhouettes: jax.Array,
-    lengths: jax.Array | None = None,
-    train: bool = False,
+  def encode(
+    self, frames: inputs.Frames, *, train: bool
   ) -> dict[str, jax.Array]:
-    """Embeds sequences.
-
-    Args:
-      silhouettes: `[n, s, h, w]` or `[n, s, h, w, c]` in [0, 1]; see
-        `part_network.read_frames` for the channels.
-      lengths: int32 `[n]`, valid frames (at least 1) of each sequence; frames
-        beyond never change a result. None: all are valid.
-      train: of no effect: nothing is normalised.
-
-    Returns:
-      "embedding" and "retrieval" `[n, 62, d]`, the same: 31 parts (16, 8, 4, 2
-      and 1 strips) of the maximum over frames, then 31 of the stream of sets;
-      the feature maps "stage1" ... "stage3" `[n, s, h, w, c]` of the frames,
-      "set" `[n, h, w, c]`, their maximum, and "global" of the same shape, the
-      last of the stream of sets.
-    """
+    """Computes the end points; see `GaitNetwork.encode`."""
     del train
-    x = part_network.read_frames(silhouettes, self.in_channels, self.dtype)
-    valid = pooling.frame_mask(lengths, x.shape[1])
-    mask = None if valid is None else valid[:, :, None, None, None]
-    x = blocks.zero_outside(x, mask)  # NaN times 0 is NaN in a gradient
+    x = frames.pixels
     out = {}
     for i, features in enumerate(self.channels):
-      common = dict(dtype=self.dtype, pool=i < 2)
-      x = out[f"stage{i + 1}"] = plain.stage(
-        x,
-        features,
-        name=f"stage{i + 1}",
-        first_size=3 if i else 5,
-        **common,
+      stage = functools.partial(
+        leaky_stages.stage, dtype=self.dtype, pool=i < 2
       )
-      highest = pooling.temporal_max(x, valid)
+      x = out[f"stage{i + 1}"] = stage(
+        x, features, name=f"stage{i + 1}", first_size=3 if i else 5
+      )
+      highest = pooling.temporal_max(x, frames.valid)
       if i == 0:
         total = highest
         continue
       # A set is a sequence of one frame.
-      total = plain.stage(
-        total[:, None], features, name=f"set_stage{i + 1}", **common
-      )
+      total = stage(total[:, None], features, name=f"set_stage{i + 1}")
       total = total[:, 0] + highest
     out["set"], out["global"] = highest, total
     parts = [
@@ -94,5 +98,4 @@ class GaitSet(nn.Module):
     out["embedding"] = heads.SeparateFC(
       self.embedding_dim, dtype=self.dtype, name="fc"
     )(jnp.concatenate(parts, axis=1))
-    out["retrieval"] = out["embedding"]
     return out

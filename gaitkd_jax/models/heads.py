@@ -1,4 +1,4 @@
-"""Per-part linear layer and batch-normalised, cosine classifier (neck)."""
+"""From pooled strips to embeddings and logits: linear layers and the neck."""
 
 import math
 
@@ -10,7 +10,9 @@ from gaitkd_jax.models import normalization
 
 
 def part_init(
-  key: jax.Array, shape: tuple[int, int, int], dtype=jnp.float32
+  key: jax.Array,
+  shape: tuple[int, int, int],
+  dtype: jnp.dtype = jnp.float32,
 ) -> jax.Array:
   """Xavier-uniform with the fans PyTorch takes from a `[p, in, out]` tensor.
 
@@ -79,11 +81,11 @@ class Neck(nn.Module):
 
 
 class Connector(nn.Module):
-  """Brings a student's part embeddings to a teacher's width.
+  """Brings a student's part embeddings to the width of a teacher's.
 
-  A linear layer for every part and batch normalisation, on the student's side
-  only and for training only, as the connectors of activation boundaries (Heo et
-  al., AAAI 2019).
+  A linear layer for every part and batch normalisation. It sits on the
+  student's side and is used in training only, as the connectors of activation
+  boundaries are (Heo et al., AAAI 2019).
   """
 
   features: int
@@ -97,6 +99,37 @@ class Connector(nn.Module):
       x.reshape(n, p * self.features), train=train
     )
     return x.reshape(n, p, self.features)
+
+
+def describe_parts(
+  x: jax.Array,
+  embedding_dim: int,
+  num_classes: int,
+  dtype: jnp.dtype,
+  train: bool,
+) -> dict[str, jax.Array]:
+  """Embeds and classifies parts.
+
+  To be called in a compact method: the modules "fc" and "neck" become
+  submodules of the caller.
+
+  Args:
+    x: `[n, p, c]`, the pooled strips.
+    embedding_dim: width `d` of an embedding.
+    num_classes: identities `k`; 0 leaves the neck out.
+    dtype: of the linear layer.
+    train: whether the neck uses the statistics of this batch.
+
+  Returns:
+    "embedding" and, if there are classes, "logits" and "neck"; see
+    `GaitNetwork.__call__`.
+  """
+  out = {"embedding": SeparateFC(embedding_dim, dtype=dtype, name="fc")(x)}
+  if num_classes:
+    out["neck"], out["logits"] = Neck(num_classes, name="neck")(
+      out["embedding"], train=train
+    )
+  return out
 
 
 def unit_length(x: jax.Array, axis: int) -> jax.Array:

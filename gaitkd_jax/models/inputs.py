@@ -1,9 +1,28 @@
-"""What a network is given of a batch."""
+"""From a batch to the frames that a network works on."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from gaitkd_jax.models import padding
+
+
+class Frames(NamedTuple):
+  """A padded batch of sequences, as networks take it.
+
+  Attributes:
+    pixels: `[n, s, h, w, c]` in the network's dtype, 0 beyond each sequence.
+    lengths: int32 `[n]`, valid frames of each sequence; None if all are valid.
+    valid: bool `[n, s]`, True for valid frames; None if all are valid.
+    mask: the same, `[n, s, 1, 1, 1]`, for feature maps.
+  """
+
+  pixels: jax.Array
+  lengths: jax.Array | None
+  valid: jax.Array | None
+  mask: jax.Array | None
 
 
 def network_input(
@@ -29,3 +48,49 @@ def network_input(
       [batch["heatmaps"], batch["silhouettes"][..., None]], axis=-1
     )
   return pixels.astype(jnp.float32) / 255.0
+
+
+def read_frames(
+  silhouettes: jax.Array,
+  lengths: jax.Array | None,
+  in_channels: int,
+  dtype: jnp.dtype,
+) -> Frames:
+  """Picks a network's channels and blanks what lies beyond each sequence.
+
+  Args:
+    silhouettes: `[n, s, h, w]` or `[n, s, h, w, c]`. A network of one channel
+      takes the last of several (the silhouette), one of two channels the first
+      two of three (the heat maps).
+    lengths: int32 `[n]`, valid frames of each sequence; None if all are valid.
+    in_channels: channels of the network.
+    dtype: of the computation.
+
+  Returns:
+    The frames, with `in_channels` channels.
+
+  Raises:
+    ValueError: `silhouettes` has another number of axes or channels.
+  """
+  x = silhouettes
+  if x.ndim == 4:
+    x = x[..., None]
+  if x.ndim != 5:
+    raise ValueError(
+      f"silhouettes have shape {silhouettes.shape}; give [n, s, h, w] or "
+      "[n, s, h, w, c]"
+    )
+  if in_channels == 1:
+    x = x[..., -1:]
+  elif in_channels == 2 and x.shape[-1] == 3:
+    x = x[..., :2]
+  if x.shape[-1] != in_channels:
+    raise ValueError(
+      f"silhouettes of shape {silhouettes.shape} have {x.shape[-1]} "
+      f"channels; the network takes {in_channels}"
+    )
+  valid = padding.frame_mask(lengths, x.shape[1])
+  mask = padding.map_mask(valid)
+  # Multiplying by the mask would not do: NaN times 0 is NaN in a gradient.
+  pixels = padding.zero_outside(x.astype(dtype), mask)
+  return Frames(pixels, lengths, valid, mask)

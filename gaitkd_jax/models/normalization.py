@@ -5,7 +5,9 @@ import jax
 import jax.numpy as jnp
 
 
-def scale_init(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32):
+def scale_init(
+  key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32
+) -> jax.Array:
   """OpenGait's initial scale of every normalisation: N(1, 0.02)."""
   return 1.0 + 0.02 * jax.random.normal(key, shape, dtype)
 
@@ -74,13 +76,14 @@ class BatchNorm(nn.Module):
 def _moments(
   x: jax.Array, mask: jax.Array | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """Returns mean and biased variance over all axes but the last, and count."""
+  """Mean and biased variance over all axes but the last, and their count."""
   x = x.astype(jnp.float32)
   axes = tuple(range(x.ndim - 1))
   if mask is None:
     count = jnp.asarray(x.size / x.shape[-1], jnp.float32)
   else:
-    # Counted before it is broadcast: every position stands for as many values.
+    # Counted before broadcasting: each of its positions stands for equally many
+    # values.
     count = jnp.sum(mask, dtype=jnp.float32)
     count = jnp.maximum(count * (x.size / x.shape[-1] / mask.size), 1.0)
     x = jnp.where(mask, x, 0.0)

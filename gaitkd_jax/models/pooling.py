@@ -6,30 +6,16 @@ import jax
 import jax.numpy as jnp
 
 
-def frame_mask(lengths: jax.Array | None, frames: int) -> jax.Array | None:
-  """Says which frames of a padded batch are real.
-
-  Args:
-    lengths: int32 `[n]`, valid frames of each sequence, or None for all.
-    frames: the padded length `s`.
-
-  Returns:
-    bool `[n, s]`, or None if `lengths` is None.
-  """
-  if lengths is None:
-    return None
-  return jnp.arange(frames)[None, :] < lengths[:, None]
-
-
 def temporal_max(x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
   """The maximum over time (set pooling).
 
-  Of equal frames one has the gradient, as in PyTorch.
+  If several frames equal the maximum, the first one gets the whole gradient, as
+  in PyTorch.
 
   Args:
     x: `[n, s, ...]`.
-    mask: bool `[n, s]`, True for real frames (at least one a sequence), or
-      None.
+    mask: bool `[n, s]`, True for real frames, of which every sequence has at
+      least one; None if all are real.
 
   Returns:
     `[n, ...]`.
@@ -41,17 +27,19 @@ def temporal_max(x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _max_over_time(frames, x):
-  del frames
+def _max_over_time(frames: int, x: jax.Array) -> jax.Array:
+  del frames  # the backward pass needs it
   return jnp.max(x, axis=1)
 
 
-def _max_forward(frames, x):
-  # The gradient of `jnp.max` asks which frames equal the maximum. Compiled,
-  # that may compute a frame anew, rounded otherwise, and find none: its
-  # gradient is lost. A frame's number cannot be rounded.
-  def number_by_loop(x):
-    def look(best, t):
+def _max_forward(frames: int, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+  # The gradient of `jnp.max` asks which frames equal the maximum. A compiled
+  # program may compute a frame a second time, rounded otherwise, and then none
+  # does: the gradient is lost. The number of a frame cannot be rounded.
+  def number_by_loop(x: jax.Array) -> jax.Array:
+    def look(
+      best: tuple[jax.Array, jax.Array], t: jax.Array
+    ) -> tuple[tuple[jax.Array, jax.Array], None]:
       frame = jax.lax.dynamic_index_in_dim(x, t, 1, keepdims=False)
       higher = frame > best[0]
       return (
@@ -63,7 +51,7 @@ def _max_forward(frames, x):
     later = jnp.arange(1, frames, dtype=jnp.int32)
     return jax.lax.scan(look, start, later)[0][1]
 
-  def number(x):
+  def number(x: jax.Array) -> jax.Array:
     return jnp.argmax(x, axis=1).astype(jnp.int32)
 
   # XLA's argmax is several times slower on CPU.
@@ -71,7 +59,9 @@ def _max_forward(frames, x):
   return jnp.max(x, axis=1), best
 
 
-def _max_backward(frames, best, g):
+def _max_backward(
+  frames: int, best: jax.Array, g: jax.Array
+) -> tuple[jax.Array]:
   numbers = jnp.arange(frames, dtype=jnp.int32)
   numbers = numbers.reshape((1, frames) + (1,) * (g.ndim - 1))
   zero = jnp.zeros((), g.dtype)
@@ -93,6 +83,9 @@ def horizontal_pooling(x: jax.Array, parts: int) -> jax.Array:
 
   Returns:
     `[n, p, c]`, part 0 at the top.
+
+  Raises:
+    ValueError: `parts` does not divide the height.
   """
   n, h, w, c = x.shape
   if h % parts:

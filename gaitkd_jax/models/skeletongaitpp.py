@@ -1,110 +1,139 @@
 """SkeletonGait++ (Fan et al., AAAI 2024): silhouettes and heat maps, fused."""
 
+from collections.abc import Mapping
+import functools
+from typing import Any
+
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from gaitkd_jax.models import blocks
+from gaitkd_jax.models import checks
+from gaitkd_jax.models import heads
+from gaitkd_jax.models import inputs
+from gaitkd_jax.models import layers
+from gaitkd_jax.models import network
 from gaitkd_jax.models import normalization
-from gaitkd_jax.models import part_network
+from gaitkd_jax.models import opengait_keys
 from gaitkd_jax.models import pooling
 
 _SQUEEZE = 16
+_FUSION = "fusion.conv.forward_block"
 
 
-class SkeletonGaitPP(nn.Module):
+class SkeletonGaitPP(network.GaitNetwork):
   """Two first stages -> attention fusion -> DeepGaitV2-P3D's further stages.
 
+  Feature maps `[n, s, h, w, c]`: the first stages of both inputs,
+  "silhouette_stage1" and "map_stage1"; "stage1", which is fused of them;
+  "stage2" ... "stage4"; and "set" `[n, h, w, c]`.
+
   Attributes:
+    in_channels: three: limbs, joints, silhouette.
     base_channels: width `b` of both first stages; the further ones have 2 b,
       4 b and 8 b, an embedding 4 b.
     blocks: number of residual blocks of the four stages.
-    num_classes: identities `k`; 0 leaves the classifier out.
-    in_channels: channels of the input; the last is the silhouette.
+    num_classes: see `GaitNetwork`.
     parts: number of horizontal strips `p`.
-    retrieval: what a search compares: "embedding" or "neck".
+    retrieval: see `GaitNetwork`.
     remat: whether a backward pass computes the inside of every block anew,
       which saves memory and costs about a forward pass.
-    dtype: of the computation; parameters and results are float32.
   """
 
+  in_channels: int = 3
   base_channels: int = 64
   blocks: tuple[int, ...] = (1, 4, 4, 1)
   num_classes: int = 0
-  in_channels: int = 3
   parts: int = 16
   retrieval: str = "embedding"
   remat: bool = False
-  dtype: jnp.dtype = jnp.float32
+
+  config_checks = {
+    **network.GaitNetwork.config_checks,
+    "base_channels": checks.at_least(1),
+    "blocks": checks.FOUR_DEPTHS,
+    "in_channels": checks.Check(
+      lambda v: v == 3, "3 (limbs, joints, silhouette)"
+    ),
+  }
 
   @property
   def bins(self) -> tuple[int, ...]:
-    """Strips of equal height that the parts are, level by level."""
+    """One level of strips."""
     return (self.parts,)
 
   @property
   def temporal(self) -> bool:
-    """Whether the order of frames matters."""
+    """P3D blocks convolve over time."""
     return True
 
+  @property
+  def smoke_size(self) -> Mapping[str, Any]:
+    """Narrow stages of one block."""
+    return {"base_channels": 4, "blocks": (1, 1, 1, 1)}
+
+  @property
+  def opengait_rules(self) -> opengait_keys.Rules:
+    """OpenGait's "SkeletonGaitPP"."""
+    return (
+      *opengait_keys.first_stage("sil_", "silhouette_"),
+      *opengait_keys.first_stage("map_", "map_"),
+      *opengait_keys.conv(f"{_FUSION}.0", "fusion/squeeze"),
+      *opengait_keys.norm(f"{_FUSION}.1", "fusion/squeeze_bn"),
+      *opengait_keys.conv(f"{_FUSION}.3", "fusion/mix"),
+      *opengait_keys.norm(f"{_FUSION}.4", "fusion/mix_bn"),
+      *opengait_keys.conv(f"{_FUSION}.6", "fusion/expand"),
+      *opengait_keys.later_stages("p3d"),
+      *opengait_keys.HEAD,
+    )
+
   @nn.compact
-  def __call__(
-    self,
-    silhouettes: jax.Array,
-    lengths: jax.Array | None = None,
-    train: bool = False,
+  def encode(
+    self, frames: inputs.Frames, *, train: bool
   ) -> dict[str, jax.Array]:
-    """Embeds sequences.
-
-    Args:
-      silhouettes: `[n, s, h, w, 3]` in [0, 1]: limbs, joints, silhouette.
-      lengths: int32 `[n]`, valid frames (at least 1) of each sequence; frames
-        beyond never change a result. None: all are valid.
-      train: whether normalisations use the statistics of this batch.
-
-    Returns:
-      As `PartNetwork.__call__`, but instead of "stage0" the first stages of
-      both inputs, "silhouette_stage1" and "map_stage1"; "stage1" is fused.
-    """
-    x = part_network.read_frames(silhouettes, self.in_channels, self.dtype)
-    valid = pooling.frame_mask(lengths, x.shape[1])
-    mask = None if valid is None else valid[:, :, None, None, None]
-    x = blocks.zero_outside(x, mask)  # NaN times 0 is NaN in a gradient
-    common = dict(dtype=self.dtype, train=train, mask=mask)
+    """Computes the end points; see `GaitNetwork.encode`."""
+    stem = functools.partial(
+      layers.stem, dtype=self.dtype, train=train, mask=frames.mask
+    )
+    stage = functools.partial(
+      layers.stage,
+      dtype=self.dtype,
+      train=train,
+      mask=frames.mask,
+      remat=self.remat,
+    )
+    silhouette, heat_map = frames.pixels[..., -1:], frames.pixels[..., :-1]
     out = {}
-    for branch, y in (("silhouette", x[..., -1:]), ("map", x[..., :-1])):
-      y = blocks.stem(y, self.base_channels, name=f"{branch}_stem", **common)
-      out[f"{branch}_stage1"] = blocks.stage(
+    for branch, y in (("silhouette", silhouette), ("map", heat_map)):
+      y = stem(y, self.base_channels, name=f"{branch}_stem")
+      out[f"{branch}_stage1"] = stage(
         y,
         self.base_channels,
         self.blocks[0],
-        block=blocks.BasicBlock2D,
+        block=layers.BasicBlock2D,
         stride=1,
         name=f"{branch}_stage1",
-        remat=self.remat,
-        **common,
       )
     x = out["stage1"] = AttentionFusion(self.dtype, name="fusion")(
-      out["silhouette_stage1"], out["map_stage1"], train=train, mask=mask
+      out["silhouette_stage1"],
+      out["map_stage1"],
+      train=train,
+      mask=frames.mask,
     )
     for i in (1, 2, 3):
-      x = out[f"stage{i + 1}"] = blocks.stage(
+      x = out[f"stage{i + 1}"] = stage(
         x,
         self.base_channels * 2**i,
         self.blocks[i],
-        block=blocks.P3DBlock,
-        stride=part_network.STRIDES[i],
+        block=layers.P3DBlock,
+        stride=layers.STRIDES[i],
         name=f"stage{i + 1}",
-        remat=self.remat,
-        **common,
       )
-    x = out["set"] = pooling.temporal_max(x, valid)
+    x = out["set"] = pooling.temporal_max(x, frames.valid)
     x = pooling.horizontal_pooling(x.astype(jnp.float32), self.parts)
-    out |= part_network.describe_parts(
+    return out | heads.describe_parts(
       x, 4 * self.base_channels, self.num_classes, self.dtype, train
     )
-    out["retrieval"] = out[self.retrieval]
-    return out
 
 
 class AttentionFusion(nn.Module):
@@ -126,14 +155,14 @@ class AttentionFusion(nn.Module):
     squeezed = max(features // _SQUEEZE, 1)
     x = jnp.concatenate([silhouette, heat_map], axis=-1)
     for name, size in (("squeeze", 1), ("mix", 3)):
-      x = blocks.SpatialConv(
+      x = layers.SpatialConv(
         squeezed, kernel_size=size, dtype=self.dtype, name=name
       )(x)
       x = normalization.BatchNorm(dtype=self.dtype, name=f"{name}_bn")(
         x, train=train, mask=mask
       )
       x = nn.relu(x)
-    x = blocks.SpatialConv(
+    x = layers.SpatialConv(
       2 * features, kernel_size=1, dtype=self.dtype, name="expand"
     )(x)
     score = x.astype(jnp.float32).reshape(*x.shape[:-1], 2, features)

@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gaitkd_jax.models import blocks
 from gaitkd_jax.models import convolution
+from gaitkd_jax.models import layers
+from gaitkd_jax.models import padding
 
 WINDOW = (3, 3, 5)  # frames, rows, columns
 SHIFT = (1, 1, 2)
@@ -26,16 +27,20 @@ linear_init = nn.initializers.normal(0.02)
 
 
 class Layout(NamedTuple):
-  """How the sequences of a batch lie in time; `m` is 1 where all are alike.
+  """How the sequences of a batch lie in time.
+
+  The first axis `m` is the number of sequences, or 1 if all have one length.
 
   Attributes:
-    real: bool `[m, s, 1, 1, 1]`, frames that a sequence has.
-    hidden: bool `[m, windows, 1, 1, 45]`, keys that its attention lacks.
-    to_shifted: int32 `[m, s, 1, 1, 1]`, the frame that a roll of the sequence
-      brings to each place; None if all frames are real: a plain roll does.
-    from_shifted: its inverse.
-    regions: int32 `[m, windows, 45]`; after a roll, only tokens of one region
-      were neighbours before.
+    real: bool `[m, s, 1, 1, 1]`, True for the frames that a sequence has.
+    hidden: bool `[m, windows, 1, 1, 45]`, True for keys that no token of the
+      window may attend to.
+    to_shifted: int32 `[m, s, 1, 1, 1]`, the frame that rolling the sequence
+      brings to each place; None if all frames are real, as a plain roll then
+      does the same.
+    from_shifted: the inverse of `to_shifted`.
+    regions: int32 `[m, windows, 45]`, a number for every token. In a rolled map
+      only tokens of equal numbers were neighbours before.
   """
 
   real: jax.Array
@@ -46,7 +51,7 @@ class Layout(NamedTuple):
 
 
 def layout(lengths: jax.Array, shape: tuple[int, int, int]) -> Layout:
-  """Describes sequences of `lengths` `[m]` in a map of `s, h, w`.
+  """Describes sequences of `lengths` `[m]` in maps of `s, h, w`.
 
   A sequence of D frames fills ceil(D / 3) windows, with zeros at the end that
   stay visible; one of at most 3 frames has a window of its own length and is
@@ -86,13 +91,16 @@ def layout(lengths: jax.Array, shape: tuple[int, int, int]) -> Layout:
 
 
 class DropPath(nn.Module):
-  """Leaves a residual branch out, one draw a sequence."""
+  """Drops a residual branch, drawn for every sequence separately."""
 
   rate: float
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-    """Returns `[n, ...]`; needs an rng "dropout" to train at a rate above 0."""
+    """Maps `[n, ...]` to the same shape.
+
+    Training at a rate above 0 draws from the random stream "dropout".
+    """
     if not train or self.rate == 0.0:
       return x
     keep = 1.0 - self.rate
@@ -116,7 +124,8 @@ class WindowAttention(nn.Module):
     Args:
       x: tokens.
       hidden: see `Layout`.
-      regions: see `Layout`; None lets all tokens of a window meet.
+      regions: see `Layout`; None lets all tokens of a window attend to one
+        another.
 
     Returns:
       The new tokens.
@@ -137,7 +146,7 @@ class WindowAttention(nn.Module):
     scores += bias.transpose(2, 0, 1)[None, None]
     if regions is not None:
       apart = regions[:, :, None, :, None] != regions[:, :, None, None, :]
-      # The reference's figure: not infinite.
+      # The reference subtracts 100, not infinity.
       scores += jnp.where(apart, -100.0, 0.0)
     scores = jnp.where(hidden, -jnp.inf, scores)
     weights = nn.softmax(scores).astype(self.dtype)
@@ -159,7 +168,7 @@ class Block(nn.Module):
     drop_path = DropPath(self.drop_path_rate, name="drop_path")
     y = _layer_norm("norm1", self.dtype)(x)
     # Zeros after the normalisation: as keys they equal the bias of qkv.
-    y = blocks.zero_outside(y, where.real)
+    y = padding.zero_outside(y, where.real)
     if self.shifted:
       y = _rolled(y, where.to_shifted, -1)
     y = WindowAttention(self.dtype, name="attention")(
@@ -179,7 +188,7 @@ class Transformer(nn.Module):
   """Patches -> blocks -> twice the width -> blocks.
 
   Attributes:
-    dim: width of the first stage; a head has 16.
+    dim: width of the first stage, a multiple of 16, the width of a head.
     blocks: number of blocks of the two stages.
     drop_path_rate: of the last block; it grows linearly from 0 at the first.
     remat: see `SwinGait`.
@@ -187,7 +196,7 @@ class Transformer(nn.Module):
   """
 
   dim: int
-  blocks: tuple[int, int]
+  blocks: tuple[int, ...]
   drop_path_rate: float
   remat: bool = False
   dtype: jnp.dtype = jnp.float32
@@ -208,15 +217,16 @@ class Transformer(nn.Module):
     """
     frames = x.shape[1]
     x = PatchEmbedding(self.dim, self.dtype, name="patch_embed")(x)
-    padding = -frames % WINDOW[0]
-    x = jnp.pad(x, ((0, 0), (0, padding), (0, 0), (0, 0), (0, 0)))
+    missing = -frames % WINDOW[0]
+    x = jnp.pad(x, ((0, 0), (0, missing), (0, 0), (0, 0), (0, 0)))
+    _, s, h, w, _ = x.shape
     if lengths is None:
-      where = layout(jnp.array([frames]), x.shape[1:4])
+      where = layout(jnp.array([frames]), (s, h, w))
       where = where._replace(to_shifted=None, from_shifted=None)
     else:
-      where = layout(lengths, x.shape[1:4])
+      where = layout(lengths, (s, h, w))
 
-    def run(module, x, where):
+    def run(module: Block, x: jax.Array, where: Layout) -> jax.Array:
       return module(x, where, train=train)
 
     run = nn.remat(run) if self.remat else run
@@ -254,7 +264,7 @@ class PatchEmbedding(nn.Module):
       padding=((0, 0),) * 2,
       conv_general_dilated=convolution.for_frames(x.shape[1]),
       dtype=self.dtype,
-      kernel_init=blocks.conv_init,
+      kernel_init=layers.conv_init,
       name="proj",
     )(x)
     return _layer_norm("norm", self.dtype)(x)
@@ -267,7 +277,9 @@ def _layer_norm(name: str, dtype: jnp.dtype) -> nn.LayerNorm:
   )
 
 
-def _linear(features: int, name: str, dtype: jnp.dtype, bias: bool = True):
+def _linear(
+  features: int, name: str, dtype: jnp.dtype, bias: bool = True
+) -> nn.Dense:
   return nn.Dense(
     features, use_bias=bias, dtype=dtype, kernel_init=linear_init, name=name
   )

@@ -1,12 +1,22 @@
 """SwinGait (Fan et al., "Exploring Deep Models", 2023)."""
 
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+import functools
+from typing import Any
+
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gaitkd_jax.models import blocks
-from gaitkd_jax.models import part_network
+from gaitkd_jax.models import checks
+from gaitkd_jax.models import heads
+from gaitkd_jax.models import inputs
+from gaitkd_jax.models import layers
+from gaitkd_jax.models import network
+from gaitkd_jax.models import opengait_keys
 from gaitkd_jax.models import pooling
 from gaitkd_jax.models import swin
 
@@ -14,24 +24,26 @@ _SIZE = (30, 20)  # of the transformer's input
 _STRIPS = 15
 # DeepGaitV2's heads, whose weights SwinGait starts from, have one more.
 _HEADS = 16
+_UNDECAYED = {"patch_embed", "norm", "norm1", "norm2", "bias_table"}
 
 
-class SwinGait(nn.Module):
+class SwinGait(network.GaitNetwork):
   """DeepGaitV2-P3D's first stages, then a video Swin transformer.
+
+  There are 15 parts. Feature maps `[n, s, h, w, c]`: "stage0" ... "stage2";
+  "stage3" and "stage4", which are the transformer's; and "set" `[n, h, w, c]`.
 
   Attributes:
     channels: widths of the two convolutional stages.
     blocks: number of 2-D, P3D, first and second transformer blocks.
-    num_classes: identities `k`; 0 leaves the classifier out.
+    num_classes: see `GaitNetwork`.
     drop_path_rate: share of sequences that skip the last transformer block in
       training; it grows linearly from 0 at the first.
     dim: width of the first transformer stage and of an embedding; the second
       stage has twice as much.
-    in_channels: channels of the input.
-    retrieval: what a search compares: "embedding" or "neck".
+    retrieval: see `GaitNetwork`.
     remat: whether a backward pass computes the inside of every block anew,
       which saves memory and costs about a forward pass.
-    dtype: of the computation; parameters and results are float32.
   """
 
   channels: tuple[int, ...] = (64, 128)
@@ -39,60 +51,100 @@ class SwinGait(nn.Module):
   num_classes: int = 0
   drop_path_rate: float = 0.1
   dim: int = 256
-  in_channels: int = 1
   retrieval: str = "embedding"
   remat: bool = False
-  dtype: jnp.dtype = jnp.float32
+
+  config_checks = {
+    **network.GaitNetwork.config_checks,
+    "channels": checks.integers((1, 1), "two positive numbers"),
+    "blocks": checks.integers(
+      (0, 1, 1, 1), "four numbers, positive but for the first"
+    ),
+    "dim": checks.Check(
+      lambda v: isinstance(v, int) and v >= 16 and v % 16 == 0,
+      "a multiple of 16",
+    ),
+    "drop_path_rate": checks.Check(
+      lambda v: isinstance(v, int | float) and 0 <= v < 1,
+      "at least 0 and less than 1",
+    ),
+  }
+  expanded_modules = ("transformer",)
 
   @property
   def bins(self) -> tuple[int, ...]:
-    """Strips of equal height that the parts are, level by level."""
+    """One level of strips, of which the transformer's maps have 15 rows."""
     return (_STRIPS,)
 
   @property
   def temporal(self) -> bool:
-    """Whether the order of frames matters."""
+    """Windows of the transformer span three frames."""
     return True
 
+  @property
+  def smoke_size(self) -> Mapping[str, Any]:
+    """A narrow network of one block a stage."""
+    return {"channels": (4, 8), "blocks": (1, 1, 1, 1), "dim": 16}
+
+  @property
+  def rng_streams(self) -> tuple[str, ...]:
+    """Which sequences skip which block."""
+    return ("dropout",) if self.drop_path_rate else ()
+
+  @property
+  def optimizer_groups(self) -> Mapping[str, network.Grouping]:
+    """OpenGait's groups, under the name of the network."""
+    return {"swingait": parameter_group}
+
+  @property
+  def opengait_rules(self) -> opengait_keys.Rules:
+    """OpenGait's "SwinGait"."""
+    embed = "transformer.patch_embed"
+    merge = "transformer.layers.0.downsample"
+    return (
+      *opengait_keys.first_stage(),
+      *opengait_keys.later_stages("p3d", (2,)),
+      *opengait_keys.linear(
+        f"{embed}.proj", "transformer/patch_embed/proj", "spatial"
+      ),
+      *opengait_keys.norm(f"{embed}.norm", "transformer/patch_embed/norm"),
+      *_block_rules(0),
+      *opengait_keys.norm(f"{merge}.0", "transformer/downsample_norm"),
+      *opengait_keys.linear(f"{merge}.1", "transformer/downsample"),
+      *_block_rules(1),
+      *opengait_keys.norm("transformer.norm", "transformer/norm"),
+      *opengait_keys.HEAD,
+    )
+
   @nn.compact
-  def __call__(
-    self,
-    silhouettes: jax.Array,
-    lengths: jax.Array | None = None,
-    train: bool = False,
+  def encode(
+    self, frames: inputs.Frames, *, train: bool
   ) -> dict[str, jax.Array]:
-    """Embeds sequences.
-
-    Args:
-      silhouettes: `[n, s, h, w]` or `[n, s, h, w, c]` in [0, 1]; see
-        `part_network.read_frames` for the channels.
-      lengths: int32 `[n]`, valid frames (at least 1) of each sequence; frames
-        beyond never change a result. None: all are valid.
-      train: whether normalisations use the statistics of this batch, and paths
-        are dropped: that needs an rng "dropout".
-
-    Returns:
-      As `PartNetwork.__call__`, with 15 parts; "stage3" and "stage4" are the
-      transformer's.
-    """
-    x = part_network.read_frames(silhouettes, self.in_channels, self.dtype)
-    valid = pooling.frame_mask(lengths, x.shape[1])
-    mask = None if valid is None else valid[:, :, None, None, None]
-    x = blocks.zero_outside(x, mask)  # NaN times 0 is NaN in a gradient
-    common = dict(dtype=self.dtype, train=train, mask=mask)
+    """Computes the end points; see `GaitNetwork.encode`."""
+    stage = functools.partial(
+      layers.stage,
+      dtype=self.dtype,
+      train=train,
+      mask=frames.mask,
+      remat=self.remat,
+    )
     out = {}
-    x = blocks.stem(x, self.channels[0], name="stem", **common)
-    out["stage0"] = x
-    for i, block in enumerate((blocks.BasicBlock2D, blocks.P3DBlock)):
-      x = out[f"stage{i + 1}"] = blocks.stage(
+    x = out["stage0"] = layers.stem(
+      frames.pixels,
+      self.channels[0],
+      name="stem",
+      dtype=self.dtype,
+      train=train,
+      mask=frames.mask,
+    )
+    for i, block in enumerate((layers.BasicBlock2D, layers.P3DBlock)):
+      x = out[f"stage{i + 1}"] = stage(
         x,
         self.channels[i],
         self.blocks[i],
         block=block,
-        stride=part_network.STRIDES[i],
+        stride=layers.STRIDES[i],
         name=f"stage{i + 1}",
-        remat=self.remat,
-        **common,
       )
     out["stage3"], x = swin.Transformer(
       self.dim,
@@ -101,25 +153,35 @@ class SwinGait(nn.Module):
       remat=self.remat,
       dtype=self.dtype,
       name="transformer",
-    )(resize(x, _SIZE), lengths, train=train)
+    )(resize(x, _SIZE), frames.lengths, train=train)
     out["stage4"] = x
-    x = out["set"] = pooling.temporal_max(x, valid)
+    x = out["set"] = pooling.temporal_max(x, frames.valid)
     x = pooling.horizontal_pooling(x.astype(jnp.float32), _STRIPS)
     surplus = jnp.repeat(x[:, -1:], _HEADS - _STRIPS, axis=1)
-    parts = part_network.describe_parts(
+    parts = heads.describe_parts(
       jnp.concatenate([x, surplus], axis=1),
       self.dim,
       self.num_classes,
       self.dtype,
       train,
     )
-    out |= {name: value[:, :_STRIPS] for name, value in parts.items()}
-    out["retrieval"] = out[self.retrieval]
-    return out
+    return out | {name: value[:, :_STRIPS] for name, value in parts.items()}
+
+
+def parameter_group(path: Sequence[str]) -> network.ParameterGroup:
+  """OpenGait's groups for a SwinGait that starts from a DeepGaitV2.
+
+  All but the transformer learn at a tenth of the rate. In the transformer the
+  patch embedding, the bias tables and the normalisations of and behind the
+  blocks do not decay.
+  """
+  if path[0] != "transformer":
+    return network.ParameterGroup(0.1, decays=True)
+  return network.ParameterGroup(1.0, decays=_UNDECAYED.isdisjoint(path))
 
 
 def resize(x: jax.Array, size: tuple[int, int]) -> jax.Array:
-  """Bilinear, with the centres of the corner pixels kept in place.
+  """Resizes frames bilinearly, the centres of the corner pixels kept in place.
 
   This is PyTorch's `align_corners=True`; `jax.image.resize` keeps the outer
   edges instead.
@@ -141,3 +203,21 @@ def resize(x: jax.Array, size: tuple[int, int]) -> jax.Array:
       precision=jax.lax.Precision.HIGHEST,
     )
   return x
+
+
+def _block_rules(stage: int) -> Iterator[opengait_keys.Rule]:
+  key = f"transformer.layers.{stage}.blocks.{{block}}"
+  path = f"transformer/stage{stage}_block{{block}}"
+  yield from opengait_keys.norm(f"{key}.norm1", f"{path}/norm1")
+  yield from opengait_keys.norm(f"{key}.norm2", f"{path}/norm2")
+  yield opengait_keys.Rule(
+    f"{key}.attn.relative_position_bias_table",
+    f"params/{path}/attention/bias_table",
+    beside={"relative_position_index": swin.relative_index().astype(np.int64)},
+  )
+  for layer in ("qkv", "proj"):
+    yield from opengait_keys.linear(
+      f"{key}.attn.{layer}", f"{path}/attention/{layer}"
+    )
+  for layer in ("fc1", "fc2"):
+    yield from opengait_keys.linear(f"{key}.mlp.{layer}", f"{path}/{layer}")

@@ -1,7 +1,7 @@
 """OpenGait's YAML to a model config.
 
-What changes the network and is not offered here is refused by name, so that a
-config never silently means another network than OpenGait's.
+Whatever changes the network but is not offered here is refused by name, so that
+a config never silently means another network than OpenGait's.
 """
 
 from collections.abc import Callable
@@ -16,8 +16,9 @@ from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax.models import gaitpart
 
+# Data sets of the large GaitGL.
 _GAITGL_LARGE = ("OUMVLP", "GREW")
-# Of a student: they describe the teachers.
+# Keys of a student that describe its teachers.
 _TEACHERS = ("teachers", "teacher_cfg_path")
 _REQUIRED = object()
 
@@ -50,8 +51,8 @@ def model_config_from_opengait(mapping: Mapping[str, Any]) -> dict[str, Any]:
   """Translates OpenGait's description of a network.
 
   Args:
-    mapping: the content of a YAML file, or its `model_cfg` alone. Of the rest
-      of a file only the name of the data set matters, to GaitGL.
+    mapping: the content of a YAML file, or its `model_cfg` alone. Nothing else
+      in a file matters but the name of the data set, to GaitGL.
 
   Returns:
     A config for `models.create_model`.
@@ -81,14 +82,14 @@ def model_config_from_opengait(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Section:
-  """A mapping of which every key must be read."""
+  """A mapping that remembers which of its keys were read."""
 
-  def __init__(self, values: Any, name: str):
+  def __init__(self, values: Any, name: str) -> None:
     if not isinstance(values, Mapping):
       raise errors.UserError(f"{name} is {values!r}; give its keys and values")
     self.values, self.name = values, name
     self.read: set[str] = set()
-    self._parts: list[_Section] = []
+    self._sections: list[_Section] = []
 
   def __contains__(self, key: str) -> bool:
     return key in self.values
@@ -100,7 +101,7 @@ class _Section:
     kind: str,
     default: Any = _REQUIRED,
   ) -> Any:
-    """A value of a kind; lists become tuples."""
+    """Reads a value that must be of some kind; lists become tuples."""
     self.read.add(key)
     value = self.values.get(key, default)
     if value is _REQUIRED:
@@ -112,9 +113,11 @@ class _Section:
     return tuple(value) if isinstance(value, list) else value
 
   def integer(self, key: str, default: Any = _REQUIRED) -> int:
+    """Reads a number."""
     return self.get(key, _is_integer, "a number", default)
 
   def integers(self, key: str) -> tuple[int, ...]:
+    """Reads a list of numbers."""
     return self.get(
       key,
       lambda v: isinstance(v, list | tuple) and all(map(_is_integer, v)),
@@ -122,12 +125,13 @@ class _Section:
     )
 
   def flag(self, key: str, default: bool) -> bool:
+    """Reads true or false."""
     return self.get(
       key, lambda v: isinstance(v, bool), "true or false", default
     )
 
   def only(self, key: str, value: Any, default: Any = _REQUIRED) -> None:
-    """Reads a value of which a single one is offered."""
+    """Reads a key whose only offered value is `value`."""
     self.get(
       key,
       lambda v: v == value and isinstance(v, bool) == isinstance(value, bool),
@@ -136,23 +140,24 @@ class _Section:
     )
 
   def section(self, key: str) -> "_Section":
+    """Reads a mapping inside this one."""
     self.read.add(key)
     if key not in self.values:
       raise errors.UserError(f"{self.name} lacks {key}")
     part = _Section(self.values[key], f"{self.name}.{key}")
-    self._parts.append(part)
+    self._sections.append(part)
     return part
 
   def finish(self) -> None:
-    """Refuses what was not read."""
+    """Refuses keys that were not read, here and in the mappings inside."""
     unknown = sorted(str(key) for key in set(self.values) - self.read)
     if unknown:
       raise errors.UserError(
         f"{self.name} has {', '.join(unknown)}, which is not offered; known: "
         f"{', '.join(sorted(self.read))}"
       )
-    for part in self._parts:
-      part.finish()
+    for section in self._sections:
+      section.finish()
 
 
 def _is_integer(value: Any) -> bool:
@@ -299,7 +304,7 @@ def _gaitgl(model: _Section, dataset: str | None) -> dict[str, Any]:
 
 
 def _fcs(model: _Section, width: int, parts: int) -> int:
-  """The width of an embedding."""
+  """Reads the width of an embedding."""
   section = model.section("SeparateFCs")
   section.only("in_channels", width)
   section.only("parts_num", parts)
@@ -308,6 +313,7 @@ def _fcs(model: _Section, width: int, parts: int) -> int:
 
 
 def _classes(model: _Section, width: int, parts: int) -> int:
+  """Reads the number of classes of a neck."""
   section = model.section("SeparateBNNecks")
   section.only("in_channels", width, width)
   section.only("parts_num", parts, parts)
@@ -319,7 +325,7 @@ def _classes(model: _Section, width: int, parts: int) -> int:
 def _fixed_head(
   model: _Section, bins: int, width: int, out: int, parts: int
 ) -> None:
-  """Of networks whose YAML need not tell it, as it follows from the rest."""
+  """Checks a head that the YAML need not describe: the rest determines it."""
   model.only("bin_num", [bins], [bins])
   if "SeparateFCs" in model and _fcs(model, width, parts) != out:
     raise errors.UserError(
@@ -329,11 +335,12 @@ def _fixed_head(
 
 
 def _retrieval(model: _Section) -> str:
+  """Reads what a search compares."""
   return "neck" if model.flag("use_emb2", False) else "embedding"
 
 
 def _focal(layers: tuple[str, ...]) -> tuple[str, tuple[int, ...]]:
-  """The variant of a GaitPart, and its widths."""
+  """The variant of a GaitPart and its widths, from the list of its layers."""
   widths = tuple(
     int(layer.split("-")[1])
     for layer in layers
@@ -353,6 +360,7 @@ def _focal(layers: tuple[str, ...]) -> tuple[str, tuple[int, ...]]:
   )
 
 
+# By OpenGait's name of the network.
 _FAMILIES: Mapping[str, Callable[[_Section, str | None], dict[str, Any]]] = {
   "Baseline": _gaitbase,
   "DeepGaitV2": _deepgaitv2,

@@ -1,34 +1,31 @@
 """OpenGait state dicts to Flax variables, and back.
 
-The tables of `opengait_rules` say where an array lies; what is left over or
-missing is an error that lists it.
+The rules that a network declares say where each of its arrays lies; what is
+left over or missing is an error that lists it.
 """
 
 from collections.abc import Mapping
 from collections.abc import Sequence
-import functools
 import re
 from typing import Any
-from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from gaitkd_jax import errors
 from gaitkd_jax import models
-from gaitkd_jax.models import swin
 from gaitkd_jax.opengait import rules
 
-# Keys without a place in our variables, by what they are.
+# Keys that stand for nothing in Flax variables, by what they are.
 IGNORED: Mapping[str, re.Pattern[str]] = {
   "of teachers": re.compile(r"^teacher_models?\."),
   "of losses": re.compile(r"^loss_aggregator\."),
   "counters": re.compile(r"num_batches_tracked$"),
   "position indices": re.compile(r"relative_position_index$"),
 }
+_NECK = "BNNecks.fc_bin"
+_CLASSIFIERS = (_NECK, "Head1.fc_bin")
 _LISTED = 12  # names in an error
-# The window axis of length 1 that our kernel lacks.
-_LACKING = {"spatial": 0, "temporal": 1}
 
 
 def variables_from_opengait(
@@ -52,21 +49,7 @@ def variables_from_opengait(
   state = _relevant(state)
   shapes = {key: np.shape(value) for key, value in state.items()}
   if reason := _misfit(shapes, places):
-    name = model_config["name"]
-    if change := _fitting_change(shapes, model_config):
-      has = ", ".join(
-        f"{key} {value}, not {model_config.get(key, 'the default')}"
-        for key, value in change.items()
-      )
-      flags = " ".join(f"--config.model.{k}={v}" for k, v in change.items())
-      raise errors.UserError(
-        f"the OpenGait weights are of a {name} with {has}; give {flags} "
-        "(or correct OpenGait's YAML)"
-      )
-    raise errors.UserError(
-      f"the OpenGait weights do not fit model {name}: {reason}; compare mode, "
-      "channels, blocks and num_classes with its YAML"
-    )
+    raise errors.UserError(_explain(reason, shapes, model_config))
   variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
   for key, value in state.items():
     try:
@@ -75,12 +58,11 @@ def variables_from_opengait(
       raise errors.UserError(
         f"{key} of the OpenGait weights holds no numbers: {e}"
       ) from e
-    place = places[key]
-    *parents, leaf = place.path.split("/")
+    *parents, leaf = places[key].path.split("/")
     node = variables
     for parent in parents:
       node = node.setdefault(parent, {})
-    node[leaf] = _from_opengait(value, place)
+    node[leaf] = rules.from_opengait(value, places[key])
   return variables
 
 
@@ -101,7 +83,9 @@ def variables_to_opengait(
   Raises:
     UserError: the variables are not those of the config; one is named.
   """
-  given = {_name(path): x for path, x in jax.tree.leaves_with_path(variables)}
+  given = {
+    rules.path_name(path): x for path, x in jax.tree.leaves_with_path(variables)
+  }
   places = _places(model_config)
   wanted = {place.path: place.shape for place in places.values()}
   shapes = {path: np.shape(value) for path, value in given.items()}
@@ -115,14 +99,10 @@ def variables_to_opengait(
   state = {}
   for key, place in places.items():
     value = np.asarray(given[place.path], np.float32)
-    state[key] = np.array(_to_opengait(value, place), order="C")
-    prefix, _, leaf = key.rpartition(".")
-    if leaf == "running_var":
-      state[f"{prefix}.num_batches_tracked"] = np.zeros((), np.int64)
-    if leaf == "relative_position_bias_table":
-      state[f"{prefix}.relative_position_index"] = swin.relative_index().astype(
-        np.int64
-      )
+    state[key] = np.array(rules.to_opengait(value, place), order="C")
+    prefix = key.rpartition(".")[0]
+    for leaf, computed in place.beside.items():
+      state[f"{prefix}.{leaf}"] = computed.copy()
   return state
 
 
@@ -135,123 +115,90 @@ def ignored(keys: Sequence[str]) -> dict[str, int]:
   }
 
 
-class _Place(NamedTuple):
-  path: str
-  layout: str
-  shape: tuple[int, ...]  # ours
-  parts: int
-
-
-def _places(model_config: Mapping[str, Any]) -> dict[str, _Place]:
-  """Where every array of a model lies, by OpenGait's key."""
+def _places(model_config: Mapping[str, Any]) -> dict[str, rules.Place]:
   module = models.create_model(model_config)
-  name = model_config["name"]
-  if name == "deepgaitv2":
-    name += f" {module.mode}"
-  if name not in rules.RULES:
-    raise errors.UserError(f"model {name} has no counterpart in OpenGait")
-  shapes = jax.eval_shape(
-    functools.partial(models.init_variables, module), jax.random.key(0)
-  )
-  shapes = {
-    _name(path): leaf.shape for path, leaf in jax.tree.leaves_with_path(shapes)
-  }
-  parts = shapes["params/fc/kernel"][0]
-  places = {}
-  for path, shape in shapes.items():
-    key, layout = _key(path, rules.RULES[name])
-    places[key] = _Place(path, layout, shape, parts)
-  return places
-
-
-def _key(path: str, rules: rules.Rules) -> tuple[str, str]:
-  """OpenGait's key of our array, and its layout."""
-  for rule in rules:
-    if match := _pattern(rule.path).fullmatch(path):
-      return rule.key.format(**match.groupdict()), rule.layout
-  raise errors.UserError(f"{path} has no counterpart in OpenGait")
-
-
-@functools.cache
-def _pattern(template: str) -> re.Pattern[str]:
-  return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[a-z0-9]+)", template))
+  return rules.places(module, model_config["name"])
 
 
 def _relevant(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """What has a place in our variables, without DDP's prefix."""
+  """The arrays that have a place, without the prefix that DDP adds."""
   relevant: dict[str, np.ndarray] = {}
   for key, value in state.items():
     short = key.removeprefix("module.")
     if not any(pattern.search(short) for pattern in IGNORED.values()):
-      # Twice, with and without the prefix: one of them is left over.
+      # An array that is there with and without the prefix keeps it once, and
+      # so is reported as left over.
       relevant[f"module.{short}" if short in relevant else short] = value
   return relevant
 
 
 def _misfit(
-  shapes: Mapping[str, tuple[int, ...]], places: Mapping[str, _Place]
+  shapes: Mapping[str, tuple[int, ...]], places: Mapping[str, rules.Place]
 ) -> str:
-  """What does not fit, or nothing."""
+  """Says what does not fit, or nothing."""
   left_over, missing = set(shapes) - set(places), set(places) - set(shapes)
   if left_over or missing:
     return f"left over {_list(left_over)}; missing {_list(missing)}"
   for key, shape in shapes.items():
     place = places[key]
-    asked = _to_opengait(np.broadcast_to(np.float32(0), place.shape), place)
-    if shape != asked.shape:
-      return f"{key} has shape {shape}, but the config asks for {asked.shape}"
+    empty = np.broadcast_to(np.float32(0), place.shape)
+    wanted = rules.to_opengait(empty, place).shape
+    if shape != wanted:
+      return f"{key} has shape {shape}, but the config asks for {wanted}"
   return ""
+
+
+def _explain(
+  reason: str,
+  shapes: Mapping[str, tuple[int, ...]],
+  model_config: Mapping[str, Any],
+) -> str:
+  """The message about weights that do not fit a config."""
+  name = model_config["name"]
+  change = _fitting_change(shapes, model_config)
+  if not change:
+    return (
+      f"the OpenGait weights do not fit model {name}: {reason}; compare mode, "
+      "channels, blocks and num_classes with its YAML"
+    )
+  has = ", ".join(
+    f"{key} {value}, not {model_config.get(key, 'the default')}"
+    for key, value in change.items()
+  )
+  flags = " ".join(f"--config.model.{k}={v}" for k, v in change.items())
+  return (
+    f"the OpenGait weights are of a {name} with {has}; give {flags} (or "
+    "correct OpenGait's YAML)"
+  )
 
 
 def _fitting_change(
   shapes: Mapping[str, tuple[int, ...]], model_config: Mapping[str, Any]
 ) -> dict[str, Any]:
-  """Values that, put into the config, make the file fit, or nothing."""
+  """Values that, put into the config, make the file fit, or nothing.
+
+  The kind of the network, its head and the number of classes are looked for.
+  """
   name = model_config["name"]
-  if name in ("gaitset", "gaitpart"):
-    return {}
-  neck = "BNNecks.fc_bin" in shapes
-  head = shapes.get("BNNecks.fc_bin" if neck else "Head1.fc_bin", (0,))
-  choices: list[dict[str, Any]] = [{}]
-  if name == "gaitgl":
-    choices = [{"neck": neck}]
-  elif name == "deepgaitv2":
-    choices = [{"mode": mode} for mode in ("2d", "p3d", "3d")]
-  for choice in choices:
-    values = choice | {"num_classes": head[-1] if head else 0}
+  keys = models.config_keys(name)
+  told: dict[str, Any] = {}
+  if "neck" in keys:
+    told["neck"] = _NECK in shapes
+  if "num_classes" in keys:
+    heads = [shapes[key] for key in _CLASSIFIERS if shapes.get(key)]
+    told["num_classes"] = heads[0][-1] if heads else 0
+  for kind in models.MODELS[name].kinds.values() or ({},):
+    values = {**kind, **told}
+    change = {k: v for k, v in values.items() if model_config.get(k) != v}
+    if not change:
+      continue
     try:
-      places = _places({**model_config, **values})
+      places = _places({**model_config, **change})
     except errors.UserError:  # a search by the neck's features needs a neck
       continue
     if not _misfit(shapes, places):
-      return {k: v for k, v in values.items() if model_config.get(k) != v}
+      return change
   return {}
-
-
-def _from_opengait(value: np.ndarray, place: _Place) -> np.ndarray:
-  """Turns OpenGait's axes into ours."""
-  if place.layout == "neck":
-    value = value.reshape(-1, place.parts).T.reshape(-1)
-  elif place.layout != "same":
-    value = np.moveaxis(value, (0, 1), (-1, -2))
-    if place.layout in _LACKING:
-      value = np.squeeze(value, _LACKING[place.layout])
-  return np.ascontiguousarray(value)
-
-
-def _to_opengait(value: np.ndarray, place: _Place) -> np.ndarray:
-  """Turns our axes into OpenGait's."""
-  if place.layout == "neck":
-    return value.reshape(place.parts, -1).T.reshape(-1)
-  if place.layout == "same":
-    return value
-  if place.layout in _LACKING:
-    value = np.expand_dims(value, _LACKING[place.layout])
-  return np.moveaxis(value, (-1, -2), (0, 1))
-
-
-def _name(path: Sequence[Any]) -> str:
-  return "/".join(k.key for k in path)
 
 
 def _list(keys: set[str]) -> str:

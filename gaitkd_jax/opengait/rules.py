@@ -1,216 +1,109 @@
-"""Where OpenGait keeps every array of a family.
+"""Reads a network's rules: which OpenGait array goes where, and how.
 
-A rule is read in both directions: `convert` turns whole state dicts.
+The rules themselves are declared by the networks; see
+`GaitNetwork.opengait_rules`.
 """
 
-from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+import functools
+import re
+from typing import Any
 from typing import NamedTuple
 
+import jax
+import numpy as np
 
-class Rule(NamedTuple):
-  """Where an array lies.
+from gaitkd_jax import errors
+from gaitkd_jax import models
+from gaitkd_jax.models import opengait_keys
+
+# The window axis of length 1 that a kernel lacks in Flax.
+_LACKING = {"spatial": 0, "temporal": 1}
+
+
+class Place(NamedTuple):
+  """Where an array lies in Flax variables.
 
   Attributes:
-    key: OpenGait's, with fields in braces.
-    path: ours, with the same fields: lower-case letters and digits.
-    layout: "same"; "kernel" [out, in, ...window] for our [...window, in, out];
-      "spatial" and "temporal": such a kernel whose window we write (h, w) and
-      (t, 1), OpenGait (1, h, w) and (t, 1, 1); "neck": a vector with channels
-      before parts, ours with parts before channels.
+    path: such as "params/fc/kernel".
+    layout: see `opengait_keys.Rule`.
+    shape: in Flax.
+    parts: of the network.
+    beside: see `opengait_keys.Rule`.
   """
 
-  key: str
   path: str
-  layout: str = "same"
+  layout: str
+  shape: tuple[int, ...]
+  parts: int
+  beside: Mapping[str, np.ndarray]
 
 
-Rules = tuple[Rule, ...]
-_STATISTICS = {
-  "weight": "params/{}/scale",
-  "bias": "params/{}/bias",
-  "running_mean": "batch_stats/{}/mean",
-  "running_var": "batch_stats/{}/var",
-}
+def places(module: models.GaitNetwork, name: str) -> dict[str, Place]:
+  """Where every array of a network lies, by OpenGait's key.
 
+  Args:
+    module: the network.
+    name: of its family, for messages.
 
-def _norm(key: str, path: str, layout: str = "same") -> Rules:
-  """Batch normalisation; layer normalisation has no statistics."""
-  return tuple(
-    Rule(f"{key}.{leaf}", ours.replace("{}", path), layout)
-    for leaf, ours in _STATISTICS.items()
-  )
-
-
-def _conv(key: str, path: str, layout: str = "kernel") -> Rules:
-  return (Rule(f"{key}.weight", f"params/{path}/conv/kernel", layout),)
-
-
-def _linear(key: str, path: str, layout: str = "kernel") -> Rules:
-  return (
-    Rule(f"{key}.weight", f"params/{path}/kernel", layout),
-    Rule(f"{key}.bias", f"params/{path}/bias"),
-  )
-
-
-def _layer(key: str, stage: str, mode: str) -> Rules:
-  """The blocks of a stage."""
-  # Frame by frame: the reference wraps the whole stage, or single layers.
-  key += ".forward_block.{block}" if mode == "2d" else ".{block}"
-  path = f"{stage}_block{{block}}"
-  wrapped = mode == "p3d"
-  rules: list[Rule] = []
-  for i in (1, 2):
-    conv = f"{key}.conv{i}.forward_block.0" if wrapped else f"{key}.conv{i}"
-    norm = f"{key}.conv{i}.forward_block.1" if wrapped else f"{key}.bn{i}"
-    rules += _conv(conv, f"{path}/conv{i}") + _norm(norm, f"{path}/bn{i}")
-  if mode == "p3d":
-    rules += _conv(f"{key}.shortcut3d", f"{path}/temporal", "temporal")
-    rules += _norm(f"{key}.sbn", f"{path}/temporal_bn")
-  flat = mode in ("2d", "frames")
-  rules += _conv(
-    f"{key}.downsample.0", f"{path}/shortcut", "kernel" if flat else "spatial"
-  )
-  return (*rules, *_norm(f"{key}.downsample.1", f"{path}/shortcut_bn"))
-
-
-def _first(prefix: str = "", ours: str = "") -> Rules:
-  """The stem and the first stage, which are 2-D in every DeepGaitV2."""
-  return (
-    *_conv(f"{prefix}layer0.forward_block.0", f"{ours}stem"),
-    *_norm(f"{prefix}layer0.forward_block.1", f"{ours}stem_bn"),
-    *_layer(f"{prefix}layer1", f"{ours}stage1", "2d"),
-  )
-
-
-def _further(mode: str, stages: Sequence[int] = (2, 3, 4)) -> Rules:
-  return tuple(
-    rule for i in stages for rule in _layer(f"layer{i}", f"stage{i}", mode)
-  )
-
-
-_NECK = (
-  Rule("BNNecks.fc_bin", "params/neck/kernel"),
-  *_norm("BNNecks.bn1d", "neck/bn", "neck"),
-)
-_HEAD = (Rule("FCs.fc_bin", "params/fc/kernel"), *_NECK)
-_PLAIN_HEAD = (Rule("Head.fc_bin", "params/fc/kernel"),)
-
-
-def _swin_blocks(stage: int) -> Rules:
-  key = f"transformer.layers.{stage}.blocks.{{block}}"
-  path = f"transformer/stage{stage}_block{{block}}"
-  return (
-    *_norm(f"{key}.norm1", f"{path}/norm1"),
-    *_norm(f"{key}.norm2", f"{path}/norm2"),
-    Rule(
-      f"{key}.attn.relative_position_bias_table",
-      f"params/{path}/attention/bias_table",
-    ),
-    *_linear(f"{key}.attn.qkv", f"{path}/attention/qkv"),
-    *_linear(f"{key}.attn.proj", f"{path}/attention/proj"),
-    *_linear(f"{key}.mlp.fc1", f"{path}/fc1"),
-    *_linear(f"{key}.mlp.fc2", f"{path}/fc2"),
-  )
-
-
-def _leaky(prefix: str, path: str, first: int = 0) -> Rules:
-  """The two convolutions of a stage without normalisation."""
-  # Numbers count rectifiers too.
-  return (
-    *_conv(f"{prefix}.{first}.conv", f"{path}_conv1"),
-    *_conv(f"{prefix}.{first + 2}.conv", f"{path}_conv2"),
-  )
-
-
-def _micro_motion() -> Iterator[Rule]:
-  for size, window in ((1, 3), (3, 5)):
-    for layer, name in ((0, "squeeze"), (2, "expand")):
-      yield Rule(
-        f"TFA.pooling_func.conv1d3x{size}.{{part}}.{layer}.conv.weight",
-        f"params/motion/window{window}_{name}/part{{part}}",
-        "kernel",
-      )
-
-
-def _global_local() -> Iterator[Rule]:
-  for stage, key in enumerate(("A0", "A1", "B2"), start=1):
-    yield from _conv(
-      f"GLConv{key}.{{kind}}_conv3d.conv3d", f"stage{stage}/{{kind}}"
+  Raises:
+    UserError: OpenGait lacks the network, or one of its arrays.
+  """
+  rules = module.opengait_rules
+  if not rules:
+    raise errors.UserError(f"model {name} has no counterpart in OpenGait")
+  shapes = {
+    path_name(path): leaf.shape
+    for path, leaf in jax.tree.leaves_with_path(
+      models.abstract_variables(module)
     )
-    yield from _conv(
-      f"GLConv{key}.{{layer}}.{{kind}}_conv3d.conv3d",
-      f"stage{stage}_layer{{layer}}/{{kind}}",
-    )
+  }
+  parts = shapes["params/fc/kernel"][0]
+  found = {}
+  for path, shape in shapes.items():
+    key, rule = _rule_of(path, rules)
+    found[key] = Place(path, rule.layout, shape, parts, rule.beside)
+  return found
 
 
-_RESNET = "Backbone.forward_block"
-_FOCAL = "Backbone.forward_block.feature"
-_FUSION = "fusion.conv.forward_block"
-# By the name of the family; DeepGaitV2 by its mode, too.
-RULES: Mapping[str, Rules] = {
-  "gaitbase": (
-    *_conv(f"{_RESNET}.conv1.conv", "stem"),
-    *_norm(f"{_RESNET}.bn1", "stem_bn"),
-    *(
-      rule
-      for i in (1, 2, 3, 4)
-      for rule in _layer(f"{_RESNET}.layer{i}", f"stage{i}", "frames")
-    ),
-    *_HEAD,
-  ),
-  "deepgaitv2 2d": (*_first(), *_further("2d"), *_HEAD),
-  "deepgaitv2 p3d": (*_first(), *_further("p3d"), *_HEAD),
-  "deepgaitv2 3d": (*_first(), *_further("3d"), *_HEAD),
-  "gaitset": (
-    *_leaky("set_block{stage}.forward_block", "stage{stage}"),
-    *_leaky("gl_block{stage}", "set_stage{stage}"),
-    *_PLAIN_HEAD,
-  ),
-  "gaitpart": (
-    # Numbers count poolings too; the fourth stage is "large" only.
-    *_leaky(_FOCAL, "stage1"),
-    *_leaky(_FOCAL, "stage2", 5),
-    *_leaky(_FOCAL, "stage3", 10),
-    *_leaky(_FOCAL, "stage4", 14),
-    *_micro_motion(),
-    *_PLAIN_HEAD,
-  ),
-  "gaitgl": (
-    *_conv("conv3d.0.conv3d", "stem0"),
-    *_conv("conv3d.2.conv3d", "stem1"),
-    *_conv("LTA.0.conv3d", "pace", "temporal"),
-    *_global_local(),
-    Rule("HPP.p", "params/pool/exponent"),
-    Rule("Head0.fc_bin", "params/fc/kernel"),
-    *_norm("Bn", "bn"),
-    Rule("Head1.fc_bin", "params/classifier/kernel"),
-    *_NECK,
-  ),
-  "skeletongaitpp": (
-    *_first("sil_", "silhouette_"),
-    *_first("map_", "map_"),
-    *_conv(f"{_FUSION}.0", "fusion/squeeze"),
-    *_norm(f"{_FUSION}.1", "fusion/squeeze_bn"),
-    *_conv(f"{_FUSION}.3", "fusion/mix"),
-    *_norm(f"{_FUSION}.4", "fusion/mix_bn"),
-    *_conv(f"{_FUSION}.6", "fusion/expand"),
-    *_further("p3d"),
-    *_HEAD,
-  ),
-  "swingait": (
-    *_first(),
-    *_further("p3d", (2,)),
-    *_linear(
-      "transformer.patch_embed.proj", "transformer/patch_embed/proj", "spatial"
-    ),
-    *_norm("transformer.patch_embed.norm", "transformer/patch_embed/norm"),
-    *_swin_blocks(0),
-    *_norm("transformer.layers.0.downsample.0", "transformer/downsample_norm"),
-    *_linear("transformer.layers.0.downsample.1", "transformer/downsample"),
-    *_swin_blocks(1),
-    *_norm("transformer.norm", "transformer/norm"),
-    *_HEAD,
-  ),
-}
+def from_opengait(value: np.ndarray, place: Place) -> np.ndarray:
+  """Turns OpenGait's axes into those of Flax."""
+  if place.layout == "neck":
+    value = value.reshape(-1, place.parts).T.reshape(-1)
+  elif place.layout != "same":
+    value = np.moveaxis(value, (0, 1), (-1, -2))
+    if place.layout in _LACKING:
+      value = np.squeeze(value, _LACKING[place.layout])
+  return np.ascontiguousarray(value)
+
+
+def to_opengait(value: np.ndarray, place: Place) -> np.ndarray:
+  """Turns the axes of Flax into OpenGait's."""
+  if place.layout == "neck":
+    return value.reshape(place.parts, -1).T.reshape(-1)
+  if place.layout == "same":
+    return value
+  if place.layout in _LACKING:
+    value = np.expand_dims(value, _LACKING[place.layout])
+  return np.moveaxis(value, (-1, -2), (0, 1))
+
+
+def path_name(path: Sequence[Any]) -> str:
+  """The path of a leaf as rules write it."""
+  return "/".join(k.key for k in path)
+
+
+def _rule_of(
+  path: str, rules: opengait_keys.Rules
+) -> tuple[str, opengait_keys.Rule]:
+  """OpenGait's key of an array, and the rule that tells it."""
+  for rule in rules:
+    if match := _pattern(rule.path).fullmatch(path):
+      return rule.key.format(**match.groupdict()), rule
+  raise errors.UserError(f"{path} has no counterpart in OpenGait")
+
+
+@functools.cache
+def _pattern(template: str) -> re.Pattern[str]:
+  return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[a-z0-9]+)", template))

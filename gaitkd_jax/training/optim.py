@@ -10,29 +10,13 @@ import jax.numpy as jnp
 import optax
 
 from gaitkd_jax import errors
+from gaitkd_jax import models
+from gaitkd_jax.models import network as network_lib
 from gaitkd_jax.training import schedules
 
 
-def _swingait(path: Sequence[str]) -> tuple[float, bool]:
-  """OpenGait's groups for SwinGait, which starts from a DeepGaitV2.
-
-  All but the transformer learn at a tenth; patch embedding, bias tables and the
-  blocks' and last normalisations do not decay.
-  """
-  if path[0] != "transformer":
-    return 0.1, True
-  undecayed = {"patch_embed", "norm", "norm1", "norm2", "bias_table"}
-  return 1.0, undecayed.isdisjoint(path)
-
-
-# From a parameter's path to its multiple of the learning rate, and whether it
-# decays.
-_Group = Callable[[Sequence[str]], tuple[float, bool]]
-GROUPS: Mapping[str, _Group] = {"swingait": _swingait}
-
-
 def create_optimizer(
-  config: Mapping[str, Any],
+  config: Mapping[str, Any], network: models.GaitNetwork | None = None
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
   """Builds the optimiser.
 
@@ -44,22 +28,19 @@ def create_optimizer(
     config: `name` ("sgd", "adam", "adamw"), `learning_rate`, `schedule` (how
       it changes: the `kind` and keys of `schedules.create_schedule` without
       the value), `weight_decay`, `momentum` (sgd), `clip_norm` (largest
-      global norm of the gradient; 0 for none), and optionally `groups`
-      (parameters that learn and decay differently: see `GROUPS`; the schedule
-      starts at a multiple of `learning_rate` for some).
+      global norm of the gradient; 0 for none), and optionally `groups`: the
+      name of one of the network's `optimizer_groups`, by which parameters
+      learn at unequal rates (the schedule then starts at a multiple of
+      `learning_rate` for some) and decay or not. Empty: all are alike.
+    network: the network that is trained; None has no groups.
 
   Returns:
     The transformation and the schedule of `learning_rate` itself.
 
   Raises:
-    UserError: unknown name, groups or schedule.
+    UserError: unknown name or schedule, or groups that the network lacks.
   """
-  name = config.get("groups", "")
-  if name and name not in GROUPS:
-    raise errors.UserError(
-      f"optim.groups is {name!r}; give nothing or {', '.join(GROUPS)}"
-    )
-  group = GROUPS.get(name)
+  group = _grouping(config.get("groups", ""), network)
   rate = config["learning_rate"]
 
   def schedule_of(multiple: float) -> optax.Schedule:
@@ -74,14 +55,11 @@ def create_optimizer(
     scale = _scale_by_group(schedule_of, group)
     decay = optax.add_decayed_weights(
       config["weight_decay"],
-      mask=lambda params: _by_path(lambda path: group(path)[1], params),
+      mask=lambda params: _by_path(lambda path: group(path).decays, params),
     )
   clip = config["clip_norm"]
   if config["name"] == "sgd":
-    steps = [
-      decay,
-      optax.trace(config["momentum"]),
-    ]
+    steps = [decay, optax.trace(config["momentum"])]
   elif config["name"] == "adam":
     steps = [decay, optax.scale_by_adam()]
   elif config["name"] == "adamw":
@@ -95,23 +73,38 @@ def create_optimizer(
   return optax.chain(*steps, scale), schedule
 
 
+def _grouping(
+  name: str, network: models.GaitNetwork | None
+) -> network_lib.Grouping | None:
+  """The network's groups of this name; none if it is empty."""
+  if not name:
+    return None
+  known = network.optimizer_groups if network else {}
+  if name not in known:
+    advice = (
+      f"give nothing or {', '.join(known)}" if known else "leave it empty"
+    )
+    raise errors.UserError(
+      f"optim.groups is {name!r}, which the model does not have; {advice}"
+    )
+  return known[name]
+
+
 def _scale_by_group(
-  schedule_of: Callable[[float], optax.Schedule], group: _Group
+  schedule_of: Callable[[float], optax.Schedule], group: network_lib.Grouping
 ) -> optax.GradientTransformation:
   """Multiplies every update by minus the rate of its group."""
 
-  def init(params):
-    if params and not {"transformer", "connectors"} & set(params):
-      raise errors.UserError(
-        "optim.groups asks for a transformer, which the model does not have; "
-        "leave it empty"
-      )
+  def init(params: Any) -> optax.ScaleByScheduleState:
+    del params
     return optax.ScaleByScheduleState(count=jnp.zeros([], jnp.int32))
 
-  def update(updates, state, params=None):
+  def update(
+    updates: Any, state: optax.ScaleByScheduleState, params: Any = None
+  ) -> tuple[Any, optax.ScaleByScheduleState]:
     del params
     rates = _by_path(
-      lambda path: schedule_of(group(path)[0])(state.count), updates
+      lambda path: schedule_of(group(path).rate)(state.count), updates
     )
     updates = jax.tree.map(lambda rate, u: -rate * u, rates, updates)
     count = optax.safe_increment(state.count)

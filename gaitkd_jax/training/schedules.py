@@ -16,12 +16,14 @@ _KINDS = {
   "onecycle": ("value", "steps", "warmup"),
   "swin_cosine": ("value", "steps"),
 }
-# Of OpenGait's SwinGait: how often the rate changes, and its least value.
+# OpenGait's schedule of SwinGait: steps between changes, and the least value.
 _SWIN_EVERY = 1000
 _SWIN_FLOOR = 1e-6
 
 
-def create_schedule(spec: float | Mapping[str, Any], name: str):
+def create_schedule(
+  spec: float | Mapping[str, Any], name: str
+) -> optax.Schedule:
   """Turns a number, or a mapping with a `kind`, into a schedule.
 
   Kinds and their keys (steps are optimiser steps):

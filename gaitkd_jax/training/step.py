@@ -108,7 +108,7 @@ def make_train_step(
   def train_step(state, teacher_variables, batch):
     labels = batch["labels"]
     key = jax.random.fold_in(jax.random.key(seed), state.step)
-    rngs = {"dropout": key} if getattr(module, "drop_path_rate", 0) else {}
+    rngs = {stream: key for stream in module.rng_streams}
     aids = {"params": {}, "batch_stats": {}, "memory": {}} | state.aids
 
     def teach(batch):

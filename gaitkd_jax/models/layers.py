@@ -1,9 +1,8 @@
-"""Residual blocks on frames `[n, s, h, w, c]`: 2-D, pseudo-3-D and 3-D.
+"""Convolutions, residual blocks and stages on frames `[n, s, h, w, c]`.
 
-Every block takes `mask`, bool `[n, s, 1, 1, 1]` or None: True where a frame is
-real. Frames outside it never change the result of the others: they are left
-out of the batch statistics and are zero before every convolution over time,
-which is what PyTorch's zero padding puts beyond the ends of a sequence.
+Blocks are 2-D, pseudo-3-D or 3-D. All that mixes frames, or takes statistics
+over them, has an argument `mask`, bool `[n, s, 1, 1, 1]` or None: True where a
+frame is real; see `padding`.
 """
 
 from flax import linen as nn
@@ -12,8 +11,11 @@ import jax.numpy as jnp
 
 from gaitkd_jax.models import convolution
 from gaitkd_jax.models import normalization
+from gaitkd_jax.models import padding
 
 conv_init = nn.initializers.xavier_uniform()
+# In space, of the four stages of residual networks.
+STRIDES = (1, 2, 2, 1)
 
 
 class SpatialConv(nn.Module):
@@ -65,7 +67,7 @@ class TemporalConv(nn.Module):
     """Maps `[n, s, h, w, c]` to `[n, s / stride, h, w, features]`."""
     n, s, h, w, c = x.shape
     pad = 1 if self.stride == 1 else 0
-    x = zero_outside(x, mask).reshape(n, s, h * w, c)
+    x = padding.zero_outside(x, mask).reshape(n, s, h * w, c)
     x = nn.Conv(
       self.features,
       (3, 1),
@@ -100,21 +102,34 @@ class SpatioTemporalConv(nn.Module):
       dtype=self.dtype,
       kernel_init=conv_init,
       name="conv",
-    )(zero_outside(x, mask))
+    )(padding.zero_outside(x, mask))
 
 
-class BasicBlock2D(nn.Module):
-  """The basic residual block, on every frame."""
+class Block(nn.Module):
+  """A residual block.
+
+  Called as `block(x, train=..., mask=...)`, it maps `[n, s, h, w, c]` to
+  `[n, s, h', w', features]`.
+
+  Attributes:
+    features: width of the result.
+    stride: in space, of the first convolution and of the shortcut.
+    dtype: of the computation.
+  """
 
   features: int
   stride: int = 1
   dtype: jnp.dtype = jnp.float32
 
+
+class BasicBlock2D(Block):
+  """The basic residual block, on every frame."""
+
   @nn.compact
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
   ) -> jax.Array:
-    """Maps `[n, s, h, w, c]` to `[n, s, h', w', features]`."""
+    """See `Block`."""
     y = SpatialConv(
       self.features, stride=self.stride, dtype=self.dtype, name="conv1"
     )(x)
@@ -124,18 +139,14 @@ class BasicBlock2D(nn.Module):
     return nn.relu(y + _shortcut(self, x, train, mask))
 
 
-class P3DBlock(nn.Module):
+class P3DBlock(Block):
   """The pseudo-3-D block of DeepGaitV2: space, then time as a residual."""
-
-  features: int
-  stride: int = 1
-  dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
   ) -> jax.Array:
-    """Maps `[n, s, h, w, c]` to `[n, s, h', w', features]`."""
+    """See `Block`."""
     y = SpatialConv(
       self.features, stride=self.stride, dtype=self.dtype, name="conv1"
     )(x)
@@ -147,18 +158,14 @@ class P3DBlock(nn.Module):
     return nn.relu(y + _shortcut(self, x, train, mask))
 
 
-class BasicBlock3D(nn.Module):
+class BasicBlock3D(Block):
   """The basic residual block with 3 x 3 x 3 convolutions."""
-
-  features: int
-  stride: int = 1
-  dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
   ) -> jax.Array:
-    """Maps `[n, s, h, w, c]` to `[n, s, h', w', features]`."""
+    """See `Block`."""
     y = SpatioTemporalConv(
       self.features, stride=self.stride, dtype=self.dtype, name="conv1"
     )(x, mask)
@@ -181,8 +188,8 @@ def stem(
 ) -> jax.Array:
   """Convolution, normalisation and rectifier in front of the first stage.
 
-  For the inside of a compact method, as `stage`: the modules `name` and
-  `name`_bn become the caller's.
+  To be called in a compact method: the modules `name` and `name`_bn become
+  submodules of the caller.
   """
   x = SpatialConv(features, dtype=dtype, name=name)(x)
   x = normalization.BatchNorm(dtype=dtype, name=f"{name}_bn")(
@@ -196,7 +203,7 @@ def stage(
   features: int,
   count: int,
   *,
-  block: type[nn.Module],
+  block: type[Block],
   stride: int,
   name: str,
   dtype: jnp.dtype,
@@ -204,13 +211,29 @@ def stage(
   mask: jax.Array | None,
   remat: bool = False,
 ) -> jax.Array:
-  """`count` blocks, the first of them strided: `name`_block0, ...
+  """Applies `count` blocks, of which the first may be strided.
 
-  With `remat` a backward pass computes the inside of a block once more instead
-  of keeping it.
+  To be called in a compact method: the modules `name`_block0, `name`_block1,
+  ... become submodules of the caller.
+
+  Args:
+    x: `[n, s, h, w, c]`.
+    features: width of all blocks.
+    count: number of blocks; none returns `x`.
+    block: their type.
+    stride: of the first one.
+    name: of the stage.
+    dtype: of the computation.
+    train: whether normalisations use the statistics of this batch.
+    mask: see the module's docstring.
+    remat: whether a backward pass computes the inside of a block once more
+      instead of keeping it.
+
+  Returns:
+    `[n, s, h', w', features]`.
   """
 
-  def run(module, x, mask):
+  def run(module: Block, x: jax.Array, mask: jax.Array | None) -> jax.Array:
     return module(x, train=train, mask=mask)
 
   for i in range(count):
@@ -224,17 +247,12 @@ def stage(
   return x
 
 
-def zero_outside(x: jax.Array, mask: jax.Array | None) -> jax.Array:
-  """Zeroes the frames outside `mask`, whatever (even NaN) they hold."""
-  return x if mask is None else jnp.where(mask, x, jnp.zeros((), x.dtype))
-
-
-def _norm(block: nn.Module, name: str) -> normalization.BatchNorm:
+def _norm(block: Block, name: str) -> normalization.BatchNorm:
   return normalization.BatchNorm(dtype=block.dtype, name=name)
 
 
 def _shortcut(
-  block: nn.Module, x: jax.Array, train: bool, mask: jax.Array | None
+  block: Block, x: jax.Array, train: bool, mask: jax.Array | None
 ) -> jax.Array:
   """The identity, or a strided 1 x 1 convolution where the shape changes."""
   if block.stride == 1 and x.shape[-1] == block.features:

@@ -1,41 +1,32 @@
-"""How far a network sees in time."""
+"""How many frames a network sees at once."""
 
-from flax import linen as nn
+import dataclasses
+
 import jax
 from jax.extend import core as jax_core
 import jax.numpy as jnp
 import numpy as np
 
+from gaitkd_jax import models
 from gaitkd_jax.cost import program
 
 
-def receptive_field(module: nn.Module) -> int | None:
+def receptive_field(module: models.GaitNetwork) -> int | None:
   """How many frames of the input one frame of the last map depends on.
 
   The last map is what the pooling over time reads. The dependence is that of
-  the gradient in a narrow network of the same structure, whose weights are all
-  positive so that no rectifier hides a path. Far from the ends of a sequence;
-  of neighbouring frames, which may see differently far, the most.
+  the gradient in a narrow network of the same structure, all of whose weights
+  are positive so that no rectifier hides a path. Frames are taken far from the
+  ends of a sequence; if neighbouring frames depend on unequal numbers, the
+  largest counts.
+
+  Args:
+    module: the network.
 
   Returns:
-    Frames, or None if no end was found within 255.
+    Frames, or None if the dependence does not end within 255.
   """
-  narrow = dict(
-    channels=lambda old: (4,) * len(old),
-    base_channels=lambda _: 4,
-    dim=lambda _: 16,
-    embedding_dim=lambda _: 4,
-    num_classes=lambda _: 0,
-    retrieval=lambda _: "embedding",
-    dtype=lambda _: jnp.float32,
-  )
-  module = module.clone(
-    **{
-      name: change(getattr(module, name))
-      for name, change in narrow.items()
-      if hasattr(module, name)
-    }
-  )
+  module = _narrow(module)
   for frames in (63, 255):
     seen = _seen(module, frames)
     if not seen[:, 0].any() and not seen[:, -1].any():
@@ -43,9 +34,22 @@ def receptive_field(module: nn.Module) -> int | None:
   return None
 
 
-def _seen(module: nn.Module, frames: int) -> np.ndarray:
+def _narrow(module: models.GaitNetwork) -> models.GaitNetwork:
+  """The same network with narrow layers, as many as `module` has."""
+  values = {
+    **module.smoke_size,
+    "num_classes": 0,
+    "retrieval": "embedding",
+    "dtype": jnp.float32,
+  }
+  values.pop("blocks", None)
+  fields = {field.name for field in dataclasses.fields(module)}
+  return module.clone(**{k: v for k, v in values.items() if k in fields})
+
+
+def _seen(module: models.GaitNetwork, frames: int) -> np.ndarray:
   """Which frames three neighbours in the middle of the last map depend on."""
-  # The width of an image is of no matter for the dependence on frames.
+  # The width of the image has no influence on the dependence on frames.
   traced = program.trace(module, 3, frames, width=8)
   jaxpr, end = traced.jaxpr, traced.ends["set"]
   pooling = next(eqn for eqn in jaxpr.eqns if end in eqn.outvars)
@@ -63,7 +67,7 @@ def _seen(module: nn.Module, frames: int) -> np.ndarray:
   )
 
   @jax.jit
-  def gradients(values, x):
+  def gradients(values: list[jax.Array], x: jax.Array) -> jax.Array:
     last, pull = jax.vjp(lambda x: run(*values, x)[0], x)
     middle = np.arange(3) + last.shape[1] // 2
     chosen = middle[:, None] == np.arange(last.shape[1])
@@ -72,5 +76,5 @@ def _seen(module: nn.Module, frames: int) -> np.ndarray:
     return jnp.max(jnp.abs(dx), axis=(2, 3, 4))
 
   size = gradients(values, x)
-  # Swin's mask between regions leaves e^-100 of an attention.
+  # The mask between regions of SwinGait leaves e^-100 of an attention.
   return np.asarray(size > 1e-20 * size.max(axis=1, keepdims=True))

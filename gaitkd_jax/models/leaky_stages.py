@@ -1,9 +1,12 @@
-"""Convolutions without normalisation: leaky stages and convolved strips."""
+"""Stages of convolutions without normalisation, each with a leaky rectifier.
+
+GaitSet, GaitPart and GaitGL are made of them.
+"""
 
 import jax
 import jax.numpy as jnp
 
-from gaitkd_jax.models import blocks
+from gaitkd_jax.models import layers
 
 _SLOPE = 0.01  # PyTorch's
 
@@ -11,7 +14,7 @@ _SLOPE = 0.01  # PyTorch's
 def leaky_relu(x: jax.Array) -> jax.Array:
   """PyTorch's leaky rectifier; unlike JAX's, its slope at 0 is the small one.
 
-  Networks without biases are exactly 0 on the background.
+  It matters: networks without biases are exactly 0 on the background.
   """
   return jnp.where(x > 0, x, _SLOPE * x)
 
@@ -19,7 +22,7 @@ def leaky_relu(x: jax.Array) -> jax.Array:
 def max_pool(x: jax.Array) -> jax.Array:
   """The maximum of 2 x 2 pixels: `[..., h, w, c]` to `[..., h/2, w/2, c]`.
 
-  Of an odd height or width the last row or column is left out, as in PyTorch.
+  The last row or column of an odd height or width is left out, as in PyTorch.
   """
   h, w = (size // 2 * 2 for size in x.shape[-3:-1])
   # Slices instead of a window: its gradient is several times faster on CPU.
@@ -39,8 +42,8 @@ def stage(
 ) -> jax.Array:
   """Two convolutions of every frame, each with a leaky rectifier.
 
-  For the inside of a compact method: the modules `name`_conv1 and `name`_conv2
-  become the caller's.
+  To be called in a compact method: the modules `name`_conv1 and `name`_conv2
+  become submodules of the caller.
 
   Args:
     x: `[n, s, h, w, c]`.
@@ -54,13 +57,16 @@ def stage(
 
   Returns:
     `[n, s, h, w, features]`, or half as high and wide.
+
+  Raises:
+    ValueError: `strips` does not divide the height.
   """
   n, s, h, w, c = x.shape
   check_strips(h, strips)
   # Strips are as good as frames: no value moves.
   x = x.reshape(n, s * strips, h // strips, w, c)
   for i, size in ((1, first_size), (2, 3)):
-    x = blocks.SpatialConv(
+    x = layers.SpatialConv(
       features, kernel_size=size, dtype=dtype, name=f"{name}_conv{i}"
     )(x)
     x = leaky_relu(x)
@@ -69,10 +75,10 @@ def stage(
 
 
 def check_widths(channels: tuple[int, ...], variant: str) -> None:
-  """Refuses channels of another number than the variant's.
+  """Refuses a number of widths that is not the variant's.
 
   Raises:
-    ValueError: not three, or four of the variant "large".
+    ValueError: the variant "large" has not four, or another one not three.
   """
   wanted = 4 if variant == "large" else 3
   if len(channels) != wanted:

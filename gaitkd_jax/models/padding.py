@@ -1,0 +1,44 @@
+"""Sequences of unequal length in one padded batch: which frames are real.
+
+Frames beyond the end of a sequence never change a result. They are left out of
+batch statistics and of the pooling over time, and they are zero before every
+convolution over time: that is what PyTorch's zero padding puts beyond the ends
+of a sequence.
+"""
+
+import jax
+import jax.numpy as jnp
+
+
+def frame_mask(lengths: jax.Array | None, frames: int) -> jax.Array | None:
+  """Says which frames of a padded batch are real.
+
+  Args:
+    lengths: int32 `[n]`, valid frames of each sequence, or None for all.
+    frames: the padded length `s`.
+
+  Returns:
+    bool `[n, s]`, or None if `lengths` is None.
+  """
+  if lengths is None:
+    return None
+  return jnp.arange(frames)[None, :] < lengths[:, None]
+
+
+def map_mask(valid: jax.Array | None) -> jax.Array | None:
+  """Gives bool `[n, s]` the axes of a feature map: `[n, s, 1, 1, 1]`."""
+  return None if valid is None else valid[:, :, None, None, None]
+
+
+def zero_outside(x: jax.Array, mask: jax.Array | None) -> jax.Array:
+  """Zeroes the frames outside `mask`, whatever (even NaN) they hold.
+
+  Args:
+    x: `[n, s, ...]`.
+    mask: bool, broadcastable to `x`, True where a frame is real; None changes
+      nothing.
+
+  Returns:
+    An array of the shape and dtype of `x`.
+  """
+  return x if mask is None else jnp.where(mask, x, jnp.zeros((), x.dtype))

@@ -1,0 +1,104 @@
+"""What GaitBase and DeepGaitV2 share: residual stages, set pooling, strips."""
+
+import abc
+from collections.abc import Mapping
+import functools
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from gaitkd_jax.models import checks
+from gaitkd_jax.models import heads
+from gaitkd_jax.models import inputs
+from gaitkd_jax.models import layers
+from gaitkd_jax.models import network
+from gaitkd_jax.models import pooling
+
+
+class ResidualNetwork(network.GaitNetwork):
+  """Frames -> residual stages -> maximum over time -> strips -> parts.
+
+  Feature maps: "stage0" ... "stage4" `[n, s, h, w, c]` and "set"
+  `[n, h, w, c]`.
+
+  Attributes:
+    channels: widths of the four stages.
+    blocks: number of residual blocks of the four stages.
+    num_classes: see `GaitNetwork`.
+    parts: number of horizontal strips `p`.
+    retrieval: see `GaitNetwork`.
+    remat: whether a backward pass computes the inside of every block anew,
+      which saves memory and costs about a forward pass.
+  """
+
+  channels: tuple[int, ...] = (64, 128, 256, 512)
+  blocks: tuple[int, ...] = (1, 1, 1, 1)
+  num_classes: int = 0
+  parts: int = 16
+  retrieval: str = "embedding"
+  remat: bool = False
+
+  config_checks = {
+    **network.GaitNetwork.config_checks,
+    "channels": checks.FOUR_WIDTHS,
+    "blocks": checks.FOUR_DEPTHS,
+  }
+
+  @property
+  @abc.abstractmethod
+  def width(self) -> int:
+    """Width `d` of a part's embedding."""
+
+  @property
+  @abc.abstractmethod
+  def block(self) -> type[layers.Block]:
+    """The block of stages 2 to 4; that of stage 1 is 2-D."""
+
+  @property
+  def bins(self) -> tuple[int, ...]:
+    """One level of strips."""
+    return (self.parts,)
+
+  @property
+  def smoke_size(self) -> Mapping[str, Any]:
+    """Narrow stages."""
+    return {"channels": (4, 8, 16, 16)}
+
+  @nn.compact
+  def encode(
+    self, frames: inputs.Frames, *, train: bool
+  ) -> dict[str, jax.Array]:
+    """Computes the end points; see `GaitNetwork.encode`."""
+    stage = functools.partial(
+      layers.stage,
+      dtype=self.dtype,
+      train=train,
+      mask=frames.mask,
+      remat=self.remat,
+    )
+    out = {}
+    x = out["stage0"] = layers.stem(
+      frames.pixels,
+      self.channels[0],
+      name="stem",
+      dtype=self.dtype,
+      train=train,
+      mask=frames.mask,
+    )
+    for i in range(4):
+      x = out[f"stage{i + 1}"] = stage(
+        x,
+        self.channels[i],
+        self.blocks[i],
+        block=self.block if i else layers.BasicBlock2D,
+        stride=layers.STRIDES[i],
+        name=f"stage{i + 1}",
+      )
+    x = out["set"] = pooling.temporal_max(x, frames.valid)
+    # Strips are averaged in float32: a bfloat16 mean loses the small ones.
+    x = pooling.horizontal_pooling(x.astype(jnp.float32), self.parts)
+    return out | heads.describe_parts(
+      x, self.width, self.num_classes, self.dtype, train
+    )
