@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
+from gaitkd_jax import evaluation
 from gaitkd_jax import models
 from gaitkd_jax import sharding
 from gaitkd_jax import workdir as workdir_lib
@@ -70,7 +71,7 @@ def train_and_evaluate(
   if len(classes) == 1:  # else the data have to say which are common
     objective = create_objective(config, module, teachers)
   optimizer, schedule = optim.create_optimizer(config.optim)
-  best = evaluate.main_figure(config)
+  best = evaluate.primary_metric(config)
   frozen = distill.restore_teachers(config, teachers, mesh)
   workdir_lib.make_workdir(workdir)
   split = training.training_split(config)
@@ -106,7 +107,8 @@ def train_and_evaluate(
     evaluator = evaluate.Evaluator(config, module, mesh)
     steps = range(first or 0, config.train.steps)
     if not steps:  # an earlier run finished them
-      return finish(checkpointer, evaluator, state, first, workdir)
+      results = finish(checkpointer, evaluator, state, first, workdir)
+      return results.flat() if results else {}
     batches = training.train_batches(config, split, first or 0, bool(stores))
     batches = cache_lib.attach(batches, stores) if stores else batches
     # Threads that still make batches keep the interpreter from leaving.
@@ -133,11 +135,12 @@ def train_and_evaluate(
           report.flush()  # a state that is not finite is never saved
           results = evaluator(state.variables) if evaluates else None
           report.evaluation(done, results, last)
-          checkpointer.save(done, state, meta, results)
+          scores = results.flat() if results else None
+          checkpointer.save(done, state, meta, scores)
       results = finish(checkpointer, evaluator, state, done, workdir)
-      if config.eval.subjects:
+      if config.eval.subjects and results:
         report.figures(done, results, "eval")
-      return results
+      return results.flat() if results else {}
 
 
 def finish(
@@ -146,10 +149,11 @@ def finish(
   state: step_lib.TrainState,
   step: int,
   workdir: pathlib.Path,
-) -> dict[str, float]:
+) -> evaluation.Evaluation | None:
   """Scores the last state by all subjects; names the best one if it is older.
 
-  The best is by the protocol's main figure, among the evaluations in training.
+  The best is by the protocol's primary metric, among the evaluations in
+  training.
   """
   folder = workdir / "checkpoints"
   results = evaluator.finish(
