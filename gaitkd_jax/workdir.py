@@ -32,21 +32,21 @@ def name_of(name: str, workdir: str | os.PathLike[str], protocol: str) -> str:
 
 
 def write(
-  results: Mapping[str, float],
+  metrics: Mapping[str, float],
   name: str,
   workdir: str | os.PathLike[str],
-  **facts: object,
+  **metadata: object,
 ) -> pathlib.Path:
   """Writes `eval/<name>.json`, the whole of it or nothing.
 
   Args:
-    results: figures by name; those that are not finite become null.
+    metrics: by flat name; those that are not finite become null.
     name: of the evaluation, the checkpoint's step in most cases.
     workdir: of the run.
-    **facts: JSON, put before the figures.
+    **metadata: JSON, put before the metrics.
   """
-  clean = {k: v if math.isfinite(v) else None for k, v in results.items()}
-  text = json.dumps({**facts, **clean}, indent=2) + "\n"
+  clean = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
+  text = json.dumps({**metadata, **clean}, indent=2) + "\n"
   return write_text(text, pathlib.Path(workdir) / "eval" / f"{name}.json")
 
 

@@ -6,7 +6,6 @@ from ml_collections import ConfigDict
 
 from gaitkd_jax import errors
 from gaitkd_jax.config import defaults
-from gaitkd_jax.evaluation import distances
 
 
 def check(c: ConfigDict) -> None:
@@ -21,7 +20,6 @@ def check(c: ConfigDict) -> None:
     _check_least(key, c[section][name], 1)
   _check_least("train.eval_every", c.train.eval_every, 0)
   _check_least("eval.subjects", c.eval.subjects, 0)
-  _check_one_of("eval.metric", c.eval.metric, distances.METRICS)
   if not c.eval.memory_gib > 0:
     raise errors.UserError(
       f"config.eval.memory_gib is {c.eval.memory_gib}; give a positive number"

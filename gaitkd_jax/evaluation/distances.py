@@ -74,7 +74,7 @@ def matrix(probe: jax.Array, gallery: jax.Array, metric: str) -> jax.Array:
     float32 `[a, b]`.
   """
 
-  def one_part(x, part):
+  def one_part(x: jax.Array, part: jax.Array) -> jax.Array:
     x = jax.lax.dynamic_index_in_dim(x, part, axis=1, keepdims=False)
     x = x.astype(jnp.float32)
     if metric == "cosine":
@@ -82,7 +82,7 @@ def matrix(probe: jax.Array, gallery: jax.Array, metric: str) -> jax.Array:
       x = x / jnp.maximum(norm, 1e-12)
     return x
 
-  def add_part(part, total):
+  def add_part(part: jax.Array, total: jax.Array) -> jax.Array:
     x, y = one_part(probe, part), one_part(gallery, part)
     product = jnp.dot(x, y.T, precision=jax.lax.Precision.HIGHEST)
     if metric == "cosine":
@@ -90,7 +90,7 @@ def matrix(probe: jax.Array, gallery: jax.Array, metric: str) -> jax.Array:
     square = jnp.sum(x * x, -1)[:, None] + jnp.sum(y * y, -1)[None, :]
     return total + jnp.sqrt(jax.nn.relu(square - 2.0 * product))
 
-  # Of the probes' own: under shard_map the total varies as the gallery does.
+  # Made of the gallery: under shard_map the total has to vary as it does.
   start = jnp.zeros((len(probe), len(gallery)), jnp.float32)
   start = start + 0.0 * gallery[:, 0, 0].astype(jnp.float32)[None, :]
   parts = probe.shape[1]

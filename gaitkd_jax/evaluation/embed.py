@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
-import dataclasses
+from collections.abc import Sequence
 import os
 import pathlib
 import time
 from typing import Any
 
-from flax import linen as nn
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
@@ -22,10 +21,10 @@ from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
 from gaitkd_jax import workdir as workdir_lib
-from gaitkd_jax.evaluation import scoring
+from gaitkd_jax.evaluation import distances
+from gaitkd_jax.evaluation import embedded as embedded_lib
+from gaitkd_jax.evaluation import protocols
 from gaitkd_jax.evaluation import store as store_lib
-from gaitkd_jax.evaluation.protocols import lists
-from gaitkd_jax.evaluation.protocols import searches
 from gaitkd_jax.models import inputs
 
 Batch = Mapping[str, jax.Array]
@@ -47,17 +46,17 @@ class Embedder:
     from data_pipelines import store
 
     data = test_data(config)
-    self._options = protocol_options(config.eval)
-    if config.eval.protocol == "gait3d":
-      self._options["probes"] = datasets.probes(data)
-    self._store = store.SequenceStore.from_builder(
+    self._roles = roles(config)
+    self._split = store.SequenceStore.from_builder(
       datasets.prepare(data), "test", data.cache_gib
     )
     self._config = config.eval
     self._mesh = mesh
     self._embed_step = make_embed_step(module, mesh)
 
-  def __call__(self, variables: Any, subjects: int = 0) -> scoring.Embedded:
+  def __call__(
+    self, variables: Any, subjects: int = 0
+  ) -> embedded_lib.Embedded:
     """Embeds the split.
 
     Args:
@@ -66,15 +65,14 @@ class Embedder:
         names; 0 for all.
 
     Returns:
-      The same in every process.
+      The same in every process; its options are `roles` of these subjects.
     """
     from data_pipelines import pipeline
 
     devices = self._mesh.size
-    split = self._store
     rows = self._rows(subjects)
     batches = pipeline.eval_batches(
-      split,
+      self._split,
       # Any size will do: it is rounded up to a multiple of the devices.
       batch_size=-(-self._config.batch_size // devices) * devices,
       max_frames=self._config.max_frames,
@@ -82,34 +80,34 @@ class Embedder:
       process_index=jax.process_index(),
       process_count=jax.process_count(),
     )
-    found = embed(
+    embeddings = embed(
       self._embed_step,
       variables,
       batches,
-      len(split) if rows is None else len(rows),
+      len(self._split) if rows is None else len(rows),
       self._mesh,
       rows,
     )
-    return dataclasses.replace(self.labels(subjects), embeddings=found)
+    return embedded_lib.Embedded(
+      embeddings, self.labels(subjects), self.roles(subjects)
+    )
 
-  def labels(self, subjects: int = 0) -> scoring.Embedded:
-    """What `__call__` returns, without embeddings.
-
-    Args:
-      subjects: see there. Lists of names are cut to those of the subjects.
-    """
-    split = self._store
-    labels = [split.subjects, split.conditions, split.views]
+  def labels(self, subjects: int = 0) -> embedded_lib.Labels:
+    """Whose embeddings `__call__` returns."""
+    split = self._split
+    labels = embedded_lib.Labels(split.subjects, split.conditions, split.views)
     rows = self._rows(subjects)
-    if rows is None:
-      return scoring.Embedded(None, *labels, self._options)
-    labels = [x[rows] for x in labels]
-    names = set(searches.names_of(*labels))
-    options = {
-      key: [name for name in listed if name in names]
-      for key, listed in self._options.items()
+    return labels if rows is None else labels[rows]
+
+  def roles(self, subjects: int = 0) -> dict[str, Sequence[str]]:
+    """Sequences that the protocol knows by name, of those of `labels`."""
+    if self._rows(subjects) is None:
+      return self._roles
+    names = set(self.labels(subjects).names)
+    return {
+      role: [name for name in listed if name in names]
+      for role, listed in self._roles.items()
     }
-    return scoring.Embedded(None, *labels, options)
 
   def strip(self, row: int, frames: int) -> np.ndarray:
     """Some silhouettes of a sequence, uint8 `[frames, 64, 44]`.
@@ -122,20 +120,20 @@ class Embedder:
 
     from data_pipelines import transforms
 
-    length = self._store.lengths[row]
+    length = self._split.lengths[row]
     chosen = np.linspace(0, length - 1, min(frames, length)).round()
-    decoded = self._store.decode(
-      tf.constant(self._store.read(row)), tf.constant(chosen, tf.int64)
+    decoded = self._split.decode(
+      tf.constant(self._split.read(row)), tf.constant(chosen, tf.int64)
     )
     return transforms.cut(decoded["silhouettes"]).numpy()
 
   def _rows(self, subjects: int) -> np.ndarray | None:
     """The sequences of some subjects; None for all."""
-    everybody = np.unique(self._store.subjects)
+    everybody = np.unique(self._split.subjects)
     if not 0 < subjects < len(everybody):
       return None
     places = np.linspace(0, len(everybody) - 1, subjects).round().astype(int)
-    return np.flatnonzero(np.isin(self._store.subjects, everybody[places]))
+    return np.flatnonzero(np.isin(self._split.subjects, everybody[places]))
 
 
 def test_data(config: Any) -> Any:
@@ -143,25 +141,38 @@ def test_data(config: Any) -> Any:
   return config.eval.data if len(config.eval.data) else config.data
 
 
-def protocol_options(config: Any) -> dict[str, Any]:
-  """What the protocol of `config.eval` has to be told, as far as it says."""
-  if config.protocol != "lists":
-    if config.lists:
-      raise errors.UserError(
-        f"config.eval.lists is {config.lists}, but protocol {config.protocol} "
-        "has lists of its own; set config.eval.protocol=lists"
-      )
-    return {}
-  if not config.lists:
+def protocol_of(config: Any) -> protocols.EvaluationProtocol:
+  """The protocol of a config.
+
+  Raises:
+    errors.UserError: `eval.protocol` or `eval.metric` is unknown.
+  """
+  if config.eval.metric not in distances.METRICS:
     raise errors.UserError(
-      "protocol lists needs probes and a gallery; give a CSV of name,role as "
-      "--config.eval.lists=<file>"
+      f"config.eval.metric is {config.eval.metric!r}; give one of "
+      f"{', '.join(distances.METRICS)}"
     )
-  return lists.read(config.lists)
+  return protocols.find(config.eval.protocol)
+
+
+def roles(config: Any) -> dict[str, Sequence[str]]:
+  """Sequences that the protocol of a config knows by name.
+
+  Raises:
+    errors.UserError: see `protocols.EvaluationProtocol.roles`.
+  """
+
+  def data_probes() -> Sequence[str]:
+    # TensorFlow is loaded only where the data set has to be asked.
+    from data_pipelines import datasets
+
+    return datasets.probes(test_data(config))
+
+  return protocol_of(config).roles(config.eval, data_probes)
 
 
 def make_embed_step(
-  module: nn.Module, mesh: Mesh
+  module: Any, mesh: Mesh
 ) -> Callable[
   [Mapping[str, Any], Batch], tuple[jax.Array, jax.Array, jax.Array]
 ]:
@@ -172,7 +183,9 @@ def make_embed_step(
   mask: all of the global batch, in every process.
   """
 
-  def embed_step(variables, batch):
+  def embed_step(
+    variables: Mapping[str, Any], batch: Batch
+  ) -> tuple[jax.Array, jax.Array, jax.Array]:
     out = module.apply(
       variables,
       inputs.network_input(batch, module.in_channels),
@@ -186,7 +199,7 @@ def make_embed_step(
 
 
 def embed(
-  embed_step: Any,
+  embed_step: Callable[[Any, Any], Any],
   variables: Any,
   batches: Iterable[Mapping[str, np.ndarray]],
   count: int,
@@ -200,35 +213,24 @@ def embed(
     variables: of the network, replicated over the mesh.
     batches: this process's shares, with "silhouettes", "lengths", "index" (the
       position of the sequence in the split) and "mask" (False: filling).
-    count: sequences.
+    count: sequences, at least one.
     mesh: devices of the data axis.
     rows: int `[count]`, ascending, their positions in the split; None for all.
 
   Returns:
     float32 `[count, p, d]` in the order of the split, in every process.
   """
-  result = None
+  collected = _Collected(count, rows)
   pending, shapes = [], set()
   began = time.monotonic()
-
-  def store(out):
-    nonlocal result
-    embedding, index, mask = jax.device_get(out)
-    if result is None:
-      result = np.full((count, *embedding.shape[1:]), np.nan, np.float32)
-    index = index[mask]
-    at = index if rows is None else np.searchsorted(rows, index)
-    result[at] = embedding[mask]
-    bar.update(int(mask.sum()))
-
   with tqdm.tqdm(total=count, desc="embed", unit="seq", disable=None) as bar:
     for batch in batches:
       shapes.add(batch["silhouettes"].shape)
       pending.append(embed_step(variables, sharding.put_batch(batch, mesh)))
       if len(pending) > 1:  # fetch a batch while the next one is computed
-        store(pending.pop(0))
+        bar.update(collected.add(pending.pop(0)))
     for out in pending:
-      store(out)
+      bar.update(collected.add(out))
   if not jax.process_index():
     seconds = time.monotonic() - began
     print(
@@ -236,7 +238,32 @@ def embed(
       f"second), {len(shapes)} shapes of batches, each compiled once",
       flush=True,
     )
-  return result
+  return collected.embeddings
+
+
+class _Collected:
+  """Takes embeddings as they come, and puts them in the order of the split.
+
+  Attributes:
+    embeddings: float32 `[count, p, d]`; NaN where none has come.
+  """
+
+  def __init__(self, count: int, rows: np.ndarray | None):
+    """See `embed`."""
+    self.embeddings = np.full((count, 0, 0), np.nan, np.float32)
+    self._rows = rows
+
+  def add(self, out: tuple[jax.Array, jax.Array, jax.Array]) -> int:
+    """Takes what an `embed_step` gave; returns the number of sequences."""
+    embedding, index, mask = jax.device_get(out)
+    if not self.embeddings.size:
+      shape = len(self.embeddings), *embedding.shape[1:]
+      self.embeddings = np.full(shape, np.nan, np.float32)
+    index = index[mask]
+    if self._rows is not None:
+      index = np.searchsorted(self._rows, index)
+    self.embeddings[index] = embedding[mask]
+    return len(index)
 
 
 def restore(
@@ -277,6 +304,7 @@ def embed_checkpoint(
     The store; None in any but the first process.
   """
   config_lib.check(config)
+  protocol_of(config)
   workdir_lib.make_workdir(workdir)
   mesh = sharding.create_mesh()
   module, variables, path = restore(config, workdir, mesh)
@@ -291,28 +319,34 @@ def embed_checkpoint(
   embedded = embedder(variables)
   if jax.process_index():
     return None
-  step = checkpoint.restored_step(path)
+  labels = embedded.labels
   folder = store_lib.write(
-    pathlib.Path(workdir) / "embeddings" / str(step),
+    pathlib.Path(workdir) / "embeddings" / str(checkpoint.restored_step(path)),
     embedded.embeddings,
-    embedded.subjects,
-    embedded.conditions,
-    embedded.views,
-    embedded.names,
-    facts(config, path, variables)
+    labels.subjects,
+    labels.conditions,
+    labels.views,
+    labels.names,
+    metadata(config, path, variables)
     | {"protocol": config.eval.protocol, "options": dict(embedded.options)},
     config.eval.store_dtype,
   )
   print(
-    f"written: {folder}, {len(embedded.subjects)} embeddings; score them with "
+    f"written: {folder}, {len(labels)} embeddings; score them with "
     f"--mode=score --config.eval.embeddings={folder}",
     flush=True,
   )
   return folder
 
 
-def facts(config: Any, path: str, variables: Any) -> dict[str, Any]:
-  """What made embeddings, as their store keeps it."""
+def metadata(config: Any, path: str, variables: Any) -> dict[str, Any]:
+  """What made embeddings, as their store keeps it.
+
+  Args:
+    config: the whole config.
+    path: of the checkpoint.
+    variables: of the network.
+  """
   data = test_data(config)
   return {
     "data": data.name,

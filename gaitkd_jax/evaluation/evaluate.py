@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import dataclasses
 import os
 import pathlib
 import shlex
@@ -18,25 +19,29 @@ from gaitkd_jax import errors
 from gaitkd_jax import sharding
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import embed as embed_lib
+from gaitkd_jax.evaluation import embedded as embedded_lib
 from gaitkd_jax.evaluation import protocols
 from gaitkd_jax.evaluation import report as report_lib
+from gaitkd_jax.evaluation import results
 from gaitkd_jax.evaluation import scoring
 from gaitkd_jax.evaluation import store as store_lib
 from gaitkd_jax.evaluation import tables
-from gaitkd_jax.evaluation.protocols import submissions
 
-# The function of arrays, by the name that other people's scripts call.
-evaluate_embeddings = scoring.evaluate_embeddings
+# Takes a row and a number of frames, and returns as many silhouettes, uint8
+# `[frames, h, w]`; None where there are none.
+Strips = Callable[[int, int], np.ndarray | None]
 
 
-def main_figure(config: Any) -> str:
-  """The name of the figure by which checkpoints of `config` are compared.
+def primary_metric(config: Any) -> str:
+  """The flat name of the metric by which checkpoints of `config` are compared.
 
-  Empty for a submission, whose figures a server keeps.
+  Empty for a submission, whose metrics a server keeps.
+
+  Raises:
+    errors.UserError: `eval.protocol` or `eval.metric` is unknown.
   """
-  scoring.check_protocol(config.eval.protocol)
-  scorer = protocols.PROTOCOLS.get(config.eval.protocol)
-  return scorer.main_figure if scorer else ""
+  metric = embed_lib.protocol_of(config).primary_metric
+  return metric.flat if metric else ""
 
 
 class Evaluator:
@@ -49,61 +54,84 @@ class Evaluator:
       config: the whole config; `eval.data`, where given, replaces `data`.
       module: the network.
       mesh: devices of the data axis.
+
+    Raises:
+      errors.UserError: the split cannot be scored.
     """
     self._config = config
+    self._protocol = embed_lib.protocol_of(config)
     self._embedder = embed_lib.Embedder(config, module, mesh)
-    # Nobody should train for days to learn that there is nothing to search.
-    protocol, some = config.eval.protocol, config.eval.subjects
-    scoring.check_labels(protocol, self._embedder.labels())
-    if some and protocol not in submissions.SUBMISSIONS:
-      try:
-        scoring.check_labels(protocol, self._embedder.labels(some))
-      except errors.UserError as e:
-        raise errors.UserError(
-          f"config.eval.subjects is {some}, too few; raise it, or set 0 for "
-          f"all (of these: {e})"
-        ) from e
-    self._last = None, None  # parameters, and what they gave for all subjects
+    self._check_split()
+    # The parameters that were scored by all subjects, and what was found.
+    self._last: tuple[Any, results.Evaluation] | None = None
 
-  def __call__(self, variables: Any) -> dict[str, float]:
-    """The protocol's figures of `eval.subjects` subjects; none if it has none.
+  def __call__(self, variables: Any) -> results.Evaluation | None:
+    """Scores `eval.subjects` subjects; a submission is None.
 
     Args:
       variables: of the network.
     """
-    c = self._config.eval
-    if c.protocol in submissions.SUBMISSIONS:
-      return {}
-    e = self._embedder(variables, c.subjects)
-    if not c.subjects:
-      self._last = variables["params"], e
-    labels = e.subjects, e.conditions, e.views
-    return evaluate_embeddings(
-      c.protocol, e.embeddings, *labels, c.metric, c.memory_gib, **e.options
-    )
+    if isinstance(self._protocol, protocols.Submission):
+      return None
+    subjects = self._config.eval.subjects
+    found = score(self._config, self._embedder(variables, subjects))
+    if not subjects:
+      self._last = variables["params"], found
+    return found
 
   def finish(
     self, variables: Any, step: int, workdir: str | os.PathLike[str], path: str
-  ) -> dict[str, float]:
-    """Scores all subjects and reports; see `report`.
+  ) -> results.Evaluation | None:
+    """Scores all subjects and reports; a submission is written, and None.
 
     Args:
       variables: of the network.
       step: of the checkpoint.
-      workdir: takes the files.
+      workdir: takes the files, see `report`.
       path: the checkpoint, to be named in the page.
     """
-    params, embedded = self._last
-    if params is not variables["params"]:
-      embedded = self._embedder(variables)
+    if isinstance(self._protocol, protocols.Submission):
+      submit(
+        self._config,
+        self._protocol,
+        self._embedder(variables),
+        str(step),
+        workdir,
+      )
+      return None
+    if self._last and self._last[0] is variables["params"]:
+      found = self._last[1]
+    else:
+      found = score(self._config, self._embedder(variables))
     return report(
       self._config,
-      embedded,
+      found,
       str(step),
       workdir,
-      facts={"step": step, "checkpoint": path},
-      strips=self._embedder.strip,
+      {"step": step, "checkpoint": path},
+      self._embedder.strip,
     )
+
+  def _check_split(self) -> None:
+    """Raises a UserError for a split that the protocol could not score.
+
+    Nobody should train for days to learn that there is nothing to compare.
+    """
+    self._protocol.probe_galleries(
+      self._embedder.labels(), self._embedder.roles()
+    )
+    some = self._config.eval.subjects
+    if not some or isinstance(self._protocol, protocols.Submission):
+      return
+    try:
+      self._protocol.probe_galleries(
+        self._embedder.labels(some), self._embedder.roles(some)
+      )
+    except errors.UserError as e:
+      raise errors.UserError(
+        f"config.eval.subjects is {some}, too few; raise it, or set 0 for all "
+        f"(of these: {e})"
+      ) from e
 
 
 def evaluate_checkpoint(
@@ -114,19 +142,20 @@ def evaluate_checkpoint(
   Args:
     config: `eval.checkpoint` names the checkpoint; empty is the newest of the
       workdir.
-    workdir: takes the files of `report`.
+    workdir: takes the files of `report` or of `submit`.
 
   Returns:
-    The figures.
+    The metrics by flat name; none of a submission.
   """
   config_lib.check(config)
-  main_figure(config)
+  embed_lib.protocol_of(config)
   workdir_lib.make_workdir(workdir)
   mesh = sharding.create_mesh()
   module, variables, path = embed_lib.restore(config, workdir, mesh)
   step = checkpoint.restored_step(path)
   evaluator = Evaluator(config, module, mesh)
-  return evaluator.finish(variables, step, workdir, path)
+  found = evaluator.finish(variables, step, workdir, path)
+  return found.flat() if found else {}
 
 
 def score_store(
@@ -137,48 +166,43 @@ def score_store(
   Args:
     config: `eval.embeddings` names the store (or an .npz); empty is the newest
       of the workdir.
-    workdir: takes the files of `report`.
+    workdir: takes the files of `report` or of `submit`.
 
   Returns:
-    The figures.
+    The metrics by flat name; none of a submission.
   """
   config_lib.check(config)
-  main_figure(config)
+  protocol = embed_lib.protocol_of(config)
   workdir_lib.make_workdir(workdir)
   path = pathlib.Path(config.eval.embeddings or _newest_store(workdir))
   store = store_lib.EmbeddingStore.open(path)
-  options = _store_options(config, store)
-  embedded = scoring.Embedded(
-    store, store.subjects, store.conditions, store.views, options
+  embedded = embedded_lib.Embedded(
+    store, store.labels, _stored_roles(config, store)
   )
-  known = store.facts
-  facts = {key: known[key] for key in ("step", "checkpoint") if key in known}
+  known = store.metadata
+  name = str(known.get("step", path.stem))
+  if isinstance(protocol, protocols.Submission):
+    submit(config, protocol, embedded, name, workdir)
+    return {}
+  metadata: dict[str, Any] = {
+    key: known[key] for key in ("step", "checkpoint") if key in known
+  }
   # What made the store, which need not be what the config names.
-  facts["data set"] = known.get("data", "unknown")
-  facts["model"] = known.get("model", {}).get("name", "unknown")
-  return report(
-    config,
-    embedded,
-    str(store.facts.get("step", path.stem)),
-    workdir,
-    facts=facts | {"embeddings": str(path)},
-  )
+  metadata["data set"] = known.get("data", "unknown")
+  metadata["model"] = known.get("model", {}).get("name", "unknown")
+  metadata["embeddings"] = str(path)
+  return report(config, score(config, embedded), name, workdir, metadata).flat()
 
 
-def _store_options(
+def _stored_roles(
   config: Any, store: store_lib.EmbeddingStore
-) -> dict[str, Any]:
-  """Options of the protocol: those of the store if it was made for it."""
-  c = config.eval
-  stored = store.facts.get("options", {})
-  if stored and store.facts.get("protocol") == c.protocol and not c.lists:
+) -> Mapping[str, Any]:
+  """Roles of sequences: those of the store if it was made for the protocol."""
+  stored = store.metadata.get("options", {})
+  same_protocol = store.metadata.get("protocol") == config.eval.protocol
+  if stored and same_protocol and not config.eval.lists:
     return dict(stored)
-  if c.protocol != "gait3d":
-    return embed_lib.protocol_options(c)
-  # TensorFlow is loaded only where the data set has to be asked.
-  from data_pipelines import datasets
-
-  return {"probes": datasets.probes(embed_lib.test_data(config))}
+  return embed_lib.roles(config)
 
 
 def _newest_store(workdir: str | os.PathLike[str]) -> pathlib.Path:
@@ -192,98 +216,114 @@ def _newest_store(workdir: str | os.PathLike[str]) -> pathlib.Path:
   return folder / str(max(steps))
 
 
+def score(config: Any, embedded: embedded_lib.Embedded) -> results.Evaluation:
+  """Evaluates embeddings as a config says, without verification."""
+  c = config.eval
+  protocol = embed_lib.protocol_of(config)
+  embedded = _with_settings(protocol, c, embedded)
+  return scoring.evaluate(protocol, embedded, c.metric, c.memory_gib)
+
+
+def _with_settings(
+  protocol: protocols.EvaluationProtocol,
+  config: Any,
+  embedded: embedded_lib.Embedded,
+) -> embedded_lib.Embedded:
+  """Adds the options that the section `eval` of a config sets."""
+  options = {**embedded.options, **protocol.settings(config)}
+  return dataclasses.replace(embedded, options=options)
+
+
 def report(
   config: Any,
-  embedded: scoring.Embedded,
+  found: results.Evaluation,
   name: str,
   workdir: str | os.PathLike[str],
-  facts: Mapping[str, Any],
-  strips: Callable[[int, int], np.ndarray | None] = lambda row, frames: None,
-) -> dict[str, float]:
-  """Scores; the first process prints, and writes `eval/<name>.*`.
+  metadata: Mapping[str, Any],
+  strips: Strips = lambda row, frames: None,
+) -> results.Evaluation:
+  """Prints an evaluation and writes `eval/<name>.*`, in the first process.
 
-  That is <name>.json, the figures; <name>.html, a page of them, if
-  `eval.report` is set; for a submission <name>.csv instead. Where there are
-  files of another protocol, the name is <name>_<protocol>.
+  That is <name>.json, the metrics, and <name>.html, a page of them, if
+  `eval.report` is set. Where there are files of another protocol, the name is
+  <name>_<protocol>.
 
   Args:
     config: the whole config.
-    embedded: what is scored.
+    found: see `score`.
     name: of the files.
     workdir: takes them in its folder `eval`.
-    facts: about the embeddings.
+    metadata: of the embeddings.
     strips: some silhouettes of a row, see `embed.Embedder.strip`.
 
   Returns:
-    The figures; none of a submission.
+    The evaluation, with verification if `eval.verification` is set.
   """
-  c = config.eval
-  name = workdir_lib.name_of(name, workdir, c.protocol)
-  options = dict(embedded.options)
-  if c.protocol == "hid_submission":
-    options["rerank"] = c.rerank
-  labels = embedded.subjects, embedded.conditions, embedded.views
-  embedded = scoring.checked(
-    c.protocol, embedded.embeddings, *labels, c.metric, options
-  )
-  if c.protocol in submissions.SUBMISSIONS:
-    if not jax.process_index():
-      lines = submissions.SUBMISSIONS[c.protocol].lines(
-        embedded.embeddings,
-        *labels,
-        metric=c.metric,
-        memory_gib=c.memory_gib,
-        **options,
-      )
-      path = pathlib.Path(workdir) / "eval" / f"{name}.csv"
-      workdir_lib.write_text("\n".join(lines) + "\n", path)
-    return {}
-  found = scoring.score(
-    c.protocol, embedded, c.metric, c.memory_gib, c.verification
-  )
-  figures = found.results | found.verification
+  if config.eval.verification:
+    found = scoring.verified(found)
   if jax.process_index():
-    return figures
-  print(tables.format_table(found.results), flush=True)
+    return found
+  print(tables.format_table(found.metrics), flush=True)
   if found.verification:
     print("\n" + tables.format_verification(found.verification))
-  known = {"step": facts["step"]} if "step" in facts else {}
-  known |= {"protocol": c.protocol, "metric": c.metric}
-  workdir_lib.write(figures, name, workdir, **known)
-  if c.report:
-    _write_page(config, embedded, found, name, workdir, facts, strips)
-  return figures
+  name = workdir_lib.name_of(name, workdir, found.protocol.name)
+  known = {key: metadata[key] for key in ("step",) if key in metadata}
+  known |= {"protocol": found.protocol.name, "metric": found.ranker.metric}
+  workdir_lib.write(found.flat(), name, workdir, **known)
+  if config.eval.report:
+    _write_page(config, found, name, workdir, metadata, strips)
+  return found
 
 
 def _write_page(
   config: Any,
-  embedded: scoring.Embedded,
-  found: scoring.Scores,
+  found: results.Evaluation,
   name: str,
   workdir: str | os.PathLike[str],
-  facts: Mapping[str, Any],
-  strips: Callable[[int, int], np.ndarray | None],
+  metadata: Mapping[str, Any],
+  strips: Strips,
 ) -> None:
   """Writes the page of an evaluation."""
-  data = embed_lib.test_data(config)
-  metrics = pathlib.Path(workdir) / "metrics.jsonl"
-  shown = {"data set": data.name, "model": config.model.name} | facts
-  shown["command"] = shlex.join(["python", *sys.argv])
+  shown = {
+    "data set": embed_lib.test_data(config).name,
+    "model": config.model.name,
+    **metadata,
+    "command": shlex.join(["python", *sys.argv]),
+  }
   path = report_lib.write(
     pathlib.Path(workdir) / "eval" / f"{name}.html",
-    results=found.results,
-    protocol=config.eval.protocol,
-    embeddings=embedded.embeddings,
-    subjects=embedded.subjects,
-    conditions=embedded.conditions,
-    views=embedded.views,
-    metric=config.eval.metric,
-    options=embedded.options,
-    memory_gib=config.eval.memory_gib,
-    roc={k: (v.far, v.tar) for k, v in found.curves.items()},
-    verification=found.verification,
+    found,
     strips=strips,
-    metrics_path=metrics if metrics.exists() else None,
-    facts={k: str(v) for k, v in shown.items()},
+    metrics_path=pathlib.Path(workdir) / "metrics.jsonl",
+    metadata={key: str(value) for key, value in shown.items()},
   )
   print(f"written: {path}", flush=True)
+
+
+def submit(
+  config: Any,
+  protocol: protocols.Submission,
+  embedded: embedded_lib.Embedded,
+  name: str,
+  workdir: str | os.PathLike[str],
+) -> None:
+  """Writes `eval/<name>.csv` for a server, in the first process.
+
+  Args:
+    config: the whole config.
+    protocol: that of the config.
+    embedded: all sequences.
+    name: of the file; where there is one of another protocol, it is
+      <name>_<protocol>.
+    workdir: takes it in its folder `eval`.
+  """
+  c = config.eval
+  embedded = scoring.checked(
+    protocol, _with_settings(protocol, c, embedded), c.metric
+  )
+  if jax.process_index():
+    return
+  lines = protocol.lines(embedded, c.metric, c.memory_gib)
+  name = workdir_lib.name_of(name, workdir, protocol.name)
+  path = pathlib.Path(workdir) / "eval" / f"{name}.csv"
+  workdir_lib.write_text("\n".join(lines) + "\n", path)

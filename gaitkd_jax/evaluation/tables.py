@@ -1,76 +1,88 @@
 """What an evaluation prints."""
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import math
 
+from gaitkd_jax.evaluation import metrics as metrics_lib
+from gaitkd_jax.evaluation.protocols import verification as verification_lib
+
 # Wider tables than OU-MVLP's 14 views are not read.
-_MAX_VIEWS = 14
-_VIEW_FIGURES = ("rank1", "rank1_identical_view", "rank1_all_views")
+MAX_VIEWS = 14
+# What a table by view says of a condition.
+_OF_VIEWS = {"rank1", "rank1_identical_view", "rank1_all_views"}
 
 
-def format_table(results: Mapping[str, float]) -> str:
-  """Tables of `evaluate_embeddings`' figures, as papers print them.
+def format_table(metrics: Sequence[metrics_lib.Metric]) -> str:
+  """Tables of a protocol's metrics, as papers print them.
 
   Rank-1 by condition and probe view where there are at most 14 views, and all
-  figures by condition where there are more than those of single views.
+  metrics by condition where there are more than those of single views.
   """
-  views = sorted({k.split("/", 2)[2] for k in results if "/view/" in k})
-  names = list(dict.fromkeys(k.partition("/")[0] for k in results))
-  figures = list(
-    dict.fromkeys(k.partition("/")[2] for k in results if "/view/" not in k)
-  )
-  lines = []
-  by_view = 0 < len(views) <= _MAX_VIEWS or set(figures) <= set(_VIEW_FIGURES)
-  if by_view:
-    shown = views if len(views) <= _MAX_VIEWS else []
-    lines.append("Rank-1 (%) by probe view, identical views left out")
-    columns = {view: f"view/{view}" for view in shown}
-    lines += _table(results, names, columns | {"mean": "rank1"})
-  if not set(figures) <= set(_VIEW_FIGURES):
-    if by_view:
-      lines.append("")
-    lines.append("All figures (%)")
-    lines += _table(results, names, {figure: figure for figure in figures})
-  if any(figure.startswith("reid_") for figure in figures):
-    lines.append(
+  conditions = list(dict.fromkeys(m.condition for m in metrics))
+  views = sorted({m.view for m in metrics if m.view is not None})
+  names = list(dict.fromkeys(m.name for m in metrics if m.view is None))
+  overall = {(m.condition, m.name): m.value for m in metrics if m.view is None}
+  only_of_views = set(names) <= _OF_VIEWS
+  tables = []
+  if only_of_views or 0 < len(views) <= MAX_VIEWS:
+    shown = views if len(views) <= MAX_VIEWS else []
+    cells: dict[tuple[str, str], float | None] = {
+      (m.condition, m.view): m.value for m in metrics if m.view is not None
+    }
+    cells |= {(c, "mean"): overall.get((c, "rank1")) for c in conditions}
+    title = "Rank-1 (%) by probe view, identical views left out"
+    tables.append([title, *_table(cells, conditions, [*shown, "mean"])])
+  if not only_of_views:
+    tables.append(["All figures (%)", *_table(overall, conditions, names)])
+  if any(name.startswith("reid_") for name in names):
+    tables[-1].append(
       "rank1 is the gait protocol (identical views left out); reid_* is the "
       "re-identification protocol: never compare one with the other"
     )
-  return "\n".join(lines)
+  return "\n\n".join("\n".join(lines) for lines in tables)
 
 
-def format_verification(figures: Mapping[str, float]) -> str:
-  """The table of `protocols.verification.all_figures`."""
-  names = list(dict.fromkeys(k.partition("/")[0] for k in figures))
-  rates = dict.fromkeys(k.partition("/")[2] for k in figures)
-  shown = {k: k for k in rates if not k.startswith("threshold")}
+def format_verification(
+  verification: Sequence[verification_lib.Verification],
+) -> str:
+  """The table of verification, at least one condition."""
+  cells, columns = {}, ["EER"]
+  for one in verification:
+    cells[one.condition, "EER"] = one.equal_error
+    for point in one.points:
+      column = f"TAR@FAR={point.false_accept_rate:g}"
+      cells[one.condition, column] = point.true_accepts
+      columns.append(column)
+  conditions = [one.condition for one in verification]
   return "\n".join(
     [
       "Verification (%): equal error rate, true accepts at false accept rates",
-      *_table(figures, names, shown),
+      *_table(cells, conditions, list(dict.fromkeys(columns))),
     ]
   )
 
 
 def _table(
-  results: Mapping[str, float], names: list[str], columns: Mapping[str, str]
+  cells: Mapping[tuple[str, str], float | None],
+  rows: Sequence[str],
+  columns: Sequence[str],
 ) -> list[str]:
-  """A line of headings, then a line a name; no value is a blank."""
-  first = max([7, *(len(name) + 1 for name in names)])
-  widths = [max(7, len(heading) + 1) for heading in columns]
+  """A line of headings, then a line a row; no value is a blank."""
+  first = max([7, *(len(row) + 1 for row in rows)])
+  widths = [max(7, len(column) + 1) for column in columns]
 
-  def line(name, cells):
+  def line(name: str, texts: Sequence[str]) -> str:
     return f"{name:<{first}}" + "".join(
-      f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)
+      f"{text:>{width}}" for text, width in zip(texts, widths, strict=True)
     )
 
-  def cell(name, figure):
-    value = results.get(f"{name}/{figure}")
+  def text(value: float | None) -> str:
     if value is None:
       return ""
     return f"{value:.2f}" if math.isfinite(value) else "-"
 
   return [line("", columns)] + [
-    line(name, [cell(name, figure) for figure in columns.values()])
-    for name in names
+    line(row, [text(cells.get((row, column))) for column in columns])
+    for row in rows
   ]

@@ -12,6 +12,7 @@ import numpy as np
 import tqdm
 
 from gaitkd_jax import errors
+from gaitkd_jax import evaluation
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import tables
 from gaitkd_jax.training import writers
@@ -78,7 +79,7 @@ class Reporter:
     self._writer.write(step, scalars | self._speed(step))
 
   def evaluation(
-    self, step: int, results: Mapping[str, float] | None, last: bool
+    self, step: int, results: evaluation.Evaluation | None, last: bool
   ) -> None:
     """Prints and writes the metrics of an evaluation, if there was one.
 
@@ -88,20 +89,18 @@ class Reporter:
       return
     some = bool(self._subjects)
     if (some or not last) and not jax.process_index():
-      print(tables.format_table(results), flush=True)
+      print(tables.format_table(results.metrics), flush=True)
       name = f"{step}_subset" if some else str(step)
-      workdir_lib.write(results, name, self._workdir, step=step)
+      workdir_lib.write(results.flat(), name, self._workdir, step=step)
     self.results(step, results, "eval_subset" if some else "eval")
     self._since = None  # its time is not the training's
 
   def results(
-    self, step: int, results: Mapping[str, float], prefix: str
+    self, step: int, results: evaluation.Evaluation, prefix: str
   ) -> None:
     """Logs the metrics of an evaluation, without those of single views."""
-    self._writer.write(
-      step,
-      {f"{prefix}/{k}": v for k, v in results.items() if "/view/" not in k},
-    )
+    scalars = results.flat(views=False)
+    self._writer.write(step, {f"{prefix}/{k}": v for k, v in scalars.items()})
 
   def _speed(self, step: int) -> dict[str, float]:
     """Speed since the last call; none for the first, which compiled."""

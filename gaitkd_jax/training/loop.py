@@ -9,6 +9,7 @@ import jax
 from jax.sharding import Mesh
 
 from gaitkd_jax import checkpoint
+from gaitkd_jax import evaluation
 from gaitkd_jax import sharding
 from gaitkd_jax.training import logs
 from gaitkd_jax.training import run as run_lib
@@ -42,8 +43,10 @@ def train_and_evaluate(
     start = checkpointer.latest_step
     state = initial_state(run, checkpointer)
     if start is not None and start >= config.train.steps:
-      return finish(run, checkpointer, state, start)
-    return train(run, checkpointer, state, start)
+      results = finish(run, checkpointer, state, start)
+    else:
+      results = train(run, checkpointer, state, start)
+  return results.flat() if results else {}
 
 
 def train(
@@ -51,7 +54,7 @@ def train(
   checkpointer: checkpoint.Checkpointer,
   state: step_lib.TrainState,
   start: int | None,
-) -> dict[str, float]:
+) -> evaluation.Evaluation | None:
   """Trains from step `start` (None: a new run) to the last, and scores.
 
   Args:
@@ -61,7 +64,7 @@ def train(
     start: finished steps.
 
   Returns:
-    The protocol's metrics at the end.
+    The evaluation of all subjects at the end; None for a submission.
   """
   config = run.config.train
   steps = range(start or 0, config.steps)
@@ -88,9 +91,10 @@ def train(
         report.flush()  # a state that is not finite is never saved
         results = run.evaluator(state.variables) if evaluates else None
         report.evaluation(done, results, last)
-        checkpointer.save(done, state, run.metadata, results)
+        metrics = results.flat() if results else None
+        checkpointer.save(done, state, run.metadata, metrics)
     final = finish(run, checkpointer, state, steps.stop)
-    if run.config.eval.subjects:
+    if run.config.eval.subjects and final:
       report.results(steps.stop, final, "eval")
     return final
 
@@ -100,7 +104,7 @@ def finish(
   checkpointer: checkpoint.Checkpointer,
   state: step_lib.TrainState,
   step: int,
-) -> dict[str, float]:
+) -> evaluation.Evaluation | None:
   """Scores the last state by all subjects; names the best one if it is older.
 
   The best is by the protocol's primary metric, among the evaluations in

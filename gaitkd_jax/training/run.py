@@ -104,7 +104,7 @@ def prepare(config: Any, workdir: pathlib.Path) -> Run:
   if _same_number_of_classes(config):
     create_objective()  # otherwise the data have to say which are common
   optimizer, schedule = optim.create_optimizer(config.optim, student)
-  primary_metric = evaluate.main_figure(config)
+  primary_metric = evaluate.primary_metric(config)
   restored = distill.restore_teachers(config, teachers, mesh)
   workdir_lib.make_workdir(workdir)
   split = training.training_split(config)

@@ -1,18 +1,24 @@
 """A gallery of all views, without the probe's own subject in its own view."""
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
+from typing import Any
 
 import numpy as np
 
+from gaitkd_jax.evaluation import embedded as embedded_lib
+from gaitkd_jax.evaluation import metrics as metrics_lib
+from gaitkd_jax.evaluation.protocols import probe_gallery
+from gaitkd_jax.evaluation.protocols import protocol
+from gaitkd_jax.evaluation.protocols import ranker as ranker_lib
 from gaitkd_jax.evaluation.protocols import ranks as ranks_lib
 from gaitkd_jax.evaluation.protocols import retrieval
-from gaitkd_jax.evaluation.protocols import searches as searches_lib
 from gaitkd_jax.evaluation.protocols import single_view
 
 
-@dataclasses.dataclass(frozen=True)
-class CrossViewGallery:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CrossViewGallery(protocol.ScoredProtocol):
   """Rank-k and mAP in a gallery of all views (Hou et al., T-BIOM 2022).
 
   Gallery items of the probe's own subject and view are left out. Rank-k and
@@ -20,83 +26,80 @@ class CrossViewGallery:
   then the mean over probe views. A probe without a match counts as an error in
   Rank-k and is left out of mAP.
 
-  Probe views that have no gallery of another view are left out: data of one
-  view have no cross-view figure. So are, of mAP, probe views without a match.
-  Nothing left is NaN.
+  Probe views that have no gallery of another view are left out: data of only
+  one view have no cross-view metric. So are, of mAP, probe views without a
+  match. The mean of nothing is NaN.
 
   Attributes:
-    searches: by the name of the result.
-    main_figure: the result by which checkpoints are compared. If it is a
-      "mean/...", the means over the searches are reported.
-    ranks: which Rank-k to report.
+    name: see `protocol.ScoredProtocol`.
+    primary_metric: see there.
+    reported_ranks: see there.
+    conditions: who is probe and who is gallery, by the name of the result.
   """
 
-  searches: Mapping[str, searches_lib.Search]
-  main_figure: str
-  ranks: tuple[int, ...] = (1,)
-  options = ()
+  conditions: Mapping[str, probe_gallery.Conditions]
 
-  def __call__(
+  def probe_galleries(
     self,
-    ranker: ranks_lib.Ranker,
-    subjects: np.ndarray,
-    conditions: np.ndarray,
-    views: np.ndarray,
-  ) -> dict[str, float]:
-    """See `evaluate.evaluate_embeddings`."""
-    results = {}
-    for trial in self.trials(subjects, conditions, views):
-      figures = self._figures(ranker, trial)
-      results |= {f"{trial.name}/{k}": v for k, v in figures.items()}
-    if self.main_figure.startswith("mean/"):
-      results |= single_view.means(results)
-    return results
-
-  def trials(
-    self, subjects: np.ndarray, conditions: np.ndarray, views: np.ndarray
-  ) -> list[searches_lib.Trial]:
-    """What is compared: the probe's own subject and view is excluded.
-
-    Args:
-      subjects: str `[n]`.
-      conditions: str `[n]`.
-      views: str `[n]`.
-
-    Raises:
-      errors.UserError: no search has both probes and a gallery.
-    """
-    del subjects
-    found = searches_lib.find(self.searches, conditions)
-    return [
-      searches_lib.Trial(name, *rows, views, "own_view")
-      for name, rows in found.items()
-    ]
-
-  def _figures(
-    self, ranker: ranks_lib.Ranker, trial: searches_lib.Trial
-  ) -> dict[str, float]:
-    """The figures of one search."""
-    matches = ranker.all_matches(trial.probes, trial.gallery, trial.views)
-    first = np.array([m[0] if len(m) else ranks_lib.ABSENT for m in matches])
-    precision = np.array(
-      [retrieval.average_precision(m) if len(m) else np.nan for m in matches]
+    labels: embedded_lib.Labels,
+    options: Mapping[str, Any] = embedded_lib.NO_OPTIONS,
+  ) -> list[probe_gallery.ProbeGallery]:
+    """By conditions; the probe's subject in the probe's view is excluded."""
+    del options
+    return probe_gallery.by_condition(
+      self.conditions,
+      labels.conditions,
+      labels.views,
+      probe_gallery.Excluded.SUBJECT_IN_VIEW,
     )
-    probe_views = trial.views[trial.probes]
-    gallery_views = np.unique(trial.views[trial.gallery])
-    cells = {f"rank{rank}": [] for rank in self.ranks} | {"mAP": []}
-    results = {}
-    for view in np.unique(probe_views):
+
+  def rank(
+    self,
+    ranker: ranker_lib.Ranker,
+    compared: probe_gallery.ProbeGallery,
+  ) -> ranks_lib.Ranks:
+    """The ranks of all matches that are left."""
+    return ranks_lib.Ranks.of_matches(
+      compared,
+      ranker.all_matches(compared.probes, compared.gallery, compared.views),
+    )
+
+  def condition_metrics(
+    self, ranks: ranks_lib.Ranks, reported_ranks: Sequence[int]
+  ) -> list[metrics_lib.Metric]:
+    """Rank-1 by probe view, and the means of Rank-k and mAP over them."""
+    compared = ranks.compared
+    first = ranks.first[:, 0]
+    precision = np.array(
+      [
+        retrieval.average_precision(m) if len(m) else np.nan
+        for m in ranks.matches
+      ]
+    )
+    probe_views = compared.views_of(compared.probes)
+    gallery_views = np.unique(compared.views_of(compared.gallery))
+    by_view: dict[str, list[float]] = {f"rank{k}": [] for k in reported_ranks}
+    by_view["mAP"] = []
+    result = []
+    for view in np.unique(probe_views).tolist():
       if np.all(gallery_views == view):
         continue
-      own = probe_views == view
-      for rank in self.ranks:
-        cells[f"rank{rank}"].append(_percent(first[own] <= rank))
-      if 1 in self.ranks:
-        results[f"view/{view}"] = cells["rank1"][-1]
-      found = own & ~np.isnan(precision)
-      if found.any():
-        cells["mAP"].append(_percent(precision[found]))
-    return results | {k: single_view.mean(v) for k, v in cells.items()}
+      of_view = probe_views == view
+      for rank in reported_ranks:
+        by_view[f"rank{rank}"].append(_percent(first[of_view] <= rank))
+      if 1 in reported_ranks:
+        result.append(
+          metrics_lib.Metric(
+            compared.condition, "rank1", by_view["rank1"][-1], view
+          )
+        )
+      matched = of_view & ~np.isnan(precision)
+      if matched.any():
+        by_view["mAP"].append(_percent(precision[matched]))
+    return result + [
+      metrics_lib.Metric(compared.condition, name, single_view.mean(values))
+      for name, values in by_view.items()
+    ]
 
 
 def _percent(values: np.ndarray) -> float:

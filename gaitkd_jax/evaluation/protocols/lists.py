@@ -1,138 +1,157 @@
 """Probes and galleries given by name: Gait3D, and any data set."""
 
+from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 import csv
 import dataclasses
 import os
+from typing import Any
 
 import numpy as np
 
 from gaitkd_jax import errors
+from gaitkd_jax.evaluation import embedded as embedded_lib
+from gaitkd_jax.evaluation import metrics as metrics_lib
+from gaitkd_jax.evaluation.protocols import probe_gallery
+from gaitkd_jax.evaluation.protocols import protocol
+from gaitkd_jax.evaluation.protocols import ranker as ranker_lib
 from gaitkd_jax.evaluation.protocols import ranks as ranks_lib
 from gaitkd_jax.evaluation.protocols import retrieval
-from gaitkd_jax.evaluation.protocols import searches as searches_lib
 
 # Bad lines of a CSV that one message names.
 _SHOWN = 5
 _ROLES = {"probe": "probes", "gallery": "gallery"}
 
 
-@dataclasses.dataclass(frozen=True)
-class ProbeList:
-  """Probes given by name; the gallery is all the rest, of all views.
-
-  Rank-k, mAP and mINP as `retrieval.retrieval_figures`.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _ByName(protocol.ScoredProtocol):
+  """Rank-k, mAP and mINP as `retrieval.retrieval_metrics` has them.
 
   Attributes:
-    main_figure: the result by which checkpoints are compared.
-    ranks: which Rank-k to report.
+    name: see `protocol.ScoredProtocol`.
+    primary_metric: see there.
+    reported_ranks: see there.
   """
 
-  main_figure: str
-  ranks: tuple[int, ...]
-  options = ("probes",)
-
-  def __call__(
+  def rank(
     self,
-    ranker: ranks_lib.Ranker,
-    subjects: np.ndarray,
-    conditions: np.ndarray,
-    views: np.ndarray,
-    probes: Sequence[str] | None = None,
-  ) -> dict[str, float]:
-    """See `evaluate.evaluate_embeddings`."""
-    return _figures(
-      ranker, self.trials(subjects, conditions, views, probes), self.ranks
+    ranker: ranker_lib.Ranker,
+    compared: probe_gallery.ProbeGallery,
+  ) -> ranks_lib.Ranks:
+    """The ranks of all matches in the whole gallery."""
+    return ranks_lib.Ranks.of_matches(
+      compared, ranker.all_matches(compared.probes, compared.gallery)
     )
 
-  def trials(
+  def condition_metrics(
+    self, ranks: ranks_lib.Ranks, reported_ranks: Sequence[int]
+  ) -> list[metrics_lib.Metric]:
+    """Rank-k, mAP and mINP.
+
+    Raises:
+      errors.UserError: no probe has its subject in the gallery.
+    """
+    found = retrieval.retrieval_metrics(ranks.matches, reported_ranks)
+    if not found:
+      raise errors.UserError(
+        f"none of the {len(ranks.compared.probes)} probes has its subject in "
+        "the gallery; check the probe list and the data set"
+      )
+    return [
+      metrics_lib.Metric(ranks.compared.condition, name, value)
+      for name, value in found.items()
+    ]
+
+
+class ProbeList(_ByName):
+  """Probes given by name; the gallery is all the rest, of all views.
+
+  Metrics are those of `retrieval.retrieval_metrics`. In a config the probes
+  are those that the data set lists.
+  """
+
+  options = ("probes",)
+
+  def probe_galleries(
     self,
-    subjects: np.ndarray,
-    conditions: np.ndarray,
-    views: np.ndarray,
-    probes: Sequence[str] | None = None,
-  ) -> list[searches_lib.Trial]:
-    """What is compared: nothing is excluded.
+    labels: embedded_lib.Labels,
+    options: Mapping[str, Any] = embedded_lib.NO_OPTIONS,
+  ) -> list[probe_gallery.ProbeGallery]:
+    """The one pair of lists; nothing is excluded.
 
     Args:
-      subjects: str `[n]`.
-      conditions: str `[n]`.
-      views: str `[n]`.
-      probes: names of the probes, "<subject>-<condition>-<view>".
+      labels: of the whole set.
+      options: "probes", their names, "<subject>-<condition>-<view>".
 
     Raises:
       errors.UserError: no probes, names that are absent, given twice or shared
         by sequences, no gallery left.
     """
-    names = searches_lib.names_of(subjects, conditions, views)
-    rows = _rows(names, probes, "probes")
-    if len(rows) == len(names):
+    names = labels.names
+    probes = _rows(names, options.get("probes"), "probes")
+    if len(probes) == len(names):
       raise errors.UserError(
         f"all {len(names)} sequences are probes and none is left for the "
         "gallery; check the probe list"
       )
-    gallery = np.setdiff1d(np.arange(len(names)), rows)
-    return [searches_lib.Trial("all", rows, gallery)]
+    gallery = np.setdiff1d(np.arange(len(names)), probes)
+    return [probe_gallery.ProbeGallery("all", probes, gallery)]
+
+  def roles(
+    self, config: Any, data_probes: Callable[[], Sequence[str]]
+  ) -> dict[str, Sequence[str]]:
+    """The probes that the data set lists."""
+    return super().roles(config, data_probes) | {"probes": data_probes()}
 
 
-@dataclasses.dataclass(frozen=True)
-class Lists:
+class Lists(_ByName):
   """Probes and gallery given by name; other sequences take no part.
 
-  Rank-k, mAP and mINP as `retrieval.retrieval_figures`.
-
-  Attributes:
-    main_figure: the result by which checkpoints are compared.
-    ranks: which Rank-k to report.
+  Metrics are those of `retrieval.retrieval_metrics`. In a config `eval.lists`
+  is a CSV of the names, see `read`.
   """
 
-  main_figure: str
-  ranks: tuple[int, ...]
   options = ("probes", "gallery")
 
-  def __call__(
+  def probe_galleries(
     self,
-    ranker: ranks_lib.Ranker,
-    subjects: np.ndarray,
-    conditions: np.ndarray,
-    views: np.ndarray,
-    probes: Sequence[str] | None = None,
-    gallery: Sequence[str] | None = None,
-  ) -> dict[str, float]:
-    """See `evaluate.evaluate_embeddings`."""
-    trials = self.trials(subjects, conditions, views, probes, gallery)
-    return _figures(ranker, trials, self.ranks)
-
-  def trials(
-    self,
-    subjects: np.ndarray,
-    conditions: np.ndarray,
-    views: np.ndarray,
-    probes: Sequence[str] | None = None,
-    gallery: Sequence[str] | None = None,
-  ) -> list[searches_lib.Trial]:
-    """What is compared: nothing is excluded. Rows are in the set's order.
+    labels: embedded_lib.Labels,
+    options: Mapping[str, Any] = embedded_lib.NO_OPTIONS,
+  ) -> list[probe_gallery.ProbeGallery]:
+    """The one pair of lists; nothing is excluded. Rows keep the set's order.
 
     Args:
-      subjects: str `[n]`.
-      conditions: str `[n]`.
-      views: str `[n]`.
-      probes: names of the probes, "<subject>-<condition>-<view>".
-      gallery: names of the gallery's sequences.
+      labels: of the whole set.
+      options: "probes" and "gallery", names "<subject>-<condition>-<view>".
 
     Raises:
       errors.UserError: a list is missing, names that are absent, given twice,
         in both lists or shared by sequences.
     """
-    names = searches_lib.names_of(subjects, conditions, views)
-    rows = _rows(names, probes, "probes"), _rows(names, gallery, "gallery")
-    both = np.intersect1d(*rows)
+    names = labels.names
+    probes, gallery = (
+      _rows(names, options.get(option), option) for option in self.options
+    )
+    both = np.intersect1d(probes, gallery)
     if len(both):
       raise errors.UserError(
         f"{len(both)} names are both probe and gallery, the first "
         f"{names[both[0]]}; give each one role"
       )
-    return [searches_lib.Trial("all", *rows)]
+    return [probe_gallery.ProbeGallery("all", probes, gallery)]
+
+  def roles(
+    self, config: Any, data_probes: Callable[[], Sequence[str]]
+  ) -> dict[str, Sequence[str]]:
+    """The lists of the CSV `eval.lists`."""
+    del data_probes
+    if not config.lists:
+      raise errors.UserError(
+        f"protocol {self.name} needs probes and a gallery; give a CSV of "
+        "name,role as --config.eval.lists=<file>"
+      )
+    return {**read(config.lists)}
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, list[str]]:
@@ -148,31 +167,9 @@ def read(path: str | os.PathLike[str]) -> dict[str, list[str]]:
   Raises:
     errors.UserError: not such a file; bad lines are named by their numbers.
   """
-  result = {option: [] for option in _ROLES.values()}
-  bad = []
   try:
     with open(path, newline="", encoding="utf-8-sig") as f:
-      lines = csv.reader(f)
-      header = [cell.strip() for cell in next(lines, [])]
-      if any(header.count(column) != 1 for column in ("name", "role")):
-        raise errors.UserError(
-          f"{path}: line 1 is {','.join(header)!r}; it must name the columns: "
-          "name,role"
-        )
-      columns = header.index("name"), header.index("role")
-      seen = {}
-      for cells in lines:
-        if not any(cell.strip() for cell in cells):
-          continue
-        name, role = (
-          cells[i].strip() if i < len(cells) else "" for i in columns
-        )
-        fault = _fault(name, role, seen)
-        if fault:
-          bad.append(f"line {lines.line_num}: {fault}")
-        else:
-          seen[name] = lines.line_num
-          result[_ROLES[role]].append(name)
+      result, faults = _read_lines(csv.reader(f), path)
   except OSError as e:
     raise errors.UserError(
       f"the lists {path} cannot be read ({e.strerror}); give a CSV with the "
@@ -182,9 +179,10 @@ def read(path: str | os.PathLike[str]) -> dict[str, list[str]]:
     raise errors.UserError(
       f"{path} is not a CSV in UTF-8 ({e}); save it as one"
     ) from e
-  if bad:
-    more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-    raise errors.UserError(f"{path}: {'; '.join(bad[:_SHOWN])}{more}")
+  if faults:
+    left = len(faults) - _SHOWN
+    more = f"; and {left} more" if left > 0 else ""
+    raise errors.UserError(f"{path}: {'; '.join(faults[:_SHOWN])}{more}")
   for role, option in _ROLES.items():
     if not result[option]:
       raise errors.UserError(
@@ -193,14 +191,51 @@ def read(path: str | os.PathLike[str]) -> dict[str, list[str]]:
   return result
 
 
-def _fault(name: str, role: str, seen: dict[str, int]) -> str:
-  """What is wrong with a line; empty if nothing is."""
+def _read_lines(
+  lines: Any, path: str | os.PathLike[str]
+) -> tuple[dict[str, list[str]], list[str]]:
+  """The names by option, and what is wrong with lines.
+
+  Args:
+    lines: a `csv.reader`.
+    path: of the file, for messages.
+  """
+  header = [cell.strip() for cell in next(lines, [])]
+  if any(header.count(column) != 1 for column in ("name", "role")):
+    raise errors.UserError(
+      f"{path}: line 1 is {','.join(header)!r}; it must name the columns: "
+      "name,role"
+    )
+  columns = header.index("name"), header.index("role")
+  result: dict[str, list[str]] = {option: [] for option in _ROLES.values()}
+  line_of: dict[str, int] = {}
+  faults = []
+  for cells in lines:
+    if not any(cell.strip() for cell in cells):
+      continue
+    name, role = (cells[i].strip() if i < len(cells) else "" for i in columns)
+    if fault := _fault(name, role, line_of):
+      faults.append(f"line {lines.line_num}: {fault}")
+    else:
+      line_of[name] = lines.line_num
+      result[_ROLES[role]].append(name)
+  return result, faults
+
+
+def _fault(name: str, role: str, line_of: dict[str, int]) -> str:
+  """What is wrong with a line; empty if nothing is.
+
+  Args:
+    name: of a sequence.
+    role: what the line gives it.
+    line_of: the lines of names that were given before.
+  """
   if not name:
     return "no name"
   if role not in _ROLES:
     return f"the role of {name!r} is {role!r}, not probe or gallery"
-  if name in seen:
-    return f"{name!r} was given in line {seen[name]} already"
+  if name in line_of:
+    return f"{name!r} was given in line {line_of[name]} already"
   return ""
 
 
@@ -221,25 +256,25 @@ def _rows(
       f'{option}=["<subject>-<condition>-<view>", ...]'
     )
   what = "probes" if option == "probes" else "gallery names"
-  wanted = np.array(list(wanted)).astype(str)
-  absent = wanted[~np.isin(wanted, names)]
+  listed = np.array(list(wanted)).astype(str)
+  absent = listed[~np.isin(listed, names)]
   if len(absent):
     raise errors.UserError(
-      f"{len(absent)} of {len(wanted)} {what} are not among the "
+      f"{len(absent)} of {len(listed)} {what} are not among the "
       f"{len(names)} sequences, the first {absent[0]}; check the list and the "
       "data set"
     )
-  twice = _repeated(wanted)
+  twice = _repeated(listed)
   if len(twice):
     raise errors.UserError(
-      f"{len(twice)} of {len(wanted)} {what} are given more than once, the "
+      f"{len(twice)} of {len(listed)} {what} are given more than once, the "
       f"first {twice[0]}; give each once"
     )
-  rows = np.flatnonzero(np.isin(names, wanted))
+  rows = np.flatnonzero(np.isin(names, listed))
   shared = _repeated(names[rows])
   if len(shared):
     raise errors.UserError(
-      f"{len(shared)} of {len(wanted)} {what} name several sequences each, the "
+      f"{len(shared)} of {len(listed)} {what} name several sequences each, the "
       f"first {shared[0]}; names of sequences must differ: check the data set"
     )
   return rows
@@ -249,21 +284,3 @@ def _repeated(names: np.ndarray) -> np.ndarray:
   """The names that occur more than once."""
   found, count = np.unique(names, return_counts=True)
   return found[count > 1]
-
-
-def _figures(
-  ranker: ranks_lib.Ranker,
-  trials: Sequence[searches_lib.Trial],
-  ranks: Sequence[int],
-) -> dict[str, float]:
-  """`retrieval.retrieval_figures` of the one trial."""
-  (trial,) = trials
-  figures = retrieval.retrieval_figures(
-    ranker.all_matches(trial.probes, trial.gallery), ranks
-  )
-  if not figures:
-    raise errors.UserError(
-      f"none of the {len(trial.probes)} probes has its subject in the gallery; "
-      "check the probe list and the data set"
-    )
-  return {f"{trial.name}/{k}": v for k, v in figures.items()}

@@ -3,130 +3,146 @@
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+from typing import Any
 
 import numpy as np
 
+from gaitkd_jax.evaluation import embedded as embedded_lib
+from gaitkd_jax.evaluation import metrics as metrics_lib
+from gaitkd_jax.evaluation.protocols import probe_gallery
+from gaitkd_jax.evaluation.protocols import protocol
+from gaitkd_jax.evaluation.protocols import ranker as ranker_lib
 from gaitkd_jax.evaluation.protocols import ranks as ranks_lib
-from gaitkd_jax.evaluation.protocols import searches as searches_lib
 from gaitkd_jax.evaluation.protocols import single_view
 
+_REIDENTIFICATION = "reid_"
 
-@dataclasses.dataclass(frozen=True)
-class PooledGallery:
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PooledGallery(protocol.ScoredProtocol):
   """Rank-k in a gallery of all views, in percent rounded to two decimals.
 
   A probe whose subject is missing from the gallery counts as an error.
 
   Attributes:
-    searches: by the name of the result.
-    main_figure: the result by which checkpoints are compared.
-    ranks: which Rank-k to report.
+    name: see `protocol.ScoredProtocol`.
+    primary_metric: see there.
+    reported_ranks: see there.
+    conditions: who is probe and who is gallery, by the name of the result.
   """
 
-  searches: Mapping[str, searches_lib.Search]
-  main_figure: str
-  ranks: tuple[int, ...]
-  options = ()
+  conditions: Mapping[str, probe_gallery.Conditions]
 
-  def __call__(
+  def probe_galleries(
     self,
-    ranker: ranks_lib.Ranker,
-    subjects: np.ndarray,
-    conditions: np.ndarray,
-    views: np.ndarray,
-  ) -> dict[str, float]:
-    """See `evaluate.evaluate_embeddings`."""
-    results = {}
-    for trial in self.trials(subjects, conditions, views):
-      first = ranker.first_matches(trial.probes, trial.gallery)
-      for rank in self.ranks:
-        right = np.sum(first <= rank)
-        results[f"{trial.name}/rank{rank}"] = float(
-          np.round(right * 100 / len(first), 2)
-        )
-    return results
+    labels: embedded_lib.Labels,
+    options: Mapping[str, Any] = embedded_lib.NO_OPTIONS,
+  ) -> list[probe_gallery.ProbeGallery]:
+    """By conditions; nothing is excluded."""
+    del options
+    return probe_gallery.by_condition(self.conditions, labels.conditions)
 
-  def trials(
-    self, subjects: np.ndarray, conditions: np.ndarray, views: np.ndarray
-  ) -> list[searches_lib.Trial]:
-    """What is compared: nothing is excluded.
+  def rank(
+    self,
+    ranker: ranker_lib.Ranker,
+    compared: probe_gallery.ProbeGallery,
+  ) -> ranks_lib.Ranks:
+    """First ranks in the whole gallery."""
+    first = ranker.first_matches(compared.probes, compared.gallery)
+    return ranks_lib.Ranks(compared, first[:, None])
 
-    Args:
-      subjects: str `[n]`.
-      conditions: str `[n]`.
-      views: str `[n]`.
-
-    Raises:
-      errors.UserError: no search has both probes and a gallery.
-    """
-    del subjects, views
-    found = searches_lib.find(self.searches, conditions)
-    return [searches_lib.Trial(name, *rows) for name, rows in found.items()]
+  def condition_metrics(
+    self, ranks: ranks_lib.Ranks, reported_ranks: Sequence[int]
+  ) -> list[metrics_lib.Metric]:
+    """Rank-k."""
+    first = ranks.first[:, 0]
+    percent = {
+      k: float(np.round(np.sum(first <= k) * 100 / len(first), 2))
+      for k in reported_ranks
+    }
+    return [
+      metrics_lib.Metric(ranks.compared.condition, f"rank{k}", value)
+      for k, value in percent.items()
+    ]
 
 
-@dataclasses.dataclass(frozen=True)
-class ClothChanging:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClothChanging(protocol.ScoredProtocol):
   """CCPG's two protocols, side by side.
 
   The gait protocol (that of published tables) is `SingleViewGallery`'s:
   "rank1" leaves out identical views, "rank1_all_views" does not. The
   re-identification protocol searches all views at once without the gallery
   items of the probe's own subject and view: "reid_rank1", "reid_mAP",
-  "reid_mINP" (`retrieval_figures`), often 5 to 10 points higher. A view is the
+  "reid_mINP" (`retrieval_metrics`), often 5 to 10 points higher. A view is the
   camera, the text before "_".
 
   Attributes:
-    searches: by the name of the result.
-    main_figure: the result by which checkpoints are compared.
-    ranks: which Rank-k to report, 1 among them.
+    name: see `protocol.ScoredProtocol`.
+    primary_metric: see there.
+    reported_ranks: see there; 1 is among them.
+    conditions: who is probe and who is gallery, by the name of the result.
   """
 
-  searches: Mapping[str, searches_lib.Search]
-  main_figure: str
-  ranks: tuple[int, ...] = (1,)
-  options = ()
+  conditions: Mapping[str, probe_gallery.Conditions]
 
-  def __call__(
+  def probe_galleries(
     self,
-    ranker: ranks_lib.Ranker,
-    subjects: np.ndarray,
-    conditions: np.ndarray,
-    views: np.ndarray,
-  ) -> dict[str, float]:
-    """See `evaluate.evaluate_embeddings`."""
-    cameras = _cameras(views)
-    results = self._gait()(ranker, subjects, conditions, cameras)
-    for trial in self.trials(subjects, conditions, views):
-      figures = retrieval_figures(
-        ranker.all_matches(trial.probes, trial.gallery, cameras), self.ranks
-      )
-      results |= {f"{trial.name}/reid_{k}": v for k, v in figures.items()}
-    return results | single_view.means(results)
-
-  def trials(
-    self, subjects: np.ndarray, conditions: np.ndarray, views: np.ndarray
-  ) -> list[searches_lib.Trial]:
-    """What the gait protocol compares: identical cameras are excluded.
-
-    See `SingleViewGallery.trials`; `views` of the trials are the cameras.
-    """
-    return self._gait().trials(subjects, conditions, _cameras(views))
-
-  def pairs(
-    self,
-    ranker: ranks_lib.Ranker,
-    subjects: np.ndarray,
-    conditions: np.ndarray,
-    views: np.ndarray,
-  ) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """`SingleViewGallery.pairs` of the cameras."""
-    return self._gait().pairs(ranker, subjects, conditions, _cameras(views))
-
-  def _gait(self) -> single_view.SingleViewGallery:
-    """The gait protocol, without means."""
-    return single_view.SingleViewGallery(
-      self.searches, main_figure="", ranks=self.ranks
+    labels: embedded_lib.Labels,
+    options: Mapping[str, Any] = embedded_lib.NO_OPTIONS,
+  ) -> list[probe_gallery.ProbeGallery]:
+    """What the gait protocol compares: views are the cameras."""
+    del options
+    return probe_gallery.by_condition(
+      self.conditions,
+      labels.conditions,
+      _cameras(labels.views),
+      probe_gallery.Excluded.VIEW,
     )
+
+  def rank(
+    self,
+    ranker: ranker_lib.Ranker,
+    compared: probe_gallery.ProbeGallery,
+  ) -> ranks_lib.Ranks:
+    """First ranks by camera, and all matches of the other protocol."""
+    matches = ranker.all_matches(
+      compared.probes, compared.gallery, compared.views
+    )
+    by_camera = single_view.rank_by_view(ranker, compared)
+    return dataclasses.replace(by_camera, matches=matches)
+
+  def condition_metrics(
+    self, ranks: ranks_lib.Ranks, reported_ranks: Sequence[int]
+  ) -> list[metrics_lib.Metric]:
+    """Of the gait protocol, then of the re-identification protocol."""
+    found = retrieval_metrics(ranks.matches, reported_ranks)
+    return single_view.by_view_metrics(ranks, reported_ranks) + [
+      metrics_lib.Metric(
+        ranks.compared.condition, f"{_REIDENTIFICATION}{name}", value
+      )
+      for name, value in found.items()
+    ]
+
+  def metrics(
+    self,
+    ranks: Sequence[ranks_lib.Ranks],
+    reported_ranks: Sequence[int] | None = None,
+  ) -> list[metrics_lib.Metric]:
+    """The gait protocol's, the re-identification protocol's, the means."""
+    found = super().metrics(ranks, reported_ranks)
+
+    def order(metric: metrics_lib.Metric) -> tuple[bool, bool]:
+      return (
+        metric.condition == metrics_lib.MEAN,
+        metric.name.startswith(_REIDENTIFICATION),
+      )
+
+    return sorted(found, key=order)
+
+  def view_pairs(self, ranks: ranks_lib.Ranks) -> protocol.ViewPairs:
+    """Rank-1 of every pair of cameras, of the gait protocol."""
+    return single_view.rank1_pairs(ranks)
 
 
 def _cameras(views: np.ndarray) -> np.ndarray:
@@ -139,18 +155,18 @@ def average_precision(matches: np.ndarray) -> float:
   return float(np.mean(np.arange(1, len(matches) + 1) / matches))
 
 
-def retrieval_figures(
-  matches: Sequence[np.ndarray], ranks: Sequence[int]
+def retrieval_metrics(
+  matches: Sequence[np.ndarray], reported_ranks: Sequence[int]
 ) -> dict[str, float]:
   """Rank-k, mean average precision and mean inverse negative penalty.
 
-  AP is `average_precision`; INP is the number of matches over
-  the rank of the last (Ye et al., "Deep Learning for Person Re-identification",
-  2021). Probes without a match are left out of all means.
+  AP is `average_precision`; INP is the number of matches over the rank of the
+  last (Ye et al., "Deep Learning for Person Re-identification", 2021). Probes
+  without a match are left out of all means.
 
   Args:
     matches: for each probe the ranks of its matches, ascending, from 1.
-    ranks: which Rank-k to report.
+    reported_ranks: which Rank-k are wanted.
 
   Returns:
     "rank<k>", "mAP" and "mINP" in percent; empty if no probe has a match.
@@ -162,7 +178,7 @@ def retrieval_figures(
   precision = [average_precision(m) for m in matches]
   penalty = [len(m) / m[-1] for m in matches]
   return {
-    **{f"rank{k}": 100 * float(np.mean(first <= k)) for k in ranks},
+    **{f"rank{k}": 100 * float(np.mean(first <= k)) for k in reported_ranks},
     "mAP": 100 * float(np.mean(precision)),
     "mINP": 100 * float(np.mean(penalty)),
   }

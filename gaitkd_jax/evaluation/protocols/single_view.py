@@ -3,15 +3,20 @@
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+from typing import Any
 
 import numpy as np
 
+from gaitkd_jax.evaluation import embedded as embedded_lib
+from gaitkd_jax.evaluation import metrics as metrics_lib
+from gaitkd_jax.evaluation.protocols import probe_gallery
+from gaitkd_jax.evaluation.protocols import protocol
+from gaitkd_jax.evaluation.protocols import ranker as ranker_lib
 from gaitkd_jax.evaluation.protocols import ranks as ranks_lib
-from gaitkd_jax.evaluation.protocols import searches as searches_lib
 
 
-@dataclasses.dataclass(frozen=True)
-class SingleViewGallery:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SingleViewGallery(protocol.ScoredProtocol):
   """Every probe view is searched in every gallery view on its own.
 
   Rank-k of each pair of views, in percent rounded to two decimals as OpenGait
@@ -20,155 +25,142 @@ class SingleViewGallery:
   gallery view counts as an error.
 
   Pairs of views without a probe or without a gallery are left out of the means
-  (OpenGait divides by zero); so are whole searches. Only data of one view have
-  no cross-view figure: it is NaN, never a guess.
+  (OpenGait divides by zero); so are whole conditions. Data of only one view
+  have no cross-view metric: it is NaN, never a guess.
 
   Attributes:
-    searches: by the name of the result.
-    main_figure: the result by which checkpoints are compared. If it is a
-      "mean/...", the means over the searches are reported.
-    ranks: which Rank-k to report, 1 among them.
+    name: see `protocol.ScoredProtocol`.
+    primary_metric: see there.
+    reported_ranks: see there; 1 is among them.
+    conditions: who is probe and who is gallery, by the name of the result.
     dropped_views: views that are neither probe nor gallery.
   """
 
-  searches: Mapping[str, searches_lib.Search]
-  main_figure: str
-  ranks: tuple[int, ...] = (1,)
+  conditions: Mapping[str, probe_gallery.Conditions]
   dropped_views: tuple[str, ...] = ()
-  options = ()
 
-  def __call__(
+  def probe_galleries(
     self,
-    ranker: ranks_lib.Ranker,
-    subjects: np.ndarray,
-    conditions: np.ndarray,
-    views: np.ndarray,
-  ) -> dict[str, float]:
-    """See `evaluate.evaluate_embeddings`."""
-    results = {}
-    for trial in self.trials(subjects, conditions, views):
-      first, gallery_views = _first_matches(ranker, trial)
-      figures = _figures(first, self.ranks, views[trial.probes], gallery_views)
-      results |= {f"{trial.name}/{k}": v for k, v in figures.items()}
-    if self.main_figure.startswith("mean/"):
-      results |= means(results)
-    return results
-
-  def trials(
-    self, subjects: np.ndarray, conditions: np.ndarray, views: np.ndarray
-  ) -> list[searches_lib.Trial]:
-    """What is compared: identical views are excluded.
-
-    Args:
-      subjects: str `[n]`.
-      conditions: str `[n]`.
-      views: str `[n]`.
-
-    Raises:
-      errors.UserError: no search has both probes and a gallery.
-    """
-    del subjects
+    labels: embedded_lib.Labels,
+    options: Mapping[str, Any] = embedded_lib.NO_OPTIONS,
+  ) -> list[probe_gallery.ProbeGallery]:
+    """By conditions; what is seen from the probe's view is excluded."""
+    del options
+    conditions = labels.conditions
     if self.dropped_views:
-      dropped = np.isin(views, self.dropped_views)
+      dropped = np.isin(labels.views, self.dropped_views)
       conditions = np.where(dropped, "", conditions)
-    return [
-      searches_lib.Trial(name, probes, gallery, views, "view")
-      for name, (probes, gallery) in searches_lib.find(
-        self.searches, conditions
-      ).items()
-    ]
-
-  def pairs(
-    self,
-    ranker: ranks_lib.Ranker,
-    subjects: np.ndarray,
-    conditions: np.ndarray,
-    views: np.ndarray,
-  ) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Rank-1 of every pair of views.
-
-    Args:
-      ranker: of the set.
-      subjects: str `[n]`.
-      conditions: str `[n]`.
-      views: str `[n]`.
-
-    Returns:
-      By name: probe views `[v]`, gallery views `[w]`, Rank-1 `[v, w]` in
-      percent rounded to two decimals. All three have only the views there are;
-      a cell that is missing nevertheless is NaN.
-
-    Raises:
-      errors.UserError: no search has both probes and a gallery.
-    """
-    result = {}
-    for trial in self.trials(subjects, conditions, views):
-      first, gallery_views = _first_matches(ranker, trial)
-      names, table = _table(first <= 1, views[trial.probes])
-      result[trial.name] = names, gallery_views, table
-    return result
-
-
-def means(results: Mapping[str, float]) -> dict[str, float]:
-  """The mean over searches of every figure but those of one view."""
-  figures = dict.fromkeys(
-    k.partition("/")[2] for k in results if "/view/" not in k
-  )
-  return {
-    f"mean/{figure}": float(
-      np.mean([v for k, v in results.items() if k.partition("/")[2] == figure])
+    return probe_gallery.by_condition(
+      self.conditions, conditions, labels.views, probe_gallery.Excluded.VIEW
     )
-    for figure in figures
-  }
+
+  def rank(
+    self,
+    ranker: ranker_lib.Ranker,
+    compared: probe_gallery.ProbeGallery,
+  ) -> ranks_lib.Ranks:
+    """First ranks in each view of the gallery."""
+    return rank_by_view(ranker, compared)
+
+  def condition_metrics(
+    self, ranks: ranks_lib.Ranks, reported_ranks: Sequence[int]
+  ) -> list[metrics_lib.Metric]:
+    """Rank-1 by view, Rank-k, and Rank-1 of identical and of all views."""
+    return by_view_metrics(ranks, reported_ranks)
+
+  def view_pairs(self, ranks: ranks_lib.Ranks) -> protocol.ViewPairs:
+    """Rank-1 of every pair of views."""
+    return rank1_pairs(ranks)
+
+
+def rank_by_view(
+  ranker: ranker_lib.Ranker, compared: probe_gallery.ProbeGallery
+) -> ranks_lib.Ranks:
+  """Searches each view of the gallery on its own."""
+  view_of_item = compared.views_of(compared.gallery)
+  gallery_views = np.unique(view_of_item)
+  first = [
+    ranker.first_matches(
+      compared.probes, compared.gallery[view_of_item == view]
+    )
+    for view in gallery_views
+  ]
+  return ranks_lib.Ranks(compared, np.stack(first, axis=1), gallery_views)
+
+
+def rank1_pairs(ranks: ranks_lib.Ranks) -> protocol.ViewPairs:
+  """Rank-1 of every pair of views, of the ranks of `rank_by_view`."""
+  return protocol.ViewPairs(
+    ranks.compared.condition,
+    np.unique(_probe_views(ranks)),
+    _gallery_views(ranks),
+    _found(ranks, 1),
+  )
+
+
+def by_view_metrics(
+  ranks: ranks_lib.Ranks, reported_ranks: Sequence[int]
+) -> list[metrics_lib.Metric]:
+  """Averages ranks as OpenGait's table does.
+
+  Args:
+    ranks: of `rank_by_view`.
+    reported_ranks: which Rank-k are wanted, 1 among them.
+
+  Returns:
+    "rank1" of each probe view that has a gallery of another view; "rank<k>",
+    the means of these; "rank1_identical_view" and "rank1_all_views".
+  """
+  probe_views = np.unique(_probe_views(ranks))
+  same_view = probe_views[:, None] == _gallery_views(ranks)[None, :]
+  result = []
+
+  def add(name: str, value: float, view: str | None = None) -> None:
+    result.append(
+      metrics_lib.Metric(ranks.compared.condition, name, value, view)
+    )
+
+  for rank in reported_ranks:
+    found = _found(ranks, rank)
+    by_view = {
+      str(view): float(row[~same].mean())
+      for view, row, same in zip(probe_views, found, same_view, strict=True)
+      if not same.all()
+    }
+    if rank == 1:
+      for view, value in by_view.items():
+        add("rank1", value, view)
+    add(f"rank{rank}", mean(list(by_view.values())))
+  found = _found(ranks, 1)
+  add("rank1_identical_view", mean(found[same_view]))
+  add("rank1_all_views", mean(found))
+  return result
+
+
+def _probe_views(ranks: ranks_lib.Ranks) -> np.ndarray:
+  """The view of each probe, str `[a]`."""
+  return ranks.compared.views_of(ranks.compared.probes)
+
+
+def _gallery_views(ranks: ranks_lib.Ranks) -> np.ndarray:
+  """The views of the gallery, str `[w]`.
+
+  Raises:
+    ValueError: the gallery was searched as a whole.
+  """
+  if ranks.gallery_views is None:
+    raise ValueError("these ranks are of a gallery of all views")
+  return ranks.gallery_views
+
+
+def _found(ranks: ranks_lib.Ranks, rank: int) -> np.ndarray:
+  """Rank-k by probe and gallery view, `[v, w]`: percent, two decimals."""
+  right = ranks.first <= rank
+  views = _probe_views(ranks)
+  rows = [right[views == view] for view in np.unique(views)]
+  return np.stack([np.round(r.sum(axis=0) * 100 / len(r), 2) for r in rows])
 
 
 def mean(values: Sequence[float] | np.ndarray) -> float:
   """The mean; NaN of nothing."""
   return float(np.mean(values)) if np.size(values) else np.nan
-
-
-def _first_matches(
-  ranker: ranks_lib.Ranker, trial: searches_lib.Trial
-) -> tuple[np.ndarray, np.ndarray]:
-  """The first ranks in each gallery view `[probes, w]`, and those views."""
-  by_row = trial.views[trial.gallery]
-  gallery_views = np.unique(by_row)
-  first = [
-    ranker.first_matches(trial.probes, trial.gallery[by_row == view])
-    for view in gallery_views
-  ]
-  return np.stack(first, axis=1), gallery_views
-
-
-def _table(
-  right: np.ndarray, probe_views: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-  """Probe views `[v]` and, of bool `[probes, w]`, rounded percent `[v, w]`."""
-  names = np.unique(probe_views)
-  rows = [right[probe_views == name] for name in names]
-  table = [np.round(r.sum(axis=0) * 100 / len(r), 2) for r in rows]
-  return names, np.stack(table)
-
-
-def _figures(
-  first: np.ndarray,
-  ranks: Sequence[int],
-  probe_views: np.ndarray,
-  gallery_views: np.ndarray,
-) -> dict[str, float]:
-  """Averages ranks `[probes, gallery views]` as OpenGait's table does."""
-  tables, results = {}, {}
-  for rank in ranks:
-    names, tables[rank] = _table(first <= rank, probe_views)
-    same = names[:, None] == gallery_views[None, :]
-    by_view = {
-      f"view/{name}": float(row[~own].mean())
-      for name, row, own in zip(names, tables[rank], same, strict=True)
-      if not own.all()
-    }
-    if rank == 1:
-      results |= by_view
-    results[f"rank{rank}"] = mean(list(by_view.values()))
-  results["rank1_identical_view"] = mean(tables[1][same])
-  results["rank1_all_views"] = mean(tables[1])
-  return results

@@ -1,6 +1,7 @@
 """CSVs for servers that keep the labels of the probes."""
 
 from collections import Counter
+from collections.abc import Mapping
 from collections.abc import Sequence
 import csv
 import dataclasses
@@ -10,149 +11,134 @@ from typing import Any
 import numpy as np
 
 from gaitkd_jax import errors
+from gaitkd_jax.evaluation import embedded as embedded_lib
 from gaitkd_jax.evaluation import search
-from gaitkd_jax.evaluation.protocols import searches
+from gaitkd_jax.evaluation.protocols import probe_gallery
+from gaitkd_jax.evaluation.protocols import protocol
 from gaitkd_jax.evaluation.search import rerank as rerank_lib
 
 
-@dataclasses.dataclass(frozen=True)
-class RankedSubjects:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RankedSubjects(protocol.Submission):
   """The subjects of the nearest gallery sequences: GREW's server.
 
   A line a probe: its name (its view), then the subjects as whole numbers, the
   nearest first; a subject may occur several times.
 
   Attributes:
-    search: the conditions of the probes and of the gallery.
-    ranks: how many subjects a line has.
+    name: see `protocol.EvaluationProtocol`.
+    conditions: those of the probes and of the gallery.
+    length: how many subjects a line has.
   """
 
-  search: searches.Search
-  ranks: int
-  options = ()
+  name: str
+  conditions: probe_gallery.Conditions
+  length: int
 
-  def lines(
+  def probe_galleries(
     self,
-    embeddings: Any,
-    subjects: np.ndarray,
-    conditions: np.ndarray,
-    views: np.ndarray,
-    metric: str = "euclidean",
-    memory_gib: float = 1.0,
-  ) -> list[str]:
-    """The lines of the CSV, without line ends.
+    labels: embedded_lib.Labels,
+    options: Mapping[str, Any] = embedded_lib.NO_OPTIONS,
+  ) -> list[probe_gallery.ProbeGallery]:
+    """By conditions.
 
     Args:
-      embeddings: finite, `[n, p, d]`.
-      subjects: str `[n]`.
-      conditions: str `[n]`.
-      views: str `[n]`.
-      metric: of `distances.METRICS`.
-      memory_gib: bound of the blocks that are in memory at once.
+      labels: of the whole set.
+      options: none.
 
     Raises:
       errors.UserError: no probes, too few gallery sequences, a subject that is
-        no number, probes of the same name, distances that are not finite.
+        no number, probes of the same name.
     """
-    subjects, conditions, views = _texts(subjects, conditions, views)
-    probes, gallery = self.rows(subjects, conditions, views)
-    _, nearest = search.nearest(
-      search.Rows(embeddings, probes),
-      search.Rows(embeddings, gallery),
-      self.ranks,
-      metric,
-      memory_gib,
+    del options
+    (compared,) = probe_gallery.by_condition(
+      {"submission": self.conditions}, labels.conditions
     )
-    header = ["videoId", *(f"rank{k}" for k in range(1, self.ranks + 1))]
-    numbers = subjects[gallery].astype(int).astype(str)[nearest]
-    rows = [[n, *r] for n, r in zip(views[probes], numbers, strict=True)]
-    return [_line(row) for row in [header, *rows]]
-
-  def rows(
-    self, subjects: np.ndarray, conditions: np.ndarray, views: np.ndarray
-  ) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of the probes and of the gallery; raises as `lines` does."""
-    subjects, conditions, views = _texts(subjects, conditions, views)
-    found = searches.find({"submission": self.search}, conditions)
-    probes, gallery = found["submission"]
-    if len(gallery) < self.ranks:
+    count = len(compared.gallery)
+    if count < self.length:
       raise errors.UserError(
-        f"the gallery has {len(gallery)} sequences and a line of the "
-        f"submission {self.ranks}; prepare the whole test set"
+        f"the gallery has {count} sequences and a line of the submission "
+        f"{self.length}; prepare the whole test set"
       )
-    odd = [s for s in subjects[gallery] if not (s.isascii() and s.isdigit())]
+    subjects = labels.subjects[compared.gallery]
+    odd = [s for s in subjects if not (s.isascii() and s.isdigit())]
     if odd:
       raise errors.UserError(
         f"{len(odd)} gallery sequences have no number as their subject, the "
         f"first {str(odd[0])!r}; the submission needs numbers: check the data "
         "set"
       )
-    _check_names(views[probes])
-    return probes, gallery
+    _check_names(labels.views[compared.probes])
+    return [compared]
+
+  def lines(
+    self,
+    embedded: embedded_lib.Embedded,
+    metric: str = "euclidean",
+    memory_gib: float = 1.0,
+  ) -> list[str]:
+    """See `protocol.Submission`."""
+    labels = embedded.labels
+    (compared,) = self.probe_galleries(labels)
+    _, nearest = search.nearest(
+      search.Rows(embedded.embeddings, compared.probes),
+      search.Rows(embedded.embeddings, compared.gallery),
+      self.length,
+      metric,
+      memory_gib,
+    )
+    header = ["videoId", *(f"rank{k}" for k in range(1, self.length + 1))]
+    subjects = labels.subjects[compared.gallery].astype(int).astype(str)
+    probes = labels.views[compared.probes]
+    rows = [
+      [name, *found]
+      for name, found in zip(probes, subjects[nearest], strict=True)
+    ]
+    return [_line(row) for row in [header, *rows]]
 
 
-@dataclasses.dataclass(frozen=True)
-class NearestSubject:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NearestSubject(protocol.Submission):
   """The subject of the nearest gallery sequence: HID's server.
 
   A line a probe: its name (its view) and the subject as the data set spells it.
   Probes are the sequences of one subject; all others are the gallery.
 
   Attributes:
+    name: see `protocol.EvaluationProtocol`.
     probe: the subject of the probes.
     k1: of the re-ranking, see `search.rerank.rerank_distances`.
     k2: see there.
     lambda_value: see there.
   """
 
+  name: str
   probe: str
   k1: int
   k2: int
   lambda_value: float
   options = ("rerank",)
 
-  def lines(
+  def settings(self, config: Any) -> dict[str, Any]:
+    """`eval.rerank`: whether distances are re-ranked."""
+    return {"rerank": config.rerank}
+
+  def probe_galleries(
     self,
-    embeddings: Any,
-    subjects: np.ndarray,
-    conditions: np.ndarray,
-    views: np.ndarray,
-    metric: str = "euclidean",
-    memory_gib: float = 1.0,
-    rerank: bool = True,
-  ) -> list[str]:
-    """The lines of the CSV, without line ends.
+    labels: embedded_lib.Labels,
+    options: Mapping[str, Any] = embedded_lib.NO_OPTIONS,
+  ) -> list[probe_gallery.ProbeGallery]:
+    """By subjects; conditions do not matter.
 
     Args:
-      embeddings: finite, `[n, p, d]`.
-      subjects: str `[n]`.
-      conditions: str `[n]`, of no effect.
-      views: str `[n]`.
-      metric: of `distances.METRICS`.
-      memory_gib: bound of the blocks that are in memory at once.
-      rerank: re-ranks with k-reciprocal neighbours.
+      labels: of the whole set.
+      options: not used.
 
     Raises:
-      errors.UserError: no probes or no gallery, probes of the same name,
-        distances that are not finite.
+      errors.UserError: no probes or no gallery, probes of the same name.
     """
-    subjects, _, views = _texts(subjects, conditions, views)
-    probes, gallery = self.rows(subjects, conditions, views)
-    sides = search.Rows(embeddings, probes), search.Rows(embeddings, gallery)
-    if rerank:
-      nearest = self._reranked(*sides, metric, memory_gib)
-    else:
-      nearest = search.nearest(*sides, 1, metric, memory_gib)[1][:, 0]
-    rows = zip(views[probes], subjects[gallery][nearest], strict=True)
-    return [_line(row) for row in [("videoID", "label"), *rows]]
-
-  def rows(
-    self, subjects: np.ndarray, conditions: np.ndarray, views: np.ndarray
-  ) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of the probes and of the gallery; raises as `lines` does."""
-    del conditions
-    subjects, views = _texts(subjects, views)
-    is_probe = subjects == self.probe
+    del options
+    is_probe = labels.subjects == self.probe
     probes, gallery = np.flatnonzero(is_probe), np.flatnonzero(~is_probe)
     if not len(probes) or not len(gallery):
       raise errors.UserError(
@@ -160,8 +146,32 @@ class NearestSubject:
         f"probes) and {len(gallery)} of others (the gallery); the submission "
         "needs both: check the data set"
       )
-    _check_names(views[probes])
-    return probes, gallery
+    _check_names(labels.views[probes])
+    return [probe_gallery.ProbeGallery("submission", probes, gallery)]
+
+  def lines(
+    self,
+    embedded: embedded_lib.Embedded,
+    metric: str = "euclidean",
+    memory_gib: float = 1.0,
+  ) -> list[str]:
+    """See `protocol.Submission`; option "rerank": by default it is done."""
+    labels = embedded.labels
+    (compared,) = self.probe_galleries(labels)
+    probes, gallery = (
+      search.Rows(embedded.embeddings, rows)
+      for rows in (compared.probes, compared.gallery)
+    )
+    if embedded.options.get("rerank", True):
+      nearest = self._reranked(probes, gallery, metric, memory_gib)
+    else:
+      nearest = search.nearest(probes, gallery, 1, metric, memory_gib)[1][:, 0]
+    rows = zip(
+      labels.views[compared.probes],
+      labels.subjects[compared.gallery][nearest],
+      strict=True,
+    )
+    return [_line(row) for row in [("videoID", "label"), *rows]]
 
   def _reranked(
     self,
@@ -190,11 +200,6 @@ class NearestSubject:
     return nearest
 
 
-def _texts(*labels: np.ndarray) -> tuple[np.ndarray, ...]:
-  """Labels as str `[n]` each."""
-  return tuple(np.asarray(x).astype(str) for x in labels)
-
-
 def _line(cells: Sequence[str]) -> str:
   """A line of a CSV; a name with a comma in it is quoted."""
   text = io.StringIO()
@@ -210,13 +215,3 @@ def _check_names(views: np.ndarray) -> None:
       f"{count} probes have the name {name!r}; the server needs one line a "
       "name: check the data set"
     )
-
-
-SUBMISSIONS = {
-  # The test set without public labels: two sequences of every subject, and
-  # those of the folder "probe".
-  "grew_submission": RankedSubjects(
-    searches.Search(probes=("03",), gallery=("01", "02")), ranks=20
-  ),
-  "hid_submission": NearestSubject("probe", k1=6, k2=6, lambda_value=0.3),
-}

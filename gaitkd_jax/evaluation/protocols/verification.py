@@ -6,7 +6,6 @@ pairs of one subject; EER is the error where FAR equals 1 - TAR (ISO/IEC
 19795-1).
 """
 
-from collections.abc import Mapping
 import dataclasses
 import functools
 
@@ -14,15 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gaitkd_jax.evaluation.protocols import ranks as ranks_lib
-from gaitkd_jax.evaluation.protocols import searches as searches_lib
+from gaitkd_jax.evaluation import metrics as metrics_lib
+from gaitkd_jax.evaluation.protocols import probe_gallery
+from gaitkd_jax.evaluation.protocols import ranker as ranker_lib
 
 RATES = (0.1, 0.01, 0.001)
 # Of the range of distances: each threshold is known to a millionth of it.
 _BINS = 1 << 20
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Curve:
   """What every threshold gives.
 
@@ -39,21 +39,77 @@ class Curve:
   strangers: int
 
 
-def curve(ranker: ranks_lib.Ranker, trial: searches_lib.Trial) -> Curve:
-  """Compares every probe with every gallery item that the trial leaves.
+@dataclasses.dataclass(frozen=True)
+class OperatingPoint:
+  """What a threshold gives that keeps false accepts at a rate.
+
+  Attributes:
+    false_accept_rate: at most, in [0, 1].
+    true_accepts: percent of the pairs of one subject. NaN without pairs of one
+      subject, or with fewer than 1 / rate pairs of strangers.
+    threshold: a distance: pairs at or below it are accepted; NaN likewise.
+  """
+
+  false_accept_rate: float
+  true_accepts: float
+  threshold: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Verification:
+  """How well one threshold tells people apart under one condition.
+
+  Attributes:
+    condition: of the probes.
+    equal_error: EER in percent; NaN without pairs of one subject or of
+      strangers.
+    points: at `RATES`.
+    curve: what both are read from.
+  """
+
+  condition: str
+  equal_error: float
+  points: tuple[OperatingPoint, ...]
+  curve: Curve
+
+  def metrics(self) -> list[metrics_lib.Metric]:
+    """As metrics: "EER", "TAR@FAR=<rate>" and "threshold@FAR=<rate>"."""
+    values = {"EER": self.equal_error}
+    for point in self.points:
+      rate = f"{point.false_accept_rate:g}"
+      values[f"TAR@FAR={rate}"] = point.true_accepts
+      values[f"threshold@FAR={rate}"] = point.threshold
+    return [
+      metrics_lib.Metric(self.condition, name, value)
+      for name, value in values.items()
+    ]
+
+
+def verify(
+  ranker: ranker_lib.Ranker, compared: probe_gallery.ProbeGallery
+) -> Verification:
+  """Compares every probe with every gallery item that is not excluded.
 
   Args:
     ranker: of the embeddings.
-    trial: what is compared.
+    compared: the probes and the gallery.
   """
-  views = trial.views
-  if views is not None:
-    views = np.unique(views, return_inverse=True)[1].astype(np.int32)
+  return read_curve(compared.condition, find_curve(ranker, compared))
+
+
+def find_curve(
+  ranker: ranker_lib.Ranker, compared: probe_gallery.ProbeGallery
+) -> Curve:
+  """What every threshold gives; see `verify`."""
   scale = _BINS / ranker.longest
-  counts = np.zeros(2 * _BINS, np.int64)
-  for block in ranker.blocks_on_device(trial.probes, trial.gallery, views):
-    counts += np.asarray(_histogram(*block, np.float32(scale), trial.excluded))
-  counts = counts.reshape(2, _BINS)
+  total = np.zeros(2 * _BINS, np.int64)
+  for block in ranker.blocks_on_device(
+    compared.probes, compared.gallery, compared.view_codes()
+  ):
+    total += np.asarray(
+      _histogram(*block, np.float32(scale), compared.excluded)
+    )
+  counts = total.reshape(2, _BINS)  # of strangers, of one subject
   used = np.flatnonzero(counts.any(axis=0))
   sums = np.cumsum(counts[:, used], axis=1, dtype=np.float64)
   totals = counts.sum(axis=1)
@@ -65,54 +121,45 @@ def curve(ranker: ranks_lib.Ranker, trial: searches_lib.Trial) -> Curve:
 
 
 @functools.partial(jax.jit, static_argnames="excluded")
-def _histogram(distance, probe_codes, item_codes, scale, excluded):
+def _histogram(
+  distance: jax.Array,
+  probe_codes: jax.Array,
+  item_codes: jax.Array,
+  scale: jax.Array,
+  excluded: probe_gallery.Excluded,
+) -> jax.Array:
   """Counts of the bins of strangers, then of those of one subject."""
   same = probe_codes[:, :1] == item_codes[:, 0][None, :]
   kept = (probe_codes[:, :1] >= 0) & (item_codes[:, 0] >= 0)[None, :]
-  if excluded:
-    seen = probe_codes[:, 1:] == item_codes[:, 1][None, :]
-    kept &= ~(seen & same if excluded == "own_view" else seen)
+  same_view = probe_codes[:, 1:] == item_codes[:, 1][None, :]
+  kept &= ~excluded.pairs(same, same_view)
   bins = jnp.clip((distance * scale).astype(jnp.int32), 0, _BINS - 1)
   bins = jnp.where(kept, bins + jnp.where(same, _BINS, 0), 2 * _BINS)
   return jnp.zeros(2 * _BINS, jnp.int32).at[bins.ravel()].add(1, mode="drop")
 
 
-def figures(found: Curve) -> dict[str, float]:
-  """EER and TAR at `RATES`, in percent, and the thresholds that they need.
-
-  Returns:
-    "EER", "TAR@FAR=<rate>" and "threshold@FAR=<rate>" (a distance: pairs at or
-    below it are accepted). NaN where there is no pair of one subject or of
-    strangers, or fewer than 1 / rate pairs of strangers.
-  """
-  result = {"EER": 100 * _equal_error(found)}
+def read_curve(condition: str, curve: Curve) -> Verification:
+  """Reads the equal error rate and the operating points at `RATES`."""
+  points = []
   for rate in RATES:
-    tar = threshold = np.nan
-    if found.strangers * rate >= 1 and np.isfinite(found.tar).all():
-      accepted = np.flatnonzero(found.far <= rate)
-      tar = 100 * found.tar[accepted[-1]] if len(accepted) else 0.0
-      threshold = found.thresholds[accepted[-1]] if len(accepted) else 0.0
-    result[f"TAR@FAR={rate:g}"] = float(tar)
-    result[f"threshold@FAR={rate:g}"] = float(threshold)
-  return result
+    true_accepts = threshold = np.nan
+    if curve.strangers * rate >= 1 and np.isfinite(curve.tar).all():
+      accepted = np.flatnonzero(curve.far <= rate)
+      true_accepts = 100 * curve.tar[accepted[-1]] if len(accepted) else 0.0
+      threshold = curve.thresholds[accepted[-1]] if len(accepted) else 0.0
+    points.append(OperatingPoint(rate, float(true_accepts), float(threshold)))
+  return Verification(
+    condition, 100 * _equal_error(curve), tuple(points), curve
+  )
 
 
-def _equal_error(found: Curve) -> float:
+def _equal_error(curve: Curve) -> float:
   """Where FAR and 1 - TAR cross, between the two thresholds around that."""
-  if not len(found.far) or np.isnan(found.far + found.tar).any():
+  if not len(curve.far) or np.isnan(curve.far + curve.tar).any():
     return float("nan")
-  far = np.concatenate([[0.0], found.far])
-  missed = 1 - np.concatenate([[0.0], found.tar])
+  far = np.concatenate([[0.0], curve.far])
+  missed = 1 - np.concatenate([[0.0], curve.tar])
   i = int(np.argmax(far >= missed))
   gap, next_gap = missed[i - 1] - far[i - 1], far[i] - missed[i]
   share = gap / (gap + next_gap)
   return float(far[i - 1] + share * (far[i] - far[i - 1]))
-
-
-def all_figures(curves: Mapping[str, Curve]) -> dict[str, float]:
-  """`figures` by "<condition>/<figure>"."""
-  return {
-    f"{name}/{key}": value
-    for name, found in curves.items()
-    for key, value in figures(found).items()
-  }

@@ -16,18 +16,18 @@ Strips = Callable[[int, int], np.ndarray | None]
 
 
 def probes(
-  extremes: matches.Extremes, labels: sections.Labels, strips: Strips
+  extremes: matches.Extremes, names: Sequence[str], strips: Strips
 ) -> sections.Section:
   """A card for each probe that is shown.
 
   Args:
     extremes: the probes.
-    labels: subjects, conditions and views, str `[n]` each.
-    strips: as of `page.write`.
+    names: of all sequences.
+    strips: see `page.write`.
   """
   every = (*extremes.worst, *extremes.best)
-  several = len({shown.trial for shown in every}) > 1
-  rows = _Rows(["-".join(x) for x in zip(*labels, strict=True)], strips)
+  several = len({shown.condition for shown in every}) > 1
+  rows = _Rows(names, strips)
   nothing = "No probe has a right item among those it is compared with."
   if every:
     nothing = "Whatever has a right item to find has one nearest."
@@ -62,7 +62,7 @@ class _Rows:
 
   Attributes:
     names: of all sequences.
-    strips: as of `page.write`.
+    strips: see `page.write`.
     pictures: how many were drawn.
   """
 
@@ -94,7 +94,7 @@ def _card(shown: matches.Shown, rows: _Rows, several: bool) -> str:
   for rank, kind, match in sorted(found, key=lambda item: item[0]):
     text = f"{kind.title()}, rank {rank:,}"
     items.append(rows(kind, match.row, text, markup.distance(match.distance)))
-  chip = f"<em>{markup.escape(shown.trial)}</em>" if several else ""
+  chip = f"<em>{markup.escape(shown.condition)}</em>" if several else ""
   return (
     f"<article><h4>{chip}right match at rank {shown.right.rank:,} of "
     f"{shown.compared:,}</h4><ul>{''.join(items)}</ul></article>"

@@ -1,4 +1,4 @@
-"""Charts, each drawn for light and for dark pages. The only user of matplotlib.
+"""Charts, each drawn for light and for dark pages.
 
 Figures are made by matplotlib's objects: nothing is global but the settings of
 `_settings`, which end with the drawing.
@@ -6,16 +6,17 @@ Figures are made by matplotlib's objects: nothing is global but the settings of
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import io
 import itertools
+from typing import Any
 import warnings
 
 import matplotlib
-from matplotlib import colors
+from matplotlib import axes as axes_lib
 from matplotlib import figure as figure_lib
 from matplotlib import image
-from matplotlib import patches
 from matplotlib import ticker
 import numpy as np
 
@@ -24,12 +25,6 @@ from gaitkd_jax.evaluation.report import palette
 # Twice the density of a plain screen: sharp on phones and on paper.
 _DPI = 100
 _SCALE = 2
-# Cells of a wider table are too small for figures.
-_MAX_CELLS = 15
-# Inches: three of them stand side by side, one fits a phone.
-_HEAT_MAP = 3.65
-_LETTER, _LINE = 0.075, 0.13
-_LABEL = 14
 _STYLES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1.2, 1, 1.2)))
 _MAX_POINTS = 1500
 
@@ -82,100 +77,6 @@ def shorten(text: str, length: int) -> str:
   return f"{text[:left]}…{text[len(text) - (length - 1 - left) :]}"
 
 
-def heat_map(
-  name: str,
-  title: str,
-  rows: np.ndarray,
-  columns: np.ndarray,
-  values: np.ndarray,
-  lowest: float,
-) -> Chart:
-  """Rank-1 of every pair of views.
-
-  Args:
-    name: of the file.
-    title: the condition.
-    rows: str `[v]`, probe views.
-    columns: str `[w]`, gallery views.
-    values: percent `[v, w]`, NaN where a pair is missing.
-    lowest: percent of the palest colour; shared by all conditions.
-  """
-  with_figures = max(values.shape) <= _MAX_CELLS
-  across = [shorten(view, _LABEL) for view in columns]
-  down = [shorten(view, _LABEL) for view in rows]
-  letters = _LETTER * max(map(len, across))
-  left = 0.26 + _LETTER * max(map(len, down))
-  right, top = (0.08 if with_figures else 0.62), 0.34
-  side = min(0.5, (_HEAT_MAP - left - right) / len(columns))
-  upright = letters < 0.95 * side
-  bottom = 0.34 + (0.16 if upright else letters)
-  inner = side * len(columns), max(0.8, side * len(rows))
-  size = left + inner[0] + right, bottom + inner[1] + top
-
-  def draw(figure, theme):
-    axes = figure.add_axes(
-      (
-        left / size[0],
-        bottom / size[1],
-        inner[0] / size[0],
-        inner[1] / size[1],
-      )
-    )
-    shades = colors.LinearSegmentedColormap.from_list("rank1", theme.shades)
-    shades = shades.with_extremes(bad=theme.missing)
-    drawn = axes.pcolormesh(
-      np.ma.masked_invalid(values),
-      cmap=shades,
-      vmin=lowest,
-      vmax=100,
-      edgecolors=theme.page,
-      linewidth=1 if with_figures else 0,
-    )
-    axes.set_ylim(len(rows), 0)
-    axes.set_title(shorten(title, 40), loc="left", fontsize=10)
-    # Labels of small cells would overlap: not every one is shown.
-    step = int(np.ceil(_LINE / side))
-    _tick(axes.xaxis, across, step, rotation=0 if upright else 90)
-    _tick(axes.yaxis, down, step)
-    axes.set_xlabel("gallery view")
-    axes.set_ylabel("probe view")
-    axes.tick_params(length=0)
-    for spine in axes.spines.values():
-      spine.set_visible(False)
-    for i, j in np.ndindex(values.shape):
-      if with_figures:
-        axes.text(
-          j + 0.5,
-          i + 0.52,
-          f"{values[i, j]:.0f}" if np.isfinite(values[i, j]) else "–",
-          color=_ink_on(drawn.to_rgba(values[i, j]), theme),
-          ha="center",
-          va="center",
-          fontsize=min(8, 29 * side),
-        )
-      if rows[i] == columns[j]:
-        axes.add_patch(
-          patches.Rectangle(
-            (j + 0.06, i + 0.06),
-            0.88,
-            0.88,
-            fill=False,
-            edgecolor=theme.accent,
-            linewidth=1.4 if with_figures else 0.8,
-          )
-        )
-    if not with_figures:
-      box = (1 - 0.5 / size[0], bottom / size[1], 0.12 / size[0])
-      bar = figure.add_axes((*box, inner[1] / size[1]))
-      figure.colorbar(drawn, cax=bar).outline.set_visible(False)
-
-  alt = (
-    f"Heat map of Rank-1 by probe view and gallery view, {title}: "
-    + _range(values)
-  )
-  return _chart(name, alt, size, draw)
-
-
 def lines(
   name: str,
   alt: str,
@@ -209,50 +110,24 @@ def lines(
   in_row = max(1, min(4, int(size[0] * 12) // (max(map(len, names)) + 7)))
   legend = 0.12 + 0.19 * -(-len(names) // in_row) if len(names) > 1 else 0.0
   whole = size[0], size[1] + legend
+  left, bottom, top = 0.56, 0.44 + legend, 0.1
+  box = (
+    left / whole[0],
+    bottom / whole[1],
+    1 - (left + 0.14) / whole[0],
+    1 - (bottom + top) / whole[1],
+  )
 
-  def draw(figure, theme):
-    left, bottom, top = 0.56, 0.44 + legend, 0.1
-    axes = figure.add_axes(
-      (
-        left / whole[0],
-        bottom / whole[1],
-        1 - (left + 0.14) / whole[0],
-        1 - (bottom + top) / whole[1],
-      )
-    )
-    looks = itertools.product(_STYLES, theme.lines)
-    for curve, label in zip(curves, names, strict=True):
-      style, color = ("-", theme.ink) if curve.emphasis else next(looks)
-      width = 2.0 if curve.emphasis else 1.6
-      few = len(curve.x) <= 12
-      axes.plot(
-        curve.x,
-        curve.y,
-        label=label,
-        color=color,
-        linestyle=style,
-        linewidth=width,
-        marker="o" if few else None,
-        markersize=3,
-        zorder=3 if curve.emphasis else 2,
-      )
-      if curve.point is not None:
-        axes.plot(
-          *curve.point,
-          "o",
-          color=color,
-          markersize=5,
-          markeredgecolor=theme.page,
-          zorder=4,
-        )
+  def draw(figure: figure_lib.Figure, theme: palette.Theme) -> None:
+    axes = figure.add_axes(box)
+    _plot(axes, curves, names, theme)
     if log_x:
       axes.set_xscale("log")
     if log_y:
       axes.set_yscale("log")
-      axes.yaxis.set_major_formatter(ticker.FuncFormatter(_plain))
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(_plain))
+    if log_y:
       axes.yaxis.set_minor_formatter(ticker.NullFormatter())
-    else:
-      axes.yaxis.set_major_formatter(ticker.FuncFormatter(_plain))
     if x_ticks is not None:
       axes.set_xticks(list(x_ticks), list(x_ticks.values()))
       axes.xaxis.set_minor_locator(ticker.NullLocator())
@@ -275,7 +150,39 @@ def lines(
         borderaxespad=0.2,
       )
 
-  return _chart(name, alt, whole, draw)
+  return draw_twice(name, alt, whole, draw)
+
+
+def _plot(
+  axes: axes_lib.Axes,
+  curves: Sequence[Curve],
+  names: Sequence[str],
+  theme: palette.Theme,
+) -> None:
+  """Draws curves, each with a look of its own."""
+  looks = itertools.product(_STYLES, theme.lines)
+  for curve, label in zip(curves, names, strict=True):
+    style, color = ("-", theme.ink) if curve.emphasis else next(looks)
+    axes.plot(
+      curve.x,
+      curve.y,
+      label=label,
+      color=color,
+      linestyle=style,
+      linewidth=2.0 if curve.emphasis else 1.6,
+      marker="o" if len(curve.x) <= 12 else None,
+      markersize=3,
+      zorder=3 if curve.emphasis else 2,
+    )
+    if curve.point is not None:
+      axes.plot(
+        *curve.point,
+        "o",
+        color=color,
+        markersize=5,
+        markeredgecolor=theme.page,
+        zorder=4,
+      )
 
 
 def thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -311,44 +218,22 @@ def strip(frames: np.ndarray) -> tuple[bytes, int, int]:
   return file.getvalue(), pixels.shape[1], h
 
 
-def _tick(axis, labels: list[str], step: int, **looks) -> None:
-  """Labels every so many cells at their middle."""
-  axis.set_ticks(np.arange(0, len(labels), step) + 0.5, labels[::step])
-  for label in axis.get_ticklabels():
-    label.set(**looks)
-
-
-def _ink_on(color, theme: palette.Theme) -> str:
-  """The one of the two inks that can be read on a colour."""
-  red, green, blue, _ = color
-  bright = 0.299 * red + 0.587 * green + 0.114 * blue
-  return "#10151c" if bright > 0.55 else "#ffffff"
-
-
-def _plain(value: float, _) -> str:
+def _plain(value: float, _: int | None) -> str:
   """A tick without needless digits: 12, 0.3, 20k, 1e-05."""
   if abs(value) >= 10_000 and value % 100 == 0:
     return f"{value / 1000:g}k"
   return f"{value:g}"
 
 
-def _range(values: np.ndarray) -> str:
-  """The span of percentages, in words."""
-  finite = values[np.isfinite(values)]
-  if not len(finite):
-    return "no figure"
-  return f"{finite.min():.2f} to {finite.max():.2f} percent"
-
-
-def _chart(
+def draw_twice(
   name: str,
   alt: str,
   size: tuple[float, float],
   draw: Callable[[figure_lib.Figure, palette.Theme], None],
 ) -> Chart:
   """Draws a chart in both themes; `size` is in inches of 100 CSS pixels."""
-  pngs = []
-  for theme in (palette.LIGHT, palette.DARK):
+
+  def png(theme: palette.Theme) -> bytes:
     with matplotlib.rc_context(_settings(theme)), warnings.catch_warnings():
       # A name in letters that the font lacks is shown as boxes.
       warnings.filterwarnings("ignore", message="Glyph .* missing from")
@@ -356,15 +241,21 @@ def _chart(
       draw(figure, theme)
       file = io.BytesIO()
       figure.savefig(file, format="png", metadata={"Software": None})
-    pngs.append(file.getvalue())
+    return file.getvalue()
+
   return Chart(
-    name, alt, *pngs, width=round(size[0] * _DPI), height=round(size[1] * _DPI)
+    name,
+    alt,
+    png(palette.LIGHT),
+    png(palette.DARK),
+    round(size[0] * _DPI),
+    round(size[1] * _DPI),
   )
 
 
-def _settings(theme: palette.Theme) -> dict[str, object]:
+def _settings(theme: palette.Theme) -> dict[Any, Any]:
   """Matplotlib's settings; all others are its defaults."""
-  defaults = dict(matplotlib.rcParamsDefault)
+  defaults: dict[Any, Any] = dict(matplotlib.rcParamsDefault)
   del defaults["backend"]  # of pyplot, which is not used
   return defaults | {
     "axes.edgecolor": theme.line,

@@ -5,12 +5,17 @@ import json
 import math
 import os
 import pathlib
+from typing import Any
 
 import numpy as np
 
 from gaitkd_jax import errors
+from gaitkd_jax.evaluation import metrics as metrics_lib
 from gaitkd_jax.evaluation.report import charts
 
+# Steps and values, `[k]` each.
+Points = tuple[np.ndarray, np.ndarray]
+Series = dict[str, Points]
 # Curves of one chart: with more, none can be followed.
 _MAX_CURVES = 12
 # Counts, norms and speeds: of use while a run is watched, not after it.
@@ -20,12 +25,19 @@ _LEFT_OUT = (
   "seconds_per_step",
   "sequences_per_second",
 )
+_EVALUATIONS = ("eval", "eval_subset")
+# Charts by group: title, and how `_chart` draws it.
+_GROUPS: dict[str, tuple[str, dict[str, Any]]] = {
+  "losses": ("losses", {"log_y": True}),
+  "eval": ("evaluation (%)", {}),
+  "eval_subset": ("evaluation of some subjects (%)", {}),
+  "accuracy": ("accuracy in training (%)", {}),
+  "learning_rate": ("learning rate", {"lowest": 0}),
+}
 
 
-def read(
-  path: str | os.PathLike[str],
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-  """Reads a log of figures.
+def read(path: str | os.PathLike[str]) -> Series:
+  """Reads a log of metrics.
 
   Args:
     path: of a file of one JSON object a line, as `writers.JsonlWriter` writes.
@@ -40,10 +52,10 @@ def read(
     lines = pathlib.Path(path).read_text(errors="replace").splitlines()
   except OSError as e:
     raise errors.UserError(
-      f"{path}: the training's figures cannot be read ({e.strerror}); check "
+      f"{path}: the log of the training cannot be read ({e.strerror}); check "
       "the path"
     ) from e
-  points = {}
+  points: dict[str, dict[float, float]] = {}
   for line in lines:
     try:
       row = json.loads(line)
@@ -61,45 +73,32 @@ def read(
 
 
 def draw(
-  series: Mapping[str, tuple[np.ndarray, np.ndarray]], main_figure: str
+  series: Mapping[str, Points], primary_metric: metrics_lib.MetricName
 ) -> list[charts.Chart]:
-  """Charts of losses, accuracy, figures of evaluation and the learning rate.
+  """Charts of losses, accuracy, evaluations and the learning rate.
 
   Args:
     series: of `read`.
-    main_figure: the protocol's, drawn above the other figures.
+    primary_metric: the protocol's, drawn above the other metrics.
   """
-  groups = {}
+  groups: dict[str, Series] = {}
   for key, points in series.items():
     kind, _, name = key.partition("/")
     if kind == "train" and name and name not in _LEFT_OUT:
       groups.setdefault(_group(name), {})[name] = points
-    elif kind in ("eval", "eval_subset") and name and "/view/" not in name:
+    elif kind in _EVALUATIONS and name and metrics_lib.parse(name).view is None:
       groups.setdefault(kind, {})[name] = points
-  result = []
   # One point is no curve.
-  groups = {
-    name: group
-    for name, group in groups.items()
-    if max(len(steps) for steps, _ in group.values()) > 1
-  }
-  for name, (title, looks) in _GROUPS.items():
-    if name in groups:
-      result.append(_chart(name, title, groups[name], main_figure, looks))
-  return result
-
-
-_GROUPS = {
-  "losses": ("losses", {"log_y": True}),
-  "eval": ("evaluation (%)", {}),
-  "eval_subset": ("evaluation of some subjects (%)", {}),
-  "accuracy": ("accuracy in training (%)", {}),
-  "learning_rate": ("learning rate", {"lowest": 0}),
-}
+  return [
+    _chart(name, title, groups[name], primary_metric, **looks)
+    for name, (title, looks) in _GROUPS.items()
+    if name in groups
+    and max(len(steps) for steps, _ in groups[name].values()) > 1
+  ]
 
 
 def _group(name: str) -> str:
-  """The chart on which a figure of training goes."""
+  """The chart on which a metric of the training goes."""
   head = name.partition("/")[0]
   if "accuracy" in head:
     return "accuracy"
@@ -108,20 +107,33 @@ def _group(name: str) -> str:
   return "losses"  # all else is a term of the loss
 
 
-def _chart(name, title, group, main_figure, looks) -> charts.Chart:
-  """One chart of the curves of a group."""
-  if name.startswith("eval"):
-    group = _comparable(group, main_figure)
-  first = {
-    "losses": "loss",
-    "eval": main_figure,
-    "eval_subset": main_figure,
-  }.get(name)
+def _chart(
+  name: str,
+  title: str,
+  group: Series,
+  primary_metric: metrics_lib.MetricName,
+  log_y: bool = False,
+  lowest: float | None = None,
+) -> charts.Chart:
+  """One chart of the curves of a group.
+
+  Args:
+    name: of the group.
+    title: of the axis.
+    group: points by the name of the curve.
+    primary_metric: the protocol's.
+    log_y: logarithmic axis, if all values are positive.
+    lowest: see `charts.lines`.
+  """
+  first = "loss" if name == "losses" else None
+  if name in _EVALUATIONS:
+    first = primary_metric.flat
+    group = _comparable(group, primary_metric.name)
   names = sorted(group, key=lambda n: (n != first, _order(n)))[:_MAX_CURVES]
   scale = 100 if name == "accuracy" else 1
   curves = [
     charts.Curve(
-      n if name.startswith("eval") else _words(n),
+      n if name in _EVALUATIONS else n.replace("_", " "),
       group[n][0],
       scale * group[n][1],
       emphasis=n == first and len(names) > 1,
@@ -130,9 +142,6 @@ def _chart(name, title, group, main_figure, looks) -> charts.Chart:
   ]
   values = np.concatenate([c.y for c in curves])
   values = values[np.isfinite(values)]
-  looks = dict(looks)
-  if looks.get("log_y") and not (len(values) and values.min() > 0):
-    looks["log_y"] = False
   ends = "; ".join(f"{c.label} {_last(c.y)}" for c in curves)
   return charts.lines(
     f"training_{name}",
@@ -140,29 +149,26 @@ def _chart(name, title, group, main_figure, looks) -> charts.Chart:
     curves,
     x_label="step",
     y_label=title,
-    **looks,
+    log_y=log_y and bool(len(values) and values.min() > 0),
+    lowest=lowest,
   )
 
 
-def _comparable(group, main_figure: str):
-  """The main figure of every condition; every figure of a single condition."""
-  if len({name.partition("/")[0] for name in group}) < 2:
+def _comparable(group: Series, metric: str) -> Series:
+  """One metric of every condition; every metric of a single condition."""
+  names = {flat: metrics_lib.parse(flat) for flat in group}
+  if len({name.condition for name in names.values()}) < 2:
     return group
-  figure = main_figure.partition("/")[2]
-  same = {k: v for k, v in group.items() if k.partition("/")[2] == figure}
+  same = {k: v for k, v in group.items() if names[k].name == metric}
   return same or group
 
 
-def _order(name: str) -> tuple[int, str]:
+def _order(flat: str) -> tuple[int, str]:
   """Rank-1 by condition is what is looked at first."""
-  figure = name.rpartition("/")[2]
-  return {"rank1": 0, "mAP": 1}.get(figure, 2), name
+  name = metrics_lib.parse(flat).name
+  return {"rank1": 0, "mAP": 1}.get(name, 2), flat
 
 
 def _last(values: np.ndarray) -> str:
   finite = values[np.isfinite(values)]
   return f"{finite[-1]:.4g}" if len(finite) else "none"
-
-
-def _words(name: str) -> str:
-  return name.replace("_", " ")

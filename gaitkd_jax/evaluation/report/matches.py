@@ -1,15 +1,14 @@
 """The best and the worst probes of an evaluation, with their matches."""
 
-from collections.abc import Iterable
-from collections.abc import Iterator
 from collections.abc import Sequence
 import dataclasses
 import itertools
-from typing import Any
 
 import numpy as np
 
-from gaitkd_jax.evaluation.protocols import ranks
+from gaitkd_jax.evaluation.protocols import probe_gallery
+from gaitkd_jax.evaluation.protocols import ranker as ranker_lib
+from gaitkd_jax.evaluation.protocols import ranks as ranks_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,14 +31,14 @@ class Shown:
   """A probe that is shown.
 
   Attributes:
-    trial: its condition.
+    condition: of the probe.
     row: of the embeddings.
     compared: gallery items it is compared with.
     right: its nearest right match.
     wrong: the nearest wrong ones, ascending.
   """
 
-  trial: str
+  condition: str
   row: int
   compared: int
   right: Match
@@ -48,7 +47,7 @@ class Shown:
 
 @dataclasses.dataclass(frozen=True)
 class Extremes:
-  """Result of `find`.
+  """The probes that are shown.
 
   Attributes:
     worst: by condition in turn, the worst first.
@@ -61,43 +60,9 @@ class Extremes:
   unmatched: dict[str, int]
 
 
-class RememberingRanker(ranks.Ranker):
-  """A ranker that finds the ranks of the same rows only once.
-
-  A table by pairs of views and a CMC are two readings of the same ranks.
-  """
-
-  def __init__(self, *args, **kwargs):
-    """As `ranks.Ranker`."""
-    super().__init__(*args, **kwargs)
-    self._found = {}
-
-  def first_matches(
-    self, probes: np.ndarray, gallery: np.ndarray
-  ) -> np.ndarray:
-    """As `ranks.Ranker.first_matches`."""
-    key = "first", _key(probes), _key(gallery)
-    if key not in self._found:
-      self._found[key] = super().first_matches(probes, gallery)
-    return self._found[key]
-
-  def all_matches(
-    self,
-    probes: np.ndarray,
-    gallery: np.ndarray,
-    views: np.ndarray | None = None,
-  ) -> list[np.ndarray]:
-    """As `ranks.Ranker.all_matches`."""
-    seen = None if views is None else "\n".join(views)
-    key = "all", _key(probes), _key(gallery), seen
-    if key not in self._found:
-      self._found[key] = super().all_matches(probes, gallery, views)
-    return self._found[key]
-
-
 def find(
-  ranker: ranks.Ranker,
-  trials: Sequence[Any],
+  ranker: ranker_lib.Ranker,
+  ranks: Sequence[ranks_lib.Ranks],
   *,
   worst: int = 6,
   best: int = 3,
@@ -112,36 +77,36 @@ def find(
 
   Args:
     ranker: of the embeddings.
-    trials: `protocols.searches.Trial`, one a condition.
+    ranks: of the evaluation, one a condition.
     worst: how many to show, rounded up to as many of each condition.
     best: how many to show, likewise.
     wrong: wrong items that are shown of one probe, at most.
   """
   worst_lists, best_lists, unmatched = [], [], {}
-  trials = [_with_codes(trial) for trial in trials]
-  for trial in trials:
-    found = rank(ranker, trial)
-    lost = found.rank == ranks.ABSENT
+  for one in ranks:
+    found = nearest(ranker, one.compared, one.of_whole_gallery)
+    lost = found.rank == ranks_lib.ABSENT
     if lost.any():
-      unmatched[trial.name] = int(lost.sum())
-    worst_lists.append(_worst(trial, found))
-    best_lists.append(_best(trial, found))
-  subjects = ranker.subjects
-  chosen = [
+      unmatched[one.compared.condition] = int(lost.sum())
+    worst_lists.append(_worst(one.compared, found))
+    best_lists.append(_best(one.compared, found))
+  compared = [one.compared for one in ranks]
+  shown = []
+  for lists, count in ((worst_lists, worst), (best_lists, best)):
     # As many of each condition: rounded up to whole turns.
-    _in_turn(lists, subjects, -(-count // len(trials)) * len(trials))
-    for lists, count in ((worst_lists, worst), (best_lists, best))
-  ]
-  shown = [_describe(ranker, trials, picked, wrong) for picked in chosen]
+    turns = -(-count // len(compared))
+    picked = _in_turn(lists, ranker.subjects, turns * len(compared))
+    shown.append(_describe(ranker, compared, picked, wrong))
   return Extremes(shown[0], shown[1], unmatched)
 
 
-@dataclasses.dataclass(frozen=True)
-class Ranked:
-  """Where each probe of a trial finds its nearest right item.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Nearest:
+  """What is nearest to each probe of a condition.
 
   Attributes:
-    rank: int32 `[a]`, from 1; `ranks.ABSENT` where there is no right item.
+    rank: int32 `[a]`, of the nearest right item, from 1; `ranks.ABSENT` where
+      there is no right item.
     right: float32 `[a]`, its distance; infinite where there is none.
     wrong: float32 `[a]`, that of the nearest wrong item, likewise.
   """
@@ -151,115 +116,133 @@ class Ranked:
   wrong: np.ndarray
 
 
-def rank(ranker: ranks.Ranker, trial: Any) -> Ranked:
-  """Ranks as `ranks.Ranker` does, by the same distances, and the margins.
+def nearest(
+  ranker: ranker_lib.Ranker,
+  compared: probe_gallery.ProbeGallery,
+  rank: np.ndarray | None = None,
+) -> Nearest:
+  """Finds the nearest right and the nearest wrong item of each probe.
 
   Args:
     ranker: of the embeddings.
-    trial: `protocols.searches.Trial`.
+    compared: the probes and the gallery.
+    rank: int32 `[a]`, of the nearest right items, if it is known; None: it is
+      counted as `ranker.Ranker` does.
   """
-  probes, gallery = trial.probes, trial.gallery
+  probes, gallery = compared.probes, compared.gallery
+  pairs = _Pairs(ranker.subjects, compared)
   right, wrong = np.full((2, len(probes)), np.inf, np.float32)
   place, ahead = np.zeros((2, len(probes)), np.int64)
 
-  def find(p, g, distance, own, kept):
-    masked = np.where(own & kept, distance, np.inf)
+  def find(
+    p: slice, g: slice, distance: np.ndarray, same: np.ndarray, kept: np.ndarray
+  ) -> None:
+    masked = np.where(same & kept, distance, np.inf)
     first = masked.argmin(axis=1)
-    nearest = masked[np.arange(len(first)), first]
+    value = masked[np.arange(len(first)), first]
     # Of equal distances the first in the gallery counts.
-    closer = nearest < right[p]
+    closer = value < right[p]
     place[p] = np.where(closer, g.start + first, place[p])
-    right[p] = np.minimum(nearest, right[p])
-    masked = np.where(~own & kept, distance, np.inf)
+    right[p] = np.minimum(value, right[p])
+    masked = np.where(~same & kept, distance, np.inf)
     wrong[p] = np.minimum(masked.min(axis=1), wrong[p])
 
-  def count(p, g, distance, own, kept):
+  def count(p: slice, g: slice, distance: np.ndarray, kept: np.ndarray) -> None:
     before = np.arange(g.start, g.stop)[None, :] < place[p][:, None]
-    nearest = right[p][:, None]
-    first = (distance < nearest) | ((distance == nearest) & before)
+    limit = right[p][:, None]
+    first = (distance < limit) | ((distance == limit) & before)
     ahead[p] += (first & kept).sum(axis=1)
 
-  passes = [[find], [count]]
-  while passes:
-    tasks = passes.pop(0)
+  counts = rank is None
+  one_block = False
+  for p, g, distance in ranker.blocks(probes, gallery):
+    same, kept = pairs(probes[p], gallery[g])
+    find(p, g, distance, same, kept)
+    # Where the gallery is one block, its distances are computed but once.
+    one_block = g.stop - g.start == len(gallery)
+    if counts and one_block:
+      count(p, g, distance, kept)
+  if counts and not one_block:
     for p, g, distance in ranker.blocks(probes, gallery):
-      if passes and g.stop - g.start == len(gallery):
-        # The gallery is one block: no need to compute its distances again.
-        tasks += passes.pop()
-      pair = _own_and_kept(ranker, trial, probes[p], gallery[g])
-      for task in tasks:
-        task(p, g, distance, *pair)
-  found = np.where(np.isfinite(right), 1 + ahead, ranks.ABSENT)
-  return Ranked(found.astype(np.int32), right, wrong)
+      count(p, g, distance, pairs(probes[p], gallery[g])[1])
+  if rank is None:
+    rank = np.where(np.isfinite(right), 1 + ahead, ranks_lib.ABSENT)
+  return Nearest(rank.astype(np.int32), right, wrong)
 
 
-def _worst(trial, found: Ranked) -> list[int]:
+class _Pairs:
+  """Tells of probes and gallery items which pairs are what."""
+
+  def __init__(
+    self, subjects: np.ndarray, compared: probe_gallery.ProbeGallery
+  ):
+    """Subjects are codes, int32 `[n]`."""
+    self._subjects = subjects
+    # Numbers are compared much faster than names.
+    codes = compared.view_codes()
+    self._views = np.zeros_like(subjects) if codes is None else codes
+    self._excluded = compared.excluded
+
+  def __call__(
+    self, probes: np.ndarray, gallery: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Whether subjects are the same, and whether pairs count: bool `[k, m]`."""
+    same, same_view = (
+      codes[probes][:, None] == codes[gallery][None, :]
+      for codes in (self._subjects, self._views)
+    )
+    return same, ~self._excluded.pairs(same, same_view)
+
+
+def _worst(compared: probe_gallery.ProbeGallery, found: Nearest) -> list[int]:
   """Rows of the worst probes, the worst first."""
-  late = np.flatnonzero((found.rank > 1) & (found.rank < ranks.ABSENT))
+  late = np.flatnonzero((found.rank > 1) & (found.rank < ranks_lib.ABSENT))
   behind = found.right[late] - found.wrong[late]
   order = np.lexsort((-behind, -found.rank[late]))
-  return list(trial.probes[late[order]])
+  return list(compared.probes[late[order]])
 
 
-def _best(trial, found: Ranked) -> list[int]:
+def _best(compared: probe_gallery.ProbeGallery, found: Nearest) -> list[int]:
   """Rows of the best probes, the best first."""
   # Without a wrong item to be ahead of, there is nothing to show.
   first = np.flatnonzero((found.rank == 1) & np.isfinite(found.wrong))
   ahead = found.wrong[first] - found.right[first]
-  return list(trial.probes[first[np.argsort(-ahead, kind="stable")]])
-
-
-def _with_codes(trial: Any) -> Any:
-  """With numbers for views: they are compared much faster than names."""
-  if trial.views is None:
-    return trial
-  codes = np.unique(trial.views, return_inverse=True)[1]
-  return dataclasses.replace(trial, views=codes)
-
-
-def _own_and_kept(
-  ranker, trial, probes: np.ndarray, gallery: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-  """Whether subjects are the same, and whether pairs count: bool `[k, m]`."""
-  subjects, views = ranker.subjects, trial.views
-  own = subjects[probes][:, None] == subjects[gallery][None, :]
-  if not trial.excluded:
-    return own, np.ones_like(own)
-  same_view = views[probes][:, None] == views[gallery][None, :]
-  return own, ~(same_view & own if trial.excluded == "own_view" else same_view)
+  return list(compared.probes[first[np.argsort(-ahead, kind="stable")]])
 
 
 def _in_turn(
-  lists: Sequence[Iterable[int]], subjects: np.ndarray, count: int
+  lists: Sequence[Sequence[int]], subjects: np.ndarray, count: int
 ) -> list[tuple[int, int]]:
   """Takes rows from several lists in turn, as many subjects as there are.
+
+  Args:
+    lists: rows, those to be taken first in front.
+    subjects: codes of all rows, `[n]`.
+    count: how many to take.
 
   Returns:
     The number of the list and the row, by list.
   """
-  lists = [list(rows) for rows in lists]
-  picked, rows_seen, subjects_seen = [], set(), set()
+  picked: list[tuple[int, int]] = []
 
   def take(new_subjects: bool) -> None:
-    queues = [iter(rows) for rows in lists]
-    while queues_left := [i for i, q in enumerate(queues) if q is not None]:
-      for i in queues_left:
+    """Takes the next row of every list that has one, again and again."""
+    queues = dict(enumerate(map(iter, lists)))
+    while queues:
+      for i, queue in list(queues.items()):
         if len(picked) == count:
           return
-        row = next(_new(queues[i], new_subjects), None)
+        row = next(filter(lambda row: is_new(row, new_subjects), queue), None)
         if row is None:
-          queues[i] = None
-          continue
-        picked.append((i, row))
-        rows_seen.add(row)
-        subjects_seen.add(subjects[row])
+          del queues[i]
+        else:
+          picked.append((i, row))
 
-  def _new(queue: Iterator[int], new_subjects: bool) -> Iterator[int]:
-    for row in queue:
-      if row not in rows_seen and not (
-        new_subjects and subjects[row] in subjects_seen
-      ):
-        yield row
+  def is_new(row: int, new_subject: bool) -> bool:
+    return all(
+      row != other and not (new_subject and subjects[row] == subjects[other])
+      for _, other in picked
+    )
 
   take(new_subjects=True)
   take(new_subjects=False)
@@ -267,36 +250,44 @@ def _in_turn(
 
 
 def _describe(
-  ranker, trials, picked: list[tuple[int, int]], wrong: int
+  ranker: ranker_lib.Ranker,
+  compared: Sequence[probe_gallery.ProbeGallery],
+  picked: Sequence[tuple[int, int]],
+  wrong: int,
 ) -> tuple[Shown, ...]:
-  """Finds the matches of the probes that are shown, and of no other."""
+  """Finds the matches of the probes that are shown, and of no other.
+
+  Args:
+    ranker: of the embeddings.
+    compared: by condition.
+    picked: of `_in_turn`.
+    wrong: wrong items that are shown of one probe, at most.
+  """
   result = []
   for i, group in itertools.groupby(picked, key=lambda p: p[0]):
-    trial, rows = trials[i], np.array([row for _, row in group])
-    own, kept = _own_and_kept(ranker, trial, rows, trial.gallery)
-    distance = np.zeros(own.shape, np.float32)
-    for p, g, block in ranker.blocks(rows, trial.gallery):
+    gallery, rows = compared[i].gallery, np.array([row for _, row in group])
+    same, kept = _Pairs(ranker.subjects, compared[i])(rows, gallery)
+    distance = np.zeros(same.shape, np.float32)
+    for p, g, block in ranker.blocks(rows, gallery):
       distance[p, g] = block
     for k, row in enumerate(rows):
       columns = np.flatnonzero(kept[k])
       order = columns[np.argsort(distance[k, columns], kind="stable")]
       right, *others = [
         Match(
-          int(trial.gallery[order[place]]),
+          int(gallery[order[place]]),
           int(place) + 1,
           float(distance[k, order[place]]),
         )
         for place in (
-          np.argmax(own[k, order]),
-          *np.flatnonzero(~own[k, order])[:wrong],
+          np.argmax(same[k, order]),
+          *np.flatnonzero(~same[k, order])[:wrong],
         )
       ]
       ahead = [item for item in others if item.rank < right.rank]
       # Behind a right match at rank 1, the one that comes next.
-      near = tuple(ahead or others[:1])
-      result.append(Shown(trial.name, int(row), len(order), right, near))
+      shown = tuple(ahead or others[:1])
+      result.append(
+        Shown(compared[i].condition, int(row), len(order), right, shown)
+      )
   return tuple(result)
-
-
-def _key(rows: np.ndarray) -> bytes:
-  return np.asarray(rows, np.int64).tobytes()

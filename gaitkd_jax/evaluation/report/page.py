@@ -1,17 +1,17 @@
 """Puts the page together and writes it."""
 
-from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 import contextlib
 import importlib.metadata
 import os
 import pathlib
-from typing import Any
 
 import numpy as np
 
 from gaitkd_jax import errors
-from gaitkd_jax.evaluation import protocols
+from gaitkd_jax.evaluation import metrics as metrics_lib
+from gaitkd_jax.evaluation import results as results_lib
 from gaitkd_jax.evaluation.report import cards
 from gaitkd_jax.evaluation.report import charts as charts_lib
 from gaitkd_jax.evaluation.report import markup
@@ -22,21 +22,11 @@ from gaitkd_jax.evaluation.report import style
 
 def write(
   path: str | os.PathLike[str],
+  evaluation: results_lib.Evaluation,
   *,
-  results: Mapping[str, float],
-  protocol: str,
-  embeddings: Any,
-  subjects: np.ndarray,
-  conditions: np.ndarray,
-  views: np.ndarray,
-  metric: str,
-  options: Mapping[str, Any],
-  roc: Mapping[str, tuple[np.ndarray, np.ndarray]],
-  verification: Mapping[str, float],
-  strips: Callable[[int, int], np.ndarray | None],
+  strips: cards.Strips,
   metrics_path: str | os.PathLike[str] | None,
-  facts: Mapping[str, str],
-  memory_gib: float = 1.0,
+  metadata: Mapping[str, str],
 ) -> pathlib.Path:
   """Writes the page, and its charts as PNGs in a folder of its name beside it.
 
@@ -46,63 +36,40 @@ def write(
   Args:
     path: of the page, such as "<workdir>/eval/<step>.html"; its charts go to
       "<workdir>/eval/<step>/<chart>.png".
-    results: of `evaluate.evaluate_embeddings`, percent by name.
-    protocol: a key of `protocols.PROTOCOLS`.
-    embeddings: finite, `[n, p, d]`, one a sequence.
-    subjects: str `[n]`.
-    conditions: str `[n]`.
-    views: str `[n]`.
-    metric: of `distances.METRICS`.
-    options: of the protocol, such as `probes`.
-    roc: by condition, false and true accept rates `[k]` each, in [0, 1]; may be
-      empty.
-    verification: percent, by "<condition>/EER", "<condition>/TAR@FAR=0.01",
-      ...; may be empty.
+    evaluation: what is shown.
     strips: takes a row and a number of frames and returns as many silhouettes,
       evenly over the sequence, uint8 `[frames, h, w]`, 0 the background; None
       where there are none.
     metrics_path: of the training's "metrics.jsonl"; None, or no such file:
       no curves.
-    facts: shown at the top, in order. "model" and "data set" also make the
+    metadata: shown at the top, in order. "model" and "data set" also make the
       title; "command" goes to the end of the page.
-    memory_gib: bound of the distances that are in memory at once.
 
   Returns:
     The path of the page.
 
   Raises:
-    errors.UserError: unknown protocol, or a file that cannot be read or
-      written.
+    errors.UserError: a file cannot be read or written.
   """
   path = pathlib.Path(path)
-  if protocol not in protocols.PROTOCOLS:
-    raise errors.UserError(
-      f"eval.protocol is {protocol!r}; give one of "
-      f"{', '.join(protocols.PROTOCOLS)}"
-    )
-  scorer = protocols.PROTOCOLS[protocol]
-  subjects, conditions, views = (
-    np.asarray(x).astype(str) for x in (subjects, conditions, views)
-  )
-  labels = subjects, conditions, views
-  ranker = matches.RememberingRanker(embeddings, subjects, metric, memory_gib)
-  trials = scorer.trials(*labels, **options)
-  parts = [
-    sections.results(results),
-    sections.by_view(results),
-    sections.view_pairs(scorer, ranker, labels),
-    sections.cmc(scorer, ranker, labels, options, trials),
-    sections.roc(roc, verification),
-    cards.probes(matches.find(ranker, trials), labels, strips),
-    sections.training(metrics_path, scorer.main_figure),
+  primary = evaluation.protocol.primary_metric
+  extremes = matches.find(evaluation.ranker, evaluation.ranks)
+  every = [
+    sections.results(evaluation.metrics),
+    sections.by_view(evaluation.metrics),
+    sections.view_pairs(evaluation),
+    sections.cmc(evaluation),
+    sections.roc(evaluation.verification),
+    cards.probes(extremes, evaluation.labels.names.tolist(), strips),
+    sections.training(metrics_path, primary),
   ]
-  parts = [part for part in parts if part is not None]
-  facts = dict(facts)
-  command = facts.pop("command", "")
+  parts = [part for part in every if part is not None]
+  shown = dict(metadata)
+  command = shown.pop("command", "")
   page = _page(
-    _title(protocol, facts),
-    _hero(results, scorer.main_figure),
-    facts | _counts(protocol, metric, subjects, trials, facts),
+    _title(evaluation.protocol.name, shown),
+    _hero(evaluation.metrics, primary),
+    shown | {k: v for k, v in _counts(evaluation).items() if k not in shown},
     parts,
     command,
   )
@@ -111,37 +78,42 @@ def write(
   return path
 
 
-def _title(protocol: str, facts: Mapping[str, str]) -> str:
+def _title(protocol: str, metadata: Mapping[str, str]) -> str:
   """What was evaluated on what, as far as it was said."""
-  model, data = facts.get("model"), facts.get("data set")
+  model, data = metadata.get("model"), metadata.get("data set")
   if model and data:
     return f"{model} on {data}"
   return f"{model or data or 'Evaluation'}: protocol {protocol}"
 
 
-def _counts(protocol, metric, subjects, trials, facts) -> dict[str, str]:
-  """What the page itself knows of the evaluation."""
-  probes = np.unique(np.concatenate([t.probes for t in trials]))
-  gallery = np.unique(np.concatenate([t.gallery for t in trials]))
+def _counts(evaluation: results_lib.Evaluation) -> dict[str, str]:
+  """What the evaluation itself says."""
+  compared = [ranks.compared for ranks in evaluation.ranks]
   counts = {
-    "sequences": len(subjects),
-    "subjects": len(np.unique(subjects)),
-    "probes": len(probes),
-    "gallery": len(gallery),
+    "sequences": len(evaluation.labels),
+    "subjects": len(np.unique(evaluation.labels.subjects)),
+    "probes": len(np.unique(np.concatenate([c.probes for c in compared]))),
+    "gallery": len(np.unique(np.concatenate([c.gallery for c in compared]))),
   }
-  known = {"protocol": protocol, "metric": metric}
-  known |= {name: f"{count:,}" for name, count in counts.items()}
-  return {k: v for k, v in known.items() if k not in facts}
+  return {
+    "protocol": evaluation.protocol.name,
+    "metric": evaluation.ranker.metric,
+    **{name: f"{count:,}" for name, count in counts.items()},
+  }
 
 
-def _hero(results: Mapping[str, float], main_figure: str) -> str:
-  """The figure by which checkpoints are compared, large."""
-  value = results.get(main_figure, np.nan)
+def _hero(
+  metrics: Sequence[metrics_lib.Metric], primary: metrics_lib.MetricName
+) -> str:
+  """The metric by which checkpoints are compared, large."""
+  values = {(m.condition, m.name): m.value for m in metrics if m.view is None}
+  value = values.get((primary.condition, primary.name), np.nan)
   unit = "<small>%</small>" if np.isfinite(value) else ""
-  said = sections.spoken(main_figure)
-  names = list(dict.fromkeys(k.partition("/")[0] for k in results))
-  if main_figure.startswith("mean/"):
-    said += " of " + ", ".join(name for name in names if name != "mean")
+  said = sections.spoken(primary.condition, primary.name)
+  if primary.condition == metrics_lib.MEAN:
+    conditions = dict.fromkeys(m.condition for m in metrics)
+    averaged = [c for c in conditions if c != metrics_lib.MEAN]
+    said += " of " + ", ".join(averaged)
   return (
     f'<p class="hero"><strong>{markup.number(value)}{unit}</strong>'
     f"<span>{markup.escape(said)}</span></p>"
@@ -151,16 +123,24 @@ def _hero(results: Mapping[str, float], main_figure: str) -> str:
 def _page(
   title: str,
   hero: str,
-  facts: Mapping[str, str],
+  shown: Mapping[str, str],
   parts: list[sections.Section],
   command: str,
 ) -> str:
-  """The whole page."""
+  """The whole page.
+
+  Args:
+    title: plain text.
+    hero: markup.
+    shown: texts at the top, by name.
+    parts: in their order.
+    command: that made the page; may be empty.
+  """
   listed = "".join(
     # A path is better broken at a slash than in a word.
     f"<div><dt>{markup.escape(name)}</dt>"
     f"<dd>{markup.escape(str(v)).replace('/', '/<wbr>')}</dd></div>"
-    for name, v in facts.items()
+    for name, v in shown.items()
   )
   links = "".join(
     f'<a href="#{part.name}">{markup.escape(part.short)}</a>' for part in parts

@@ -1,29 +1,29 @@
 """The parts of the page: what is shown, and the words around it."""
 
-from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import os
 import pathlib
 import re
-from typing import Any
 
 import numpy as np
 
-from gaitkd_jax.evaluation.protocols import ranks
+from gaitkd_jax.evaluation import metrics as metrics_lib
+from gaitkd_jax.evaluation import results as results_lib
+from gaitkd_jax.evaluation import tables
+from gaitkd_jax.evaluation.protocols import verification as verification_lib
 from gaitkd_jax.evaluation.report import charts as charts_lib
 from gaitkd_jax.evaluation.report import curves
+from gaitkd_jax.evaluation.report import heat_map
 from gaitkd_jax.evaluation.report import markup
 
 # Inches: of a chart with a table beside it.
 _WIDE = (4.8, 3.3)
-_THRESHOLD = "threshold@"
 _RANKS = tuple(range(1, 51))
 _RANK_TICKS = (1, 2, 3, 5, 10, 20, 50)
-# Wider tables than OU-MVLP's 14 views are not read.
-_MAX_VIEWS = 14
 _LISTED_RANKS = (1, 5, 10, 20, 50)
-Labels = tuple[np.ndarray, np.ndarray, np.ndarray]
+# Results that sum up the others are drawn in ink.
+_SUMMARIES = (metrics_lib.MEAN, "overall")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,32 +47,31 @@ class Section:
   charts: tuple[charts_lib.Chart, ...] = ()
 
 
-def spoken(name: str) -> str:
-  """A figure's name for readers: "mean/reid_rank1" is "Re-ID Rank-1, mean"."""
-  condition, _, figure = name.rpartition("/")
-  figure = re.sub(r"\brank(\d+)", r"Rank-\1", figure.replace("_", " "))
-  figure = re.sub(r"^reid ", "Re-ID ", figure)
-  figure = re.sub(r"^(Rank-\d+) (?=identical|all)", r"\1, ", figure)
-  return figure if condition in ("", "all") else f"{figure}, {condition}"
+def spoken(condition: str, name: str) -> str:
+  """A metric's name for readers: "Re-ID Rank-1, mean" is mean, reid_rank1."""
+  said = re.sub(r"\brank(\d+)", r"Rank-\1", name.replace("_", " "))
+  said = re.sub(r"^reid ", "Re-ID ", said)
+  said = re.sub(r"^(Rank-\d+) (?=identical|all)", r"\1, ", said)
+  return said if condition in ("", "all") else f"{said}, {condition}"
 
 
-def results(figures: Mapping[str, float]) -> Section:
-  """The table by condition: all figures but those of single views."""
-  plain = {k: v for k, v in figures.items() if "/view/" not in k}
-  names = list(dict.fromkeys(k.partition("/")[0] for k in plain))
-  columns = list(dict.fromkeys(k.partition("/")[2] for k in plain))
-  rows = [(n, [plain.get(f"{n}/{c}") for c in columns]) for n in names]
+def results(metrics: Sequence[metrics_lib.Metric]) -> Section:
+  """The table by condition: all metrics but those of single views."""
+  overall = {(m.condition, m.name): m.value for m in metrics if m.view is None}
+  conditions = list(dict.fromkeys(condition for condition, _ in overall))
+  names = list(dict.fromkeys(name for _, name in overall))
+  rows = [(c, [overall.get((c, name)) for name in names]) for c in conditions]
   notes = ["In percent."]
-  if "rank1_identical_view" in columns:
+  if "rank1_identical_view" in names:
     notes.append(
       "Rank-1 leaves out pairs of identical views, unless it says otherwise."
     )
-  if any(column.startswith("reid_") for column in columns):
+  if any(name.startswith("reid_") for name in names):
     notes.append(
       "Rank-1 is of the gait protocol, Re-ID figures of the re-identification "
       "protocol: never compare one with the other."
     )
-  if not np.isfinite(list(plain.values())).all():
+  if not np.isfinite(list(overall.values())).all():
     notes.append(
       "A dash is a figure that these data cannot have: one view has no "
       "cross-view figure, and nothing is averaged over nothing."
@@ -82,23 +81,22 @@ def results(figures: Mapping[str, float]) -> Section:
     "Results",
     "Results by condition",
     " ".join(notes),
-    markup.table([spoken(c) for c in columns], rows, emphasis="mean"),
+    markup.table(
+      [spoken("", name) for name in names], rows, emphasis=metrics_lib.MEAN
+    ),
   )
 
 
-def by_view(figures: Mapping[str, float]) -> Section | None:
+def by_view(metrics: Sequence[metrics_lib.Metric]) -> Section | None:
   """Rank-1 by condition and probe view, as papers print it."""
-  views = sorted({k.split("/", 2)[2] for k in figures if "/view/" in k})
-  if not 0 < len(views) <= _MAX_VIEWS:
+  views = sorted({m.view for m in metrics if m.view is not None})
+  if not 0 < len(views) <= tables.MAX_VIEWS:
     return None
-  names = [n for n in _conditions(figures) if n != "mean"]
+  rank1 = {(m.condition, m.view): m.value for m in metrics if m.name == "rank1"}
   rows = [
-    (
-      name,
-      [figures.get(f"{name}/view/{view}") for view in views]
-      + [figures.get(f"{name}/rank1")],
-    )
-    for name in names
+    (condition, [rank1.get((condition, view)) for view in (*views, None)])
+    for condition in dict.fromkeys(m.condition for m in metrics)
+    if condition != metrics_lib.MEAN
   ]
   return Section(
     "views",
@@ -109,32 +107,33 @@ def by_view(figures: Mapping[str, float]) -> Section | None:
   )
 
 
-def view_pairs(
-  scorer: Any, ranker: ranks.Ranker, labels: Labels
-) -> Section | None:
+def view_pairs(evaluation: results_lib.Evaluation) -> Section | None:
   """Heat maps of Rank-1 by probe and gallery view, where there are views."""
-  if not hasattr(scorer, "pairs"):
-    return None
-  pairs = scorer.pairs(ranker, *labels)
-  pairs = {k: v for k, v in pairs.items() if v[2].size > 1}
+  every = [evaluation.protocol.view_pairs(ranks) for ranks in evaluation.ranks]
+  pairs = [p for p in every if p is not None and p.rank1.size > 1]
   if not pairs:
     return None
-  every = np.concatenate([values.ravel() for _, _, values in pairs.values()])
-  every = every[np.isfinite(every)]
+  values = np.concatenate([p.rank1.ravel() for p in pairs])
   # One scale for all conditions, and never so narrow that noise looks large.
-  lowest = 10 * np.floor(min(80, every.min(initial=100)) / 10)
+  least = values[np.isfinite(values)].min(initial=100)
+  lowest = 10 * np.floor(min(80, least) / 10)
   drawn = tuple(
-    charts_lib.heat_map(
-      f"views_{_file_name(name)}", name, rows, columns, values, lowest
+    heat_map.draw(
+      f"views_{_file_name(p.condition)}",
+      p.condition,
+      p.probe_views,
+      p.gallery_views,
+      p.rank1,
+      lowest,
     )
-    for name, (rows, columns, values) in pairs.items()
+    for p in pairs
   )
   notes = [
     "Rank-1 in percent of each probe view in each gallery view, all conditions"
     f" on one scale from {lowest:.0f} to 100. Outlined cells are identical"
     " views."
   ]
-  if not all(np.isfinite(values).all() for _, _, values in pairs.values()):
+  if not np.isfinite(values).all():
     notes.append("A dash is a pair without probes or without a gallery.")
   return Section(
     "pairs",
@@ -146,36 +145,18 @@ def view_pairs(
   )
 
 
-def cmc(
-  scorer: Any,
-  ranker: ranks.Ranker,
-  labels: Labels,
-  options: Mapping[str, Any],
-  trials: Sequence[Any],
-) -> Section | None:
+def cmc(evaluation: results_lib.Evaluation) -> Section | None:
   """Rank-k over k, averaged as the protocol does."""
-  if "ranks" not in {field.name for field in dataclasses.fields(scorer)}:
-    return None
   # Beyond the largest gallery every curve is level.
-  last = min(_RANKS[-1], max(len(trial.gallery) for trial in trials))
-  wanted = _RANKS[: max(5, last)]
-  figures = dataclasses.replace(scorer, ranks=wanted)(
-    ranker, *labels, **options
-  )
-  lines = []
-  for name in _conditions(figures):
-    y = np.array([figures.get(f"{name}/rank{k}", np.nan) for k in wanted])
-    if np.isfinite(y).any():
-      lines.append(
-        charts_lib.Curve(name, np.array(wanted), y, name in _SUMMARIES)
-      )
+  largest = max(len(ranks.compared.gallery) for ranks in evaluation.ranks)
+  wanted = _RANKS[: max(5, min(_RANKS[-1], largest))]
+  lines = _cmc_lines(evaluation, wanted)
   if not lines:
     return None
   listed = [k for k in _LISTED_RANKS if k <= wanted[-1]]
-  columns = [f"Rank-{k}" for k in listed]
   rows = [(line.label, [line.y[k - 1] for k in listed]) for line in lines]
-  lowest = min(np.nanmin(line.y) for line in lines)
   starts = "; ".join(f"{line.label} {line.y[0]:.2f}" for line in lines)
+  lowest = min(np.nanmin(line.y) for line in lines)
   chart = charts_lib.lines(
     "cmc",
     f"Cumulative match characteristic; Rank-1: {starts}",
@@ -188,56 +169,78 @@ def cmc(
     highest=100.6,
     size=_WIDE,
   )
+  headings = [f"Rank-{k}" for k in listed]
   return Section(
     "cmc",
     "CMC",
     "Cumulative match characteristic",
     "Rank-k by rank: the share of probes with a right match among the k "
     "nearest, averaged as the protocol does.",
-    _beside(markup.picture(chart), markup.table(columns, rows, "mean")),
+    _beside(
+      markup.picture(chart), markup.table(headings, rows, metrics_lib.MEAN)
+    ),
     (chart,),
   )
 
 
-def roc(
-  rates: Mapping[str, tuple[np.ndarray, np.ndarray]],
-  verification: Mapping[str, float],
-) -> Section | None:
-  """True over false accept rate, and figures at thresholds."""
-  if not rates and not verification:
-    return None
+def _cmc_lines(
+  evaluation: results_lib.Evaluation, ranks: Sequence[int]
+) -> list[charts_lib.Curve]:
+  """A curve of every condition that has a figure."""
+  metrics = evaluation.protocol.metrics(evaluation.ranks, ranks)
+  values = {(m.condition, m.name): m.value for m in metrics if m.view is None}
   lines = []
-  for name, (far, tar) in rates.items():
-    far, tar = np.asarray(far, np.float64), np.asarray(tar, np.float64)
-    shown = np.isfinite(far) & np.isfinite(tar) & (far > 0)
-    if not shown.any():
-      continue
-    far, tar = charts_lib.thinned(far[shown], 100 * tar[shown])
-    eer = verification.get(f"{name}/EER", np.nan) / 100
-    point = (eer, 100 - 100 * eer) if 0 < eer < 1 else None
-    lines.append(charts_lib.Curve(name, far, tar, name in _SUMMARIES, point))
-  finite = np.isfinite(list(verification.values()))
+  for condition in dict.fromkeys(condition for condition, _ in values):
+    y = np.array([values.get((condition, f"rank{k}"), np.nan) for k in ranks])
+    if np.isfinite(y).any():
+      emphasis = condition in _SUMMARIES
+      lines.append(charts_lib.Curve(condition, np.array(ranks), y, emphasis))
+  return lines
+
+
+def roc(
+  verification: Sequence[verification_lib.Verification],
+) -> Section | None:
+  """True over false accept rate, and what thresholds give."""
+  if not verification:
+    return None
+  lines = [line for one in verification if (line := _roc_line(one)) is not None]
+  finite = np.isfinite([m.value for one in verification for m in one.metrics()])
   if not lines and not finite.any():
     note = "Nothing to verify: no pairs of one subject, or none of two."
     return Section("roc", "ROC", "Verification", note, "")
-  content, drawn = "", ()
-  if lines:
-    drawn = (_roc_chart(lines),)
-    content = markup.picture(drawn[0])
-  if verification:
-    content = _beside(content, _operating_points(verification))
+  drawn = (_roc_chart(lines),) if lines else ()
+  content = _beside(
+    "".join(map(markup.picture, drawn)), _operating_points(verification)
+  )
   notes = [
     "Are two sequences of one subject? Decided by their distance alone. EER, "
     "the dots: where false accepts are as frequent as false rejects. EER and "
     "TAR are in percent."
   ]
-  if any(_THRESHOLD in key for key in verification):
+  if any(one.points for one in verification):
     notes.append(
       "Below a TAR: the distance up to which pairs are accepted for it."
     )
   if not finite.all():
     notes.append("A dash: too few pairs for a figure.")
   return Section("roc", "ROC", "Verification", " ".join(notes), content, drawn)
+
+
+def _roc_line(
+  verification: verification_lib.Verification,
+) -> charts_lib.Curve | None:
+  """The curve of one condition, as far as it can be drawn."""
+  curve = verification.curve
+  far, tar = (np.asarray(x, np.float64) for x in (curve.far, curve.tar))
+  shown = np.isfinite(far) & np.isfinite(tar) & (far > 0)
+  if not shown.any():
+    return None
+  far, tar = charts_lib.thinned(far[shown], 100 * tar[shown])
+  error = verification.equal_error / 100
+  point = (error, 100 - 100 * error) if 0 < error < 1 else None
+  condition = verification.condition
+  return charts_lib.Curve(condition, far, tar, condition in _SUMMARIES, point)
 
 
 def _roc_chart(lines: list[charts_lib.Curve]) -> charts_lib.Chart:
@@ -259,29 +262,37 @@ def _roc_chart(lines: list[charts_lib.Curve]) -> charts_lib.Chart:
   )
 
 
-def _operating_points(verification: Mapping[str, float]) -> str:
+def _operating_points(
+  verification: Sequence[verification_lib.Verification],
+) -> str:
   """EER and TAR by condition; below a TAR the threshold that gives it."""
-  names = _conditions(verification)
-  columns = list(dict.fromkeys(k.partition("/")[2] for k in verification))
-  columns = [c for c in columns if not c.startswith(_THRESHOLD)]
-  headings = [column.replace("@FAR=", " at FAR ") for column in columns]
+  rates = list(
+    dict.fromkeys(p.false_accept_rate for v in verification for p in v.points)
+  )
+  headings = {rate: f"TAR at FAR {rate:g}" for rate in rates}
   rows, below = [], {}
-  for name in names:
-    rows.append((name, [verification.get(f"{name}/{c}") for c in columns]))
-    for column, heading in zip(columns, headings, strict=True):
-      key = f"{name}/{_THRESHOLD}{column.partition('@')[2]}"
-      if np.isfinite(verification.get(key, np.nan)):
-        below[name, heading] = markup.distance(verification[key])
-  return markup.table(headings, rows, "mean", below)
+  for one in verification:
+    points = {point.false_accept_rate: point for point in one.points}
+    accepts = [
+      points[rate].true_accepts if rate in points else None for rate in rates
+    ]
+    rows.append((one.condition, [one.equal_error, *accepts]))
+    for rate, point in points.items():
+      if np.isfinite(point.threshold):
+        text = markup.distance(point.threshold)
+        below[one.condition, headings[rate]] = text
+  return markup.table(
+    ["EER", *headings.values()], rows, metrics_lib.MEAN, below
+  )
 
 
 def training(
-  path: str | os.PathLike[str] | None, main_figure: str
+  path: str | os.PathLike[str] | None, primary_metric: metrics_lib.MetricName
 ) -> Section | None:
-  """Curves of the training, if its figures are there."""
+  """Curves of the training, if its log is there."""
   if path is None or not pathlib.Path(path).exists():
     return None
-  drawn = tuple(curves.draw(curves.read(path), main_figure))
+  drawn = tuple(curves.draw(curves.read(path), primary_metric))
   if not drawn:
     return None
   return Section(
@@ -294,17 +305,9 @@ def training(
   )
 
 
-# Results that sum up the others are drawn in ink.
-_SUMMARIES = ("mean", "overall")
-
-
 def _beside(picture: str, table: str) -> str:
   """A chart, and its figures to the right of it if there is room."""
   return f'<div class="beside">{picture}{table}</div>'
-
-
-def _conditions(figures: Mapping[str, float]) -> list[str]:
-  return list(dict.fromkeys(k.partition("/")[0] for k in figures))
 
 
 def _file_name(name: str) -> str:

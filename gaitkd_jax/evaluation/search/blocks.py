@@ -165,6 +165,12 @@ class Blocks:
     """
     return self._distances(block.probe, block.items)
 
+  def distances_on_host(self, block: Block) -> np.ndarray:
+    """float32 `[k, m]`, without what only fills up."""
+    p, g = block.probes, block.gallery
+    distance = np.asarray(self.distances(block))
+    return distance[: p.stop - p.start, : g.stop - g.start]
+
   def put_probes(self, x: np.ndarray, fill: int = 0) -> jax.Array:
     """Values of probes, filled up, on all devices."""
     return jax.device_put(
@@ -187,7 +193,10 @@ def mesh_of(devices: tuple[jax.Device, ...]) -> Mesh:
 
 
 @functools.cache
-def _make_distances(mesh: Mesh, metric: str):
+def _make_distances(
+  mesh: Mesh, metric: str
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+  """Returns the function from probes and items to their distances."""
   split = PartitionSpec(None, AXIS)
   return jax.jit(
     jax.shard_map(

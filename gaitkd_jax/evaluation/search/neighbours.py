@@ -1,5 +1,7 @@
 """The nearest of a gallery."""
 
+from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 import functools
 from typing import Any
@@ -14,6 +16,10 @@ import tqdm
 from gaitkd_jax import errors
 from gaitkd_jax.evaluation import distances
 from gaitkd_jax.evaluation.search import blocks as blocks_lib
+
+# What was found so far: distances `[a, k]`, rows of the gallery `[a, k]`, and
+# whether all distances were finite. Arrays of NumPy at first, then of JAX.
+_Best = tuple[Any, Any, Any]
 
 
 def nearest(
@@ -32,8 +38,8 @@ def nearest(
   Args:
     probes: `[a, p, d]`, float16 or float32: an array, or what has a length, a
       shape, a dtype and slices.
-    gallery: `[b, p, d]`, likewise; a memory-mapped array or an
-      `embeddings.EmbeddingStore` is never read as a whole.
+    gallery: `[b, p, d]`, likewise; a memory-mapped array or a
+      `store.EmbeddingStore` is never read as a whole.
     k: of a gallery of fewer all are given.
     metric: "euclidean" or "cosine", the mean over parts; computed in float32.
     memory_gib: bound of the blocks that are in memory at once.
@@ -48,59 +54,73 @@ def nearest(
     ValueError: unknown metric, or other shapes.
   """
   k = min(k, len(gallery))
-  found = (
-    np.zeros((len(probes), k), np.float32),
-    np.zeros((len(probes), k), np.int32),
-  )
   if not len(probes) or not k:
-    return found
+    return (
+      np.zeros((len(probes), k), np.float32),
+      np.zeros((len(probes), k), np.int32),
+    )
   blocks = blocks_lib.Blocks(probes, gallery, metric, memory_gib, devices)
   step = _make_step(blocks.mesh, metric, k)
-  shape = (blocks.probe_rows, k)
-  best, before = {}, None
+  best: dict[int, _Best] = {}
+  before = None
   pairs = len(probes) * len(gallery)
   with tqdm.tqdm(
     total=pairs, desc="search", unit="pair", unit_scale=True, disable=None
   ) as bar:
     for block in blocks:
-      start = block.probes.start
-      if start not in best:
-        best[start] = (
-          np.full(shape, np.inf, np.float32),
-          np.zeros(shape, np.int32),
-          np.bool_(True),
-        )
-      best[start] = step(
-        best[start],
+      p, g = block.probes, block.gallery
+      best[p.start] = step(
+        best.get(p.start, _nothing(blocks.probe_rows, k)),
         block.probe,
         block.items,
-        np.int32(block.gallery.start),
-        np.int32(block.gallery.stop),
+        np.int32(g.start),
+        np.int32(g.stop),
       )
       if before is not None:  # two blocks at most are under way
         jax.block_until_ready(before)
-      before = best[start]
-      bar.update(
-        (block.probes.stop - start) * (block.gallery.stop - block.gallery.start)
-      )
-  for rows in blocks.probe_slices:
-    distance, row, finite = jax.device_get(best[rows.start])
+      before = best[p.start]
+      bar.update((p.stop - p.start) * (g.stop - g.start))
+  return _gathered(best, blocks.probe_slices)
+
+
+def _nothing(rows: int, k: int) -> _Best:
+  """What was found before any block was seen."""
+  return (
+    np.full((rows, k), np.inf, np.float32),
+    np.zeros((rows, k), np.int32),
+    np.bool_(True),
+  )
+
+
+def _gathered(
+  best: Mapping[int, _Best], probe_slices: Sequence[slice]
+) -> tuple[np.ndarray, np.ndarray]:
+  """Distances and rows of all probes `[a, k]`, on the host."""
+  distances_found, rows_found = [], []
+  for probes in probe_slices:
+    distance, row, finite = jax.device_get(best[probes.start])
     if not finite:
       raise errors.UserError(
-        f"distances of probes {rows.start} to {rows.stop - 1} are not finite; "
-        "the network that made these embeddings, or its checkpoint, is broken"
+        f"distances of probes {probes.start} to {probes.stop - 1} are not "
+        "finite; the network that made these embeddings, or its checkpoint, is "
+        "broken"
       )
-    found[0][rows] = distance[: rows.stop - rows.start]
-    found[1][rows] = row[: rows.stop - rows.start]
-  return found
+    count = probes.stop - probes.start
+    distances_found.append(distance[:count])
+    rows_found.append(row[:count])
+  return np.concatenate(distances_found), np.concatenate(rows_found)
 
 
 @functools.cache
-def _make_step(mesh: Mesh, metric: str, k: int):
+def _make_step(
+  mesh: Mesh, metric: str, k: int
+) -> Callable[[_Best, jax.Array, jax.Array, np.int32, np.int32], _Best]:
   """Returns the function that brings a block into what was found before."""
   axis = blocks_lib.AXIS
 
-  def of_one_device(probe, items, start, stop):
+  def of_one_device(
+    probe: jax.Array, items: jax.Array, start: jax.Array, stop: jax.Array
+  ) -> _Best:
     distance = distances.matrix(probe, items, metric)
     first = start + jax.lax.axis_index(axis) * len(items)
     row = first + jnp.arange(len(items), dtype=jnp.int32)
@@ -126,7 +146,13 @@ def _make_step(mesh: Mesh, metric: str, k: int):
     ),
   )
 
-  def step(best, probe, items, start, stop):
+  def step(
+    best: _Best,
+    probe: jax.Array,
+    items: jax.Array,
+    start: jax.Array,
+    stop: jax.Array,
+  ) -> _Best:
     value, row, finite = local(probe, items, start, stop)
     # In the order of the gallery, so that of equal distances the first wins.
     value = jnp.concatenate([best[0], value], axis=1)

@@ -111,6 +111,22 @@ def rerank(
   queries, k1, k2 = len(probe), int(k1), int(k2)
   _check(queries, len(gallery), k1, k2, lambda_value)
   items = _Joined(probe, gallery)
+  sets, largest = _weighted(items, k1, k2, metric, memory_gib)
+  blocks = blocks_lib.Blocks(probe, gallery, metric, memory_gib / 2)
+  before = None
+  for block in blocks:
+    p, g = block.probes, block.gallery
+    if g != before:
+      columns = _Columns(sets, slice(queries + g.start, queries + g.stop))
+      before = g
+    distance = blocks.distances_on_host(block) / largest[p, None]
+    yield p, g, _mixed(columns.jaccard(sets, p), distance, lambda_value)
+
+
+def _weighted(
+  items: "_Joined", k1: int, k2: int, metric: str, memory_gib: float
+) -> tuple["_Sets", np.ndarray]:
+  """The neighbourhoods of all items, and the largest distance of each `[n]`."""
   wanted = min(max(k1 + 1, k2), len(items))
   _, order = neighbours.nearest(items, items, wanted, metric, memory_gib)
   sets = _neighbourhoods(order, k1)
@@ -120,7 +136,7 @@ def rerank(
   inside = np.zeros(len(sets.items), np.float32)
   for block in blocks:
     p, g = block.probes, block.gallery
-    distance = _matrix(blocks, block)
+    distance = blocks.distances_on_host(block)
     np.maximum(largest[p], distance.max(axis=1), out=largest[p])
     entries = np.arange(sets.start[p.start], sets.start[p.stop])
     column = sets.items[entries]
@@ -129,16 +145,7 @@ def rerank(
     inside[entries[here]] = distance[row, column[here] - g.start]
   largest = _positive(largest)
   sets.weigh(inside / largest[sets.rows()])
-  sets = _averaged(sets, order, k2)
-  blocks = blocks_lib.Blocks(probe, gallery, metric, memory_gib / 2)
-  before = None
-  for block in blocks:
-    p, g = block.probes, block.gallery
-    if g != before:
-      columns = _Columns(sets, slice(queries + g.start, queries + g.stop))
-      before = g
-    distance = _matrix(blocks, block) / largest[p, None]
-    yield p, g, _mixed(columns.jaccard(sets, p), distance, lambda_value)
+  return _averaged(sets, order, k2), largest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,7 +246,7 @@ class _Columns:
 
 
 def _neighbourhoods(order: np.ndarray, k1: int) -> _Sets:
-  """The neighbours that have an item as a neighbour, and theirs.
+  """Neighbours that have an item as a neighbour, too, and their neighbours.
 
   Args:
     order: the nearest of every item, int32 `[n, k]`, k > k1 unless k is n.
@@ -251,29 +258,29 @@ def _neighbourhoods(order: np.ndarray, k1: int) -> _Sets:
   near_mutual, close_mutual = _mutual(near), _mutual(close)
   result = [np.zeros(0, np.int64)]
   for rows in _parts(n, near.shape[1] ** 2 * close.shape[1]):
-    own, kept = near[rows], near_mutual[rows]
-    theirs, there = close[own], close_mutual[own]
-    shared = (theirs[..., None] == own[:, None, None, :]) & (
+    items, kept = near[rows], near_mutual[rows]
+    added, mutual = close[items], close_mutual[items]
+    shared = (added[..., None] == items[:, None, None, :]) & (
       kept[:, None, None, :]
     )
-    count = np.sum(shared.any(axis=-1) & there, axis=-1)
-    # Two thirds of theirs are in the set already.
-    taken = kept & (count > 2 / 3 * there.sum(axis=-1))
+    count = np.sum(shared.any(axis=-1) & mutual, axis=-1)
+    # Two thirds of a neighbour's neighbours are in the set already.
+    taken = kept & (count > 2 / 3 * mutual.sum(axis=-1))
     key = np.arange(n)[rows] * n
     keys = (
-      (key[:, None] + own)[kept],
-      (key[:, None, None] + theirs)[there & taken[..., None]],
+      (key[:, None] + items)[kept],
+      (key[:, None, None] + added)[mutual & taken[..., None]],
     )
     result.append(np.unique(np.concatenate(keys)))
   return _Sets(np.concatenate(result), n)
 
 
 def _mutual(near: np.ndarray) -> np.ndarray:
-  """Which of the nearest `[n, k]` have the item among theirs."""
+  """Which of the nearest `[n, k]` have the item among their nearest."""
   result = np.zeros(near.shape, bool)
   for rows in _parts(len(near), near.shape[1] ** 2):
-    own = np.arange(len(near))[rows, None, None]
-    result[rows] = (near[near[rows]] == own).any(axis=-1)
+    item = np.arange(len(near))[rows, None, None]
+    result[rows] = (near[near[rows]] == item).any(axis=-1)
   return result
 
 
@@ -311,13 +318,6 @@ def _mixed(
   """The result: float16 and float32 shares, as the reference adds them."""
   share = float(lambda_value)
   return jaccard * (1 - share) + distance * share
-
-
-def _matrix(blocks: blocks_lib.Blocks, block: Any) -> np.ndarray:
-  """The distances of a block on the host, float32 `[k, l]`."""
-  p, g = block.probes, block.gallery
-  distance = np.asarray(blocks.distances(block))
-  return distance[: p.stop - p.start, : g.stop - g.start]
 
 
 def _positive(largest: np.ndarray) -> np.ndarray:

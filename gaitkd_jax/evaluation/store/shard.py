@@ -11,6 +11,7 @@ import zlib
 import numpy as np
 
 from gaitkd_jax import errors
+from gaitkd_jax.evaluation import embedded as embedded_lib
 
 TEXTS = ("subjects", "conditions", "views", "names")
 # A member of a zip archive begins with 30 bytes, of which the last four are
@@ -123,8 +124,8 @@ def open_shard(path: pathlib.Path) -> Shard:
       raise
     raise damaged(path, e) from e
   if "names" not in columns:
-    keys = zip(*(columns[key] for key in TEXTS[:3]), strict=True)
-    columns["names"] = np.array(["-".join(key) for key in keys])
+    labels = embedded_lib.Labels(*(columns[key] for key in TEXTS[:3]))
+    columns["names"] = labels.names
   return Shard(path, size, offset, shape, dtype, fortran, columns, values)
 
 

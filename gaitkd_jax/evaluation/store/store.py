@@ -20,12 +20,16 @@ from typing import Any
 import numpy as np
 
 from gaitkd_jax import errors
+from gaitkd_jax.evaluation import embedded as embedded_lib
 from gaitkd_jax.evaluation.store import shard as shard_lib
 
 FORMAT = 1
 HEADER = "header.json"
 DTYPES = ("float32", "float16")
 TEXTS = shard_lib.TEXTS
+Texts = Sequence[str] | np.ndarray
+# The header's key of what the embeddings were made from.
+_METADATA = "facts"
 _SHARD_BYTES = 64 * 2**20
 
 
@@ -40,11 +44,11 @@ def is_store(path: str | os.PathLike[str]) -> bool:
 def write(
   folder: str | os.PathLike[str],
   embeddings: np.ndarray,
-  subjects: Sequence[str],
-  conditions: Sequence[str],
-  views: Sequence[str],
-  names: Sequence[str],
-  facts: Mapping[str, Any],
+  subjects: Texts,
+  conditions: Texts,
+  views: Texts,
+  names: Texts,
+  metadata: Mapping[str, Any],
   dtype: str = "float32",
 ) -> pathlib.Path:
   """Writes a store, the whole of it or nothing.
@@ -60,7 +64,7 @@ def write(
     conditions: str `[n]`, such as "nm-01".
     views: str `[n]`, such as "090".
     names: str `[n]`, each once.
-    facts: JSON: what the embeddings were made from.
+    metadata: JSON: what the embeddings were made from.
     dtype: "float32" or "float16", in which they are stored.
 
   Returns:
@@ -72,8 +76,8 @@ def write(
       written.
   """
   folder = pathlib.Path(os.path.abspath(folder))
-  columns = dict(zip(TEXTS, (subjects, conditions, views, names), strict=True))
-  columns = {key: np.asarray(x, dtype=str) for key, x in columns.items()}
+  given = zip(TEXTS, (subjects, conditions, views, names), strict=True)
+  columns = {key: np.asarray(x, dtype=str) for key, x in given}
   _check_columns(embeddings, columns)
   if dtype not in DTYPES:
     raise errors.UserError(
@@ -90,7 +94,7 @@ def write(
     "shape": list(embeddings.shape[1:]),
     "dtype": dtype,
     "shards": [min(rows, len(embeddings) - start) for start in starts],
-    "facts": dict(facts),
+    _METADATA: dict(metadata),
   }
   text = json.dumps(header, indent=2) + "\n"
   try:
@@ -99,30 +103,40 @@ def write(
       prefix=f".{folder.name}-", dir=folder.parent
     ) as aside:
       # A folder of its own, since only this process may read `aside`.
-      new, old = pathlib.Path(aside, "new"), pathlib.Path(aside, "old")
+      new = pathlib.Path(aside, "new")
       new.mkdir()
       for i, start in enumerate(starts):
-        own = slice(start, start + rows)
+        part = slice(start, start + rows)
+        texts = {key: column[part] for key, column in columns.items()}
         np.savez(
           _place(new, i),
-          embeddings=_convert(embeddings[own], columns["names"][own], dtype),
-          **{key: column[own] for key, column in columns.items()},
+          embeddings=_convert(embeddings[part], texts["names"], dtype),
+          **texts,  # type: ignore[arg-type]  # no key is allow_pickle
         )
       (new / HEADER).write_text(text)
-      if folder.exists():
-        folder.rename(old)
-      try:
-        new.rename(folder)
-      except OSError:
-        if old.exists():
-          old.rename(folder)
-        raise
+      _swap(new, folder, pathlib.Path(aside, "old"))
   except OSError as e:
     raise errors.UserError(
       f"{folder} cannot be written ({e.strerror or e}); give another folder, "
       "or make room"
     ) from e
   return folder
+
+
+def _swap(new: pathlib.Path, folder: pathlib.Path, old: pathlib.Path) -> None:
+  """Puts a new folder in the place of one that may exist, which goes to `old`.
+
+  Raises:
+    OSError: it cannot be done; the folder is as it was.
+  """
+  if folder.exists():
+    folder.rename(old)
+  try:
+    new.rename(folder)
+  except OSError:
+    if old.exists():
+      old.rename(folder)
+    raise
 
 
 class EmbeddingStore:
@@ -137,7 +151,7 @@ class EmbeddingStore:
     conditions: str `[n]`.
     views: str `[n]`.
     names: str `[n]`, each once.
-    facts: what the embeddings were made from; empty where it is not known.
+    metadata: what the embeddings were made from; empty where it is not known.
     shape: (n, p, d).
     dtype: of what is read: float32 or float16.
   """
@@ -146,13 +160,13 @@ class EmbeddingStore:
     self,
     path: pathlib.Path,
     shards: Sequence[shard_lib.Shard],
-    facts: Mapping[str, Any],
+    metadata: Mapping[str, Any],
   ):
     """Joins shards that were checked one by one; see `open`."""
     self._path = path
     self._shards = tuple(shards)
     self._starts = np.cumsum([0, *(shard.shape[0] for shard in shards)])
-    self.facts = dict(facts)
+    self.metadata = dict(metadata)
     self.dtype = shards[0].read_dtype
     self.shape = (int(self._starts[-1]), *shards[0].shape[1:])
     self.subjects, self.conditions, self.views, self.names = (
@@ -200,7 +214,12 @@ class EmbeddingStore:
           "it anew"
         )
       shards.append(shard)
-    return cls(path, shards, header["facts"])
+    return cls(path, shards, header[_METADATA])
+
+  @property
+  def labels(self) -> embedded_lib.Labels:
+    """Subjects, conditions and views."""
+    return embedded_lib.Labels(self.subjects, self.conditions, self.views)
 
   def __len__(self) -> int:
     """Number of embeddings."""
@@ -225,12 +244,13 @@ class EmbeddingStore:
     result = np.empty((len(rows), *self.shape[1:]), self.dtype)
     shard_of = np.searchsorted(self._starts, rows, side="right") - 1
     for i in np.unique(shard_of):
-      own = np.flatnonzero(shard_of == i)
-      values = self._shards[i].read(rows[own] - self._starts[i])
+      places = np.flatnonzero(shard_of == i)
+      values = self._shards[i].read(rows[places] - self._starts[i])
       # A run of rows, the usual case, is copied once.
-      if len(own) == own[-1] - own[0] + 1:
-        own = slice(own[0], own[-1] + 1)
-      result[own] = values
+      if len(places) == places[-1] - places[0] + 1:
+        result[places[0] : places[-1] + 1] = values
+      else:
+        result[places] = values
     return result
 
   def __iter__(self) -> Iterator[np.ndarray]:
@@ -331,7 +351,8 @@ def _read_header(folder: pathlib.Path) -> dict[str, Any]:
       f"{path} is of format {found!r}, and this program reads {FORMAT}; write "
       "the store anew"
     )
-  shards, shape = header.get("shards"), header.get("shape")
+  shards: Any = header.get("shards")
+  shape: Any = header.get("shape")
   fits = (
     all(
       isinstance(x, list) and x and all(type(v) is int and v > 0 for v in x)
@@ -339,7 +360,7 @@ def _read_header(folder: pathlib.Path) -> dict[str, Any]:
     )
     and len(shape) == 2
     and header.get("dtype") in DTYPES
-    and isinstance(header.get("facts"), dict)
+    and isinstance(header.get(_METADATA), dict)
   )
   if not fits:
     raise shard_lib.damaged(path, "a field is missing or wrong")
