@@ -26,6 +26,9 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from gaitkd_jax import errors
 
 Paths = str | os.PathLike[str]
+# Keys of the item "optimizer" that have another name than the state's field:
+# checkpoints from before the fields were renamed can still be restored.
+_FIELDS = {"aids": "aux", "aids_opt_state": "aux_opt_state"}
 
 
 class Checkpointer:
@@ -90,7 +93,7 @@ class Checkpointer:
 
     Args:
       step: number of the checkpoint; if it exists, nothing is saved.
-      state: a `step.TrainState`; its aids are part of the optimiser's item.
+      state: a `step.TrainState`; its aux is part of the optimiser's item.
       meta: JSON.
       metrics: of an evaluation of this state, if there was one.
     """
@@ -122,20 +125,16 @@ class Checkpointer:
     step = self._manager.latest_step()
     place = _Place(self._folder, step)
     model = _read(place, "model", abstract.variables, sharding)
-    rest = _read(
-      place,
-      "optimizer",
-      _optimizer_item(abstract),
-      sharding,
-    )
+    rest = _read(place, "optimizer", _optimizer_item(abstract), sharding)
+    rest = {_FIELDS.get(key, key): value for key, value in rest.items()}
     return dataclasses.replace(abstract, **model, **rest)
 
 
 def _optimizer_item(state: Any) -> dict[str, Any]:
-  """What training needs besides the model; aids only where there are some."""
+  """What training needs besides the model; aux only where there is some."""
   item = {"step": state.step, "opt_state": state.opt_state}
-  if jax.tree.leaves(state.aids):
-    item |= {"aids": state.aids, "aids_opt_state": state.aids_opt_state}
+  if jax.tree.leaves(state.aux):
+    item |= {key: getattr(state, field) for key, field in _FIELDS.items()}
   return item
 
 

@@ -1,4 +1,4 @@
-"""Teachers that know other subjects than the student."""
+"""Which classes a student shares with a teacher of other subjects."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -29,15 +29,16 @@ def common_classes(
   Args:
     teacher: its name, for messages.
     student_names: of the student's classes, in order; classes beyond these
-      names stand for nobody.
+      names belong to no subject.
     student_classes: number of the student's classes.
-    teacher_names: of the teacher's classes, or none where they are not known.
+    teacher_names: of the teacher's classes, in order; empty if they are not
+      known.
     teacher_classes: number of the teacher's classes.
 
   Returns:
     Positions in the student's logits and in the teacher's; None if both have
-    the same classes in the same order, which is assumed of equal numbers where
-    names are not known.
+    the same classes in the same order. Where names are not known, equal numbers
+    of classes are taken for the same classes.
 
   Raises:
     errors.UserError: no class is common, or numbers differ without names.
@@ -69,8 +70,8 @@ def common_classes(
       f"set config.teachers.{teacher}.decision_weight=0 to learn its "
       "boundaries only, or name its classes as the data do"
     )
-  ours, theirs = np.array(pairs, np.int32).T
-  return ours, theirs
+  of_student, of_teacher = np.array(pairs, np.int32).T
+  return of_student, of_teacher
 
 
 def read_names(path: str, prefix: str) -> list[str]:
@@ -109,29 +110,45 @@ def teacher_classes(
   teachers: Mapping[str, teachers_lib.Teacher],
   subjects: Sequence[str],
 ) -> dict[str, Classes | None]:
-  """Which classes the student shares with every teacher that classifies."""
-  found = {}
-  ours = config.model.get("num_classes", 0)
+  """Which classes the student shares with every teacher that classifies.
+
+  Args:
+    config: the whole config.
+    teachers: by name.
+    subjects: names of the student's classes, in order.
+
+  Returns:
+    By teacher, see `common_classes`; teachers are left out if they or the
+    student do not classify. A teacher without a common class has `NO_CLASSES`
+    if it has no decision weight.
+
+  Raises:
+    errors.UserError: see `common_classes` and `read_names`.
+  """
+  found: dict[str, Classes | None] = {}
+  student_classes = config.model.get("num_classes", 0)
   for name in teachers:
-    own = config.teachers[name]
-    theirs = own.model.get("num_classes", 0)
-    if not ours or not theirs:
+    teacher = config.teachers[name]
+    num_classes = teacher.model.get("num_classes", 0)
+    if not student_classes or not num_classes:
       continue
-    if own.classes:
-      known = read_names(own.classes, config.data.name)
-    elif own.checkpoint in ("", config_lib.RANDOM):
-      known = ()
-    else:
-      known = checkpoint.restored_meta(own.checkpoint).get("classes", ())
+    names: Sequence[str] = ()
+    if teacher.classes:
+      names = read_names(teacher.classes, config.data.name)
+    elif teacher.checkpoint not in ("", config_lib.RANDOM):
+      names = checkpoint.restored_meta(teacher.checkpoint).get("classes", ())
     try:
-      found[name] = common_classes(name, subjects, ours, known, theirs)
+      common = common_classes(
+        name, subjects, student_classes, names, num_classes
+      )
     except errors.UserError:
-      if own.decision_weight:
+      if teacher.decision_weight:
         raise
-      found[name] = NO_CLASSES  # it teaches boundaries only
-    if found[name]:
+      common = NO_CLASSES  # the teacher has boundaries to teach
+    found[name] = common
+    if common:
       print(
-        f"teacher {name} knows {len(found[name][0])} of the student's "
+        f"teacher {name} knows {len(common[0])} of the student's "
         f"{len(subjects)} subjects; its decisions are compared among them",
         flush=True,
       )

@@ -1,4 +1,4 @@
-"""Teachers: frozen networks and how much each says."""
+"""Teachers: frozen networks and the weights of what they ask."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -20,29 +20,32 @@ from gaitkd_jax.training import schedules
 
 Outputs = Mapping[str, jax.Array]
 Batch = Mapping[str, jax.Array]
+Schedule = Callable[[jax.Array | int], jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
 class Teacher:
-  """A frozen network and how much it says.
+  """A frozen network and the weights of what it asks of a student.
 
   Attributes:
     name: its key in `config.teachers`.
     module: the network.
-    decision_weight: of the decision loss, a function of the step.
-    boundary_weight: of the boundary loss, a function of the step.
-    temperature: of the decision loss, a function of the step.
-    scale: of the cross entropy that trained it.
-    connector: whether the student learns a layer to the teacher's width.
-    lookup: from a batch to what the teacher says of it, where that was
-      precomputed; None runs the module.
+    decision_weight: of GaitKD's decision level, a function of the step; None
+      leaves the level out.
+    boundary_weight: of GaitKD's boundary level, likewise.
+    temperature: of the decision level, a function of the step.
+    scale: of the cross entropy that trained the teacher.
+    connector: whether the student learns a layer that brings its embedding to
+      the teacher's width.
+    lookup: takes a batch to the teacher's outputs where they were precomputed;
+      None runs the module.
   """
 
   name: str
   module: nn.Module
-  decision_weight: Callable[[jax.Array], jax.Array]
-  boundary_weight: Callable[[jax.Array], jax.Array]
-  temperature: Callable[[jax.Array], jax.Array]
+  decision_weight: Schedule | None
+  boundary_weight: Schedule | None
+  temperature: Schedule
   scale: float = 16.0
   connector: bool = False
   lookup: Callable[[Batch], Outputs] | None = None
@@ -51,20 +54,57 @@ class Teacher:
 def create_teachers(
   config: Mapping[str, Any], dtype: str = "float32"
 ) -> dict[str, Teacher]:
-  """Builds the teachers of `config.teachers`, without their variables."""
+  """Builds the teachers of `config.teachers`, without their variables.
+
+  Args:
+    config: by name, see `config.teacher`.
+    dtype: of the networks' computation.
+
+  Returns:
+    The teachers by name.
+
+  Raises:
+    errors.UserError: a model, a weight or a temperature that cannot be read.
+  """
   teachers = {}
   for name, teacher in config.items():
+    decision_weight, boundary_weight = (
+      create_weight(teacher[key], f"teachers.{name}.{key}")
+      for key in ("decision_weight", "boundary_weight")
+    )
     teachers[name] = Teacher(
       name=name,
       module=models.create_model(teacher["model"], dtype),
+      decision_weight=decision_weight,
+      boundary_weight=boundary_weight,
+      temperature=schedules.create_schedule(
+        teacher["temperature"], f"teachers.{name}.temperature"
+      ),
       scale=float(teacher.get("scale", 16.0)),
       connector=teacher.get("connector", False),
-      **{
-        key: schedules.create_schedule(teacher[key], f"teachers.{name}.{key}")
-        for key in ("decision_weight", "boundary_weight", "temperature")
-      },
     )
   return teachers
+
+
+def create_weight(
+  spec: float | Mapping[str, Any], name: str
+) -> Schedule | None:
+  """A term's weight as a function of the step; None for the number 0.
+
+  A schedule is never None, whatever its values.
+
+  Args:
+    spec: a number, or a schedule (see `schedules.create_schedule`).
+    name: the config's key, for messages.
+
+  Returns:
+    The schedule, or None.
+
+  Raises:
+    errors.UserError: `spec` is neither.
+  """
+  schedule = schedules.create_schedule(spec, name)
+  return schedule if hasattr(spec, "items") or float(spec) else None
 
 
 def teacher_outputs(
@@ -72,30 +112,25 @@ def teacher_outputs(
   variables: Mapping[str, Any],
   batch: Batch,
 ) -> dict[str, Outputs]:
-  """What every teacher says of the student's clips, in evaluation mode.
+  """The teachers' outputs for the student's clips, in evaluation mode.
 
-  Each takes its own modalities of a clip.
+  Each network takes the modalities that it was trained on.
 
   Args:
     teachers: by name.
-    variables: of those that are run, by name.
+    variables: by name, of the teachers that are run.
     batch: see `step.make_train_step`.
 
   Returns:
-    Their outputs, which no gradient reaches.
+    The outputs by teacher; no gradient reaches them.
   """
-  taught = {}
+  outputs = {}
   for name, teacher in teachers.items():
     if teacher.lookup is not None:
-      out = teacher.lookup(batch)
+      outputs[name] = teacher.lookup(batch)
     else:
-      out = teacher.module.apply(
-        variables[name],
-        inputs.network_input(batch, teacher.module.in_channels),
-        batch.get("lengths"),
-      )
-    taught[name] = jax.lax.stop_gradient(out)
-  return taught
+      outputs[name] = _run(teacher.module, variables[name], batch)
+  return jax.lax.stop_gradient(outputs)
 
 
 def restore_teachers(
@@ -103,33 +138,45 @@ def restore_teachers(
 ) -> dict[str, Any]:
   """Reads the teachers' variables onto the mesh.
 
-  A teacher that is looked up in a store needs none.
+  A teacher whose outputs come from a cache needs none; if it has a checkpoint
+  all the same, this is read to check that the cache was made from it.
+
+  Args:
+    config: the whole config.
+    teachers: by name.
+    mesh: that holds a copy on every device.
+
+  Returns:
+    The variables by teacher.
+
+  Raises:
+    errors.UserError: a teacher has no checkpoint, or one of another model.
   """
-  frozen = {}
+  variables = {}
   for name, teacher in teachers.items():
-    own = config.teachers[name]
-    if own.cache and not own.checkpoint:
+    teacher_config = config.teachers[name]
+    if teacher_config.cache and not teacher_config.checkpoint:
       continue
     init = jax.jit(
       functools.partial(models.init_variables, teacher.module),
       out_shardings=sharding.replicated(mesh),
     )
-    if not own.checkpoint:
+    if not teacher_config.checkpoint:
       raise errors.UserError(
         f"teacher {name} has no checkpoint; give "
         f"--config.teachers.{name}.checkpoint=<workdir of its training>, or "
         f"its outputs as --config.teachers.{name}.cache=<folder>"
       )
-    if own.checkpoint == config_lib.RANDOM:
+    if teacher_config.checkpoint == config_lib.RANDOM:
       print(f"teacher {name} is UNTRAINED (checkpoint=random)", flush=True)
-      frozen[name] = init(jax.random.key(config.seed + 1))
+      variables[name] = init(jax.random.key(config.seed + 1))
     else:
-      frozen[name] = checkpoint.restore_model(
-        own.checkpoint,
+      variables[name] = checkpoint.restore_model(
+        teacher_config.checkpoint,
         jax.eval_shape(init, jax.random.key(0)),
         sharding.replicated(mesh),
       )
-  return frozen
+  return variables
 
 
 def output_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
@@ -138,3 +185,11 @@ def output_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
   x = jax.ShapeDtypeStruct(shape, "float32")
   out, _ = jax.eval_shape(module.init_with_output, jax.random.key(0), x)
   return {key: value.shape for key, value in out.items()}
+
+
+def _run(module: nn.Module, variables: Any, batch: Batch) -> Any:
+  return module.apply(
+    variables,
+    inputs.network_input(batch, module.in_channels),
+    batch.get("lengths"),
+  )

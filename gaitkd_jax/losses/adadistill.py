@@ -1,4 +1,4 @@
-"""AdaDistill: class centres that follow the teacher as fast as fits."""
+"""AdaDistill: class centres that follow the teacher at an adaptive rate."""
 
 import jax
 import jax.numpy as jnp
@@ -29,15 +29,15 @@ def adadistill_loss(
   centres, so moved, go through the cross entropy of ArcFace (arXiv 1801.07698)
   or CosFace (arXiv 1801.09414). Only the teacher's embeddings are needed.
 
-  Where the authors' clips of one person overwrite each other ours are averaged,
-  since our batches hold several. Teacher embeddings enter at length 1. A class
-  that has not been seen has cosine 0.
+  A batch of ours holds several clips of a person: their centres are averaged,
+  where the authors' overwrite each other. Teacher embeddings enter at length 1.
+  A class that has not been seen has cosine 0.
 
   Args:
     student_embedding: `[n, p, d]`.
     teacher_embedding: `[n, q, d]`, q as in `parts.common_parts`.
     labels: int `[n]`, below k.
-    centres: `[k, p, d]`, for the parts in common; see `init_centres`.
+    centres: `[k, p, d]`, with the parts in common; see `init_centres`.
     scale: of the cosines.
     margin: None is .45 for ArcFace and .35 for CosFace.
     kind: "arcface" or "cosface".
@@ -59,11 +59,11 @@ def adadistill_loss(
       f"centres {centres.shape} do not fit student embedding "
       f"{student_embedding.shape}"
     )
-  ours = similarity.unit(student_embedding)
-  theirs = similarity.unit(jax.lax.stop_gradient(teacher_embedding))
-  centres = _move(jax.lax.stop_gradient(centres), ours, theirs, labels)
+  student = similarity.unit(student_embedding)
+  teacher = similarity.unit(jax.lax.stop_gradient(teacher_embedding))
+  centres = _move(jax.lax.stop_gradient(centres), student, teacher, labels)
   cosines = jnp.swapaxes(
-    similarity.products(ours, similarity.unit(centres)), 0, 1
+    similarity.products(student, similarity.unit(centres)), 0, 1
   )
   truth = jnp.arange(len(centres))[None] == labels[:, None]
   if kind == "arcface":
@@ -78,15 +78,20 @@ def adadistill_loss(
 
 
 def _move(
-  centres: jax.Array, ours: jax.Array, theirs: jax.Array, labels: jax.Array
+  centres: jax.Array, student: jax.Array, teacher: jax.Array, labels: jax.Array
 ) -> jax.Array:
-  own = centres[labels]
-  near = jnp.sum(similarity.unit(own) * theirs, axis=-1, keepdims=True)
-  alike = jnp.sum(jax.lax.stop_gradient(ours) * theirs, axis=-1, keepdims=True)
+  """The centres after a batch of embeddings at length 1."""
+  centre = centres[labels]
+  near = jnp.sum(similarity.unit(centre) * teacher, axis=-1, keepdims=True)
+  alike = jnp.sum(
+    jax.lax.stop_gradient(student) * teacher, axis=-1, keepdims=True
+  )
   rate = jnp.clip(alike * jnp.clip(near, 1e-6, 1.0), 1e-6, 1.0)
   count = jnp.zeros([len(centres)], jnp.float32).at[labels].add(1.0)
   # Means of differences leave the other classes bit for bit as they were.
-  step = jnp.zeros_like(centres).at[labels].add((1.0 - rate) * (theirs - own))
+  step = (
+    jnp.zeros_like(centres).at[labels].add((1.0 - rate) * (teacher - centre))
+  )
   return centres + step / jnp.maximum(count, 1.0)[:, None, None]
 
 

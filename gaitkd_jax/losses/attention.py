@@ -15,8 +15,8 @@ def attention_transfer_loss(
   """Attention transfer (arXiv 1612.03928), as in GaitKD's code.
 
   The attention is the sum over channels of `|f|^power`, over all places of a
-  clip at length 1; the loss is the mean squared difference. Of part embeddings
-  the places are the parts, of maps the pixels of all frames. Widths may
+  clip at length 1; the loss is the mean squared difference. The places of part
+  embeddings are the parts, those of maps the pixels of all frames. Widths may
   differ.
 
   Args:
@@ -37,9 +37,10 @@ def attention_transfer_loss(
     )
   else:
     _check_maps(student, teacher, same_width=False)
-  ours = _attention(student, power)
-  theirs = _attention(jax.lax.stop_gradient(teacher), power)
-  return jnp.mean(jnp.square(ours - theirs))
+  gap = _attention(student, power) - _attention(
+    jax.lax.stop_gradient(teacher), power
+  )
+  return jnp.mean(jnp.square(gap))
 
 
 def channel_wise_loss(

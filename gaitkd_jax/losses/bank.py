@@ -10,7 +10,7 @@ from gaitkd_jax.losses import similarity
 
 @flax.struct.dataclass
 class Bank:
-  """The last clips, first in first out.
+  """The embeddings of the last clips, first in first out.
 
   Attributes:
     student: float32 `[K, p, d]`, at length 1.
@@ -33,9 +33,8 @@ def init_bank(
   """An empty bank.
 
   Args:
-    size: K, 4096 by default of the recipes; any number, not only multiples of
-      the batch.
-    num_parts: that both networks have in common.
+    size: K; the recipes take 4096. It need not be a multiple of the batch.
+    num_parts: p, that both networks have in common.
     student_width: d.
     teacher_width: e.
 
@@ -54,10 +53,10 @@ def init_bank(
 def push(
   bank: Bank, student: jax.Array, teacher: jax.Array, labels: jax.Array
 ) -> Bank:
-  """Puts a batch over the oldest clips; of a batch beyond K its last K.
+  """Replaces the oldest clips by a batch, or by its last K if it is larger.
 
   Args:
-    bank: as it was.
+    bank: before the batch.
     student: `[n, p, d]`, at length 1.
     teacher: `[n, p, e]`, at length 1.
     labels: int `[n]`.
@@ -82,7 +81,7 @@ def push(
   start = bank.cursor + (batch - kept)
   slots = (start + jnp.arange(kept, dtype=jnp.int32)) % size
 
-  def put(stored, new):
+  def put(stored: jax.Array, new: jax.Array) -> jax.Array:
     new = jax.lax.stop_gradient(new[batch - kept :])
     return stored.at[slots].set(new.astype(stored.dtype))
 
@@ -106,23 +105,24 @@ def relation_bank_loss(
 ) -> tuple[jax.Array, Bank]:
   """Similarities to the clips of a bank, as the teacher sees them.
 
-  Our definition after the words of arXiv 2508.11376 (RPSD), whose formula
-  could not be read. For every clip and part the student's cosines to the bank
-  are compared with the teacher's by a Huber loss, on all positives and on the
-  `hardest` negatives by the larger of both cosines; equal ones in the order of
-  the bank. Positives and negatives are averaged separately and added. The loss
-  is 0 until a quarter of the bank is filled. The batch enters the bank after
-  the loss.
+  Our definition, after the description of RPSD in arXiv 2508.11376, whose
+  formula we could not read. For every clip and part the student's cosines to
+  the clips of the bank are compared with the teacher's by a Huber loss: on all
+  positives, and on the `hardest` negatives, which are those with the larger of
+  both cosines; ties go to the first in the bank. Positives and negatives are
+  averaged separately and added. The loss is 0 until a quarter of the bank is
+  filled. The batch enters the bank after the loss.
 
   Args:
     student_embedding: `[n, p, d]`.
     teacher_embedding: `[n, q, e]`, q as in `parts.common_parts`.
     labels: int `[n]`.
-    bank: of the step before, for the parts in common.
+    bank: of the step before, with the parts in common.
     hardest: negatives of each clip and part.
     delta: width of the Huber loss.
     against: "student" compares the student with its own past embeddings;
-      "teacher" with the teacher's, which do not go stale (equal widths).
+      "teacher" with the teacher's, which do not go stale (the widths must be
+      equal).
 
   Returns:
     Scalar float32, and the new bank.
@@ -138,14 +138,14 @@ def relation_bank_loss(
     "embedding",
     same_width=against == "teacher",
   )
-  ours = similarity.unit(student_embedding)
-  theirs = similarity.unit(jax.lax.stop_gradient(teacher_embedding))
-  new_bank = push(bank, ours, theirs, labels)
+  student = similarity.unit(student_embedding)
+  teacher = similarity.unit(jax.lax.stop_gradient(teacher_embedding))
+  new_bank = push(bank, student, teacher, labels)
   memory = jax.lax.stop_gradient(bank)
   size = len(memory.labels)
   value = _mined_huber(
-    similarity.products(ours, getattr(memory, against)),
-    similarity.products(theirs, memory.teacher),
+    similarity.products(student, getattr(memory, against)),
+    similarity.products(teacher, memory.teacher),
     labels[:, None] == memory.labels[None, :],
     jnp.broadcast_to(
       jnp.arange(size)[None] < memory.count, (len(labels), size)
@@ -181,11 +181,11 @@ def relation_batch_loss(
   student_embedding, teacher_embedding = parts.common_parts(
     student_embedding, teacher_embedding, "embedding", same_width=False
   )
-  ours = similarity.unit(student_embedding)
-  theirs = similarity.unit(jax.lax.stop_gradient(teacher_embedding))
+  student = similarity.unit(student_embedding)
+  teacher = similarity.unit(jax.lax.stop_gradient(teacher_embedding))
   return _mined_huber(
-    similarity.products(ours, ours),
-    similarity.products(theirs, theirs),
+    similarity.products(student, student),
+    similarity.products(teacher, teacher),
     labels[:, None] == labels[None, :],
     ~jnp.eye(len(labels), dtype=bool),
     hardest,
@@ -194,17 +194,17 @@ def relation_batch_loss(
 
 
 def _mined_huber(
-  ours: jax.Array,
-  theirs: jax.Array,
+  student: jax.Array,
+  teacher: jax.Array,
   same: jax.Array,
   valid: jax.Array,
   hardest: int,
   delta: float,
 ) -> jax.Array:
   """Cosines `[p, n, m]`; masks `[n, m]`."""
-  gap = similarity.huber(ours - theirs, delta)
+  gap = similarity.huber(student - teacher, delta)
   positive = jnp.broadcast_to((same & valid)[None], gap.shape)
-  hardness = jax.lax.stop_gradient(jnp.maximum(ours, theirs))
+  hardness = jax.lax.stop_gradient(jnp.maximum(student, teacher))
   # -2 lies below every cosine.
   hardness = jnp.where((~same & valid)[None], hardness, -2.0)
   hardness, index = jax.lax.top_k(hardness, min(hardest, gap.shape[-1]))

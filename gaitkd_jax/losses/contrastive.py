@@ -24,7 +24,7 @@ def info_nce_loss(
     student_embedding: `[n, p, d]`.
     teacher_embedding: `[n, q, d]`, q as in `parts.common_parts`.
     temperature: `T`.
-    labels: int `[n]`; with them other clips of the same person are no
+    labels: int `[n]`; if given, other clips of the same person are not taken as
       negatives. None takes every other clip.
 
   Returns:
@@ -46,5 +46,5 @@ def info_nce_loss(
     other = labels[:, None] != labels[None, :]
     taken = jnp.broadcast_to((other | same_clip)[None], cosines.shape)
   logits = cosines / temperature
-  own = jnp.diagonal(logits, axis1=1, axis2=2)
-  return jnp.mean(jax.nn.logsumexp(logits, axis=-1, where=taken) - own)
+  same = jnp.diagonal(logits, axis1=1, axis2=2)
+  return jnp.mean(jax.nn.logsumexp(logits, axis=-1, where=taken) - same)

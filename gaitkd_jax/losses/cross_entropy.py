@@ -15,6 +15,16 @@ def cross_entropy_loss(
   Label smoothing is PyTorch's: the target is `1 - label_smoothing` on the
   truth plus `label_smoothing / k` on every class.
 
+  Examples:
+    One clip, one part, two classes.
+
+    >>> import jax.numpy as jnp
+    >>> logits = jnp.array([[[1.0, 0.0]]])
+    >>> print(f"{cross_entropy_loss(logits, jnp.array([0])):.4f}")
+    0.8000
+    >>> print(f"{cross_entropy_loss(logits, jnp.array([1])):.4f}")
+    15.2000
+
   Args:
     logits: cosines `[n, p, k]`.
     labels: int `[n]`.

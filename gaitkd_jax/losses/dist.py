@@ -20,7 +20,7 @@ def dist_loss(
 
   `T^2 [beta (1 - r over classes) + gamma (1 - r over clips)]` with Pearson's
   correlation r of the probabilities: of each clip's distribution, and of each
-  class's probabilities over the batch. Constant ones correlate with nothing.
+  class's probabilities over the batch. Where they are constant r is 0.
 
   Args:
     student_logits: cosines `[n, p, k]`.
@@ -39,13 +39,13 @@ def dist_loss(
   student_logits, teacher_logits = parts.common_parts(
     student_logits, teacher_logits, "logits"
   )
-  ours, theirs = (
+  student, teacher = (
     jnp.exp(decision.log_probabilities(z, temperature, scale))
     for z in (student_logits, jax.lax.stop_gradient(teacher_logits))
   )
-  classes = 1.0 - jnp.mean(_pearson(ours, theirs))
+  classes = 1.0 - jnp.mean(_pearson(student, teacher))
   clips = 1.0 - jnp.mean(
-    _pearson(jnp.moveaxis(ours, 0, -1), jnp.moveaxis(theirs, 0, -1))
+    _pearson(jnp.moveaxis(student, 0, -1), jnp.moveaxis(teacher, 0, -1))
   )
   return decision.squared(temperature) * (beta * classes + gamma * clips)
 

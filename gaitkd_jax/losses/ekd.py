@@ -1,4 +1,4 @@
-"""EKD: the student's pairs shall rank as the teacher's do.
+"""EKD: the student's pairs of clips should rank as the teacher's do.
 
 Verification is judged at small rates of false acceptance; the anchors are the
 similarities at which those rates are met.
@@ -55,18 +55,18 @@ def ekd_loss(
   difference is averaged over positive pairs, and over the student's hardest
   negative ones. The anchors are running means of the batch's sorted negative
   cosines at index `count // rate`, this batch included. The authors' rates go
-  to 1e6; a batch of 128 has 8128 pairs, so ours end at 1000. For one rank of
-  the whole clip give `[n, 1, p * d]`.
+  to 1e6; a batch of 128 has 8128 pairs, so that rates here end at 1000. For one
+  rank of the whole clip give `[n, 1, p * d]`.
 
   Args:
     student_embedding: `[n, p, d]`.
     teacher_embedding: `[n, q, e]`, q as in `parts.common_parts`.
     labels: int `[n]`.
     anchors: of the step before, for the parts in common.
-    rates: of `init_anchors`.
+    rates: as given to `init_anchors`.
     positive_weight: of positive pairs.
     negative_weight: of negative pairs.
-    hardest: how many negative pairs of each part.
+    hardest: how many negative pairs of each part count.
     softness: of the ranks.
     momentum: of the anchors.
 
@@ -87,7 +87,7 @@ def ekd_loss(
       f"{len(rates)} rates"
     )
   first, second = np.triu_indices(n, k=1)
-  ours, theirs = (
+  student, teacher = (
     similarity.products(similarity.unit(x), similarity.unit(x))[
       :, first, second
     ]
@@ -95,16 +95,16 @@ def ekd_loss(
   )
   positive = labels[first] == labels[second]
   anchors = Anchors(
-    student=_follow(anchors.student, ours, positive, rates, momentum),
-    teacher=_follow(anchors.teacher, theirs, positive, rates, momentum),
+    student=_follow(anchors.student, student, positive, rates, momentum),
+    teacher=_follow(anchors.teacher, teacher, positive, rates, momentum),
   )
   gap = jnp.square(
-    _rank(ours, anchors.student, softness)
-    - _rank(theirs, anchors.teacher, softness)
+    _rank(student, anchors.student, softness)
+    - _rank(teacher, anchors.teacher, softness)
   )
   positive = jnp.broadcast_to(positive[None], gap.shape)
   # -2 lies below every cosine.
-  hardness = jnp.where(positive, -2.0, jax.lax.stop_gradient(ours))
+  hardness = jnp.where(positive, -2.0, jax.lax.stop_gradient(student))
   hardness, index = jax.lax.top_k(hardness, min(hardest, len(first)))
   hard_gap = jnp.take_along_axis(gap, index, axis=-1)
   value = positive_weight * similarity.masked_mean(gap, positive)

@@ -28,22 +28,22 @@ def grouped_kl_loss(
   """Divergence of the groups' masses and inside every group.
 
   `T^2 [w KL(b_t || b_s) + sum_g w_g KL_g]`: b are the masses of the groups,
-  `KL_g` is between the distributions renormalised inside group g. With the
-  weights 1 and the teacher's masses it is `decision_loss`. Everything is in
+  `KL_g` is between the distributions renormalised inside group g. With w = 1
+  and the teacher's masses as w_g it is `decision_loss`. Everything is in
   logsumexp form: finite where a group's mass vanishes or a group is empty.
 
   Args:
     student_logits: `[n, p, k]`.
     teacher_logits: `[n, q, k]`, q as in `parts.common_parts`.
     groups: int `[n, p, k]`, the group of every class, below
-      `len(inside_weights)`; more parts than common ones are cut.
+      `len(inside_weights)`; parts beyond the common ones are left out.
     between_weight: w, a number or `[n, p]`.
     inside_weights: w_g of every group, each a number or `[n, p]`.
     temperature: `T`.
     scale: `a`, factor on both sides.
     direction: "forward" is KL(teacher || student), "reverse" the other way
       round, "both" the mean of the two (our definition).
-    mass_floor: below it a mass of the student counts as this, without gradient;
+    mass_floor: a student's mass below it counts as this, without a gradient;
       None has no floor.
 
   Returns:
@@ -66,27 +66,29 @@ def grouped_kl_loss(
     )
   groups = jax.lax.stop_gradient(groups[:, : student_logits.shape[1]])
   sharpness = scale / temperature
-  ours = sharpness * student_logits.astype(jnp.float32)
-  theirs = sharpness * jax.lax.stop_gradient(teacher_logits).astype(jnp.float32)
-  all_ours = jax.nn.logsumexp(ours, axis=-1)
-  all_theirs = jax.nn.logsumexp(theirs, axis=-1)
-  total = jnp.zeros(ours.shape[:2], jnp.float32)
+  student = sharpness * student_logits.astype(jnp.float32)
+  teacher = sharpness * jax.lax.stop_gradient(teacher_logits).astype(
+    jnp.float32
+  )
+  student_total = jax.nn.logsumexp(student, axis=-1)
+  teacher_total = jax.nn.logsumexp(teacher, axis=-1)
+  total = jnp.zeros(student.shape[:2], jnp.float32)
   for group, weight in enumerate(inside_weights):
     mask = groups == group
     some = jnp.any(mask, axis=-1)
-    sum_ours = _masked_logsumexp(ours, mask)
-    sum_theirs = _masked_logsumexp(theirs, mask)
-    mass = sum_ours - all_ours
+    student_sum = _masked_logsumexp(student, mask)
+    teacher_sum = _masked_logsumexp(teacher, mask)
+    mass = student_sum - student_total
     if mass_floor is not None:
       mass = jnp.maximum(mass, jnp.log(mass_floor))
     between = _term(
       jnp.where(some, mass, 0.0),
-      jnp.where(some, sum_theirs - all_theirs, 0.0),
+      jnp.where(some, teacher_sum - teacher_total, 0.0),
       direction,
     )
     inside = _term(
-      jnp.where(mask, ours - sum_ours[..., None], 0.0),
-      jnp.where(mask, theirs - sum_theirs[..., None], 0.0),
+      jnp.where(mask, student - student_sum[..., None], 0.0),
+      jnp.where(mask, teacher - teacher_sum[..., None], 0.0),
       direction,
     )
     total += between_weight * between
@@ -163,7 +165,7 @@ def gdkd_loss(
   """Generalised DKD (arXiv 2512.04625): the teacher's top classes and the rest.
 
   `T^2 [w0 KL(b_t || b_s) + w1 KL_top + w2 KL_rest]`. It takes no labels, so
-  that it works on clips of unknown people. With three groups the first of the
+  it also works on clips of unknown people. With three groups the first of the
   top classes stands alone, and the masses are compared three ways.
 
   Args:
@@ -177,7 +179,7 @@ def gdkd_loss(
     scale: factor on both sides.
     direction: see `grouped_kl_loss`.
     pick: "best" takes the teacher's largest logits, "worst" its smallest.
-    three_groups: whether the first is a group of its own.
+    three_groups: whether the first class is a group by itself.
 
   Returns:
     Scalar float32, the mean over samples and parts.
@@ -195,10 +197,10 @@ def gdkd_loss(
     top = 4 if three_groups else 5
   rank = _ranks(teacher_logits if pick == "best" else -teacher_logits)
   groups = (rank >= top).astype(jnp.int32)
-  weights = (top_weight, rest_weight)
+  weights = [top_weight, rest_weight]
   if three_groups:
     groups += rank >= 1
-    weights = (0.0, top_weight, rest_weight)
+    weights = [0.0, *weights]
   return grouped_kl_loss(
     student_logits,
     teacher_logits,
@@ -253,7 +255,7 @@ def grouped_kd_loss(
     student_logits, teacher_logits, "logits"
   )
   rank = _ranks(student_logits)
-  size = top
+  size: int | jax.Array = top
   if share is not None:
     probability = jax.nn.softmax(
       scale * jax.lax.stop_gradient(student_logits).astype(jnp.float32)

@@ -22,7 +22,7 @@ class Threshold:
 
 
 def init_threshold() -> Threshold:
-  """A threshold that takes the first batch's quantile as it is."""
+  """A threshold that starts from the first batch's quantile."""
   return Threshold(
     value=jnp.zeros([], jnp.float32), steps=jnp.zeros([], jnp.int32)
   )
@@ -49,19 +49,20 @@ def instance_loss(
   easy_weight: float = 0.1,
   momentum: float = 0.99,
 ) -> tuple[jax.Array, Threshold]:
-  """`1 - cosine` of part embeddings, hard ones first.
+  """`1 - cosine` of part embeddings, with the weight on hard ones.
 
-  Our definition after the words of arXiv 2508.11376 (ILED), whose formula
-  could not be read: embeddings at or beyond the running `1 - share` quantile
-  of the batch's distances weigh 1, the others `easy_weight`; the weighted mean
-  is taken. One threshold serves all parts, and this batch is part of it.
+  Our definition, after the description of ILED in arXiv 2508.11376, whose
+  formula we could not read: embeddings at or beyond the running `1 - share`
+  quantile of the batch's distances weigh 1, the others `easy_weight`; the loss
+  is the weighted mean. One threshold serves all parts, and this batch already
+  moves it.
 
   Args:
     student_embedding: `[n, p, d]`.
     teacher_embedding: `[n, q, d]`, q as in `parts.common_parts`.
     threshold: of the step before.
-    share: of the embeddings that is hard, 0..1; see `hard_share`.
-    easy_weight: of the others.
+    share: of the embeddings that count as hard, 0..1; see `hard_share`.
+    easy_weight: weight of the others.
     momentum: of the threshold.
 
   Returns:

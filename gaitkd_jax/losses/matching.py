@@ -84,6 +84,13 @@ def embedding_cosine_loss(
 ) -> jax.Array:
   """`1 - cosine` of part embeddings.
 
+  Examples:
+    >>> import jax.numpy as jnp
+    >>> student = jnp.array([[[3.0, 0.0]]])
+    >>> teacher = jnp.array([[[1.0, 1.0]]])
+    >>> print(f"{embedding_cosine_loss(student, teacher):.4f}")
+    0.2929
+
   Args:
     student_embedding: `[n, p, d]`.
     teacher_embedding: `[n, q, d]`, q as in `parts.common_parts`.
@@ -108,12 +115,12 @@ def cosine_distance(
   No gradient reaches the teacher.
   """
   teacher_embedding = jax.lax.stop_gradient(teacher_embedding)
-  ours, theirs = (
+  student, teacher = (
     similarity.unit(student_embedding),
     similarity.unit(teacher_embedding),
   )
   # Half the squared difference keeps digits that 1 - product loses near 0.
-  return 0.5 * jnp.sum(jnp.square(ours - theirs), axis=-1)
+  return 0.5 * jnp.sum(jnp.square(student - teacher), axis=-1)
 
 
 def _float(x: jax.Array) -> jax.Array:

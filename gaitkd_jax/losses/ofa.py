@@ -17,9 +17,9 @@ def ofa_loss(
 ) -> jax.Array:
   """The logit loss of OFA-KD (NeurIPS 2023), without its exit branches.
 
-  `-sum_k ((P_t + [k = y])^gamma - [k = y]) log P_s`: gamma above 1 speaks for
-  the truth where the teacher doubts it. The factors are no distribution. At
-  gamma 1 it is the cross entropy with the teacher.
+  `-sum_k ((P_t + [k = y])^gamma - [k = y]) log P_s`: gamma above 1 adds
+  weight to the truth where the teacher doubts it. The factors do not sum to 1.
+  At gamma 1 it is the cross entropy with the teacher.
 
   Args:
     student_logits: cosines `[n, p, k]`.

@@ -2,7 +2,7 @@
 
 A part is a horizontal strip of the body. Networks differ in their number of
 strips: `common_parts` pairs them by index, as GaitKD's code does;
-`overlap_matrix` and `mix_probabilities` pair them by where they lie.
+`overlap_matrix` and `mix_parts` pair them by where they lie.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-Boundaries = Sequence[tuple[float, float]]
+Edges = Sequence[tuple[float, float]]
 
 
 def common_parts(
@@ -20,12 +20,14 @@ def common_parts(
   what: str,
   same_width: bool = True,
 ) -> tuple[jax.Array, jax.Array]:
-  """Cuts both to the first parts, as many as both have, as GaitKD's code does.
+  """Keeps the first parts of both, as many as both have.
+
+  This is what GaitKD's code does with unequal numbers of parts.
 
   Args:
     student: `[n, p, c]`.
     teacher: `[n, q, c]`.
-    what: they are, for the error.
+    what: the arrays are, for the error message.
     same_width: whether the last axes must agree.
 
   Returns:
@@ -48,15 +50,19 @@ def common_parts(
   return student[:, :parts], teacher[:, :parts]
 
 
-def pyramid_boundaries(bins: Sequence[int]) -> list[tuple[float, float]]:
-  """Where the parts of a horizontal pyramid lie.
+def strip_edges(bins: Sequence[int]) -> list[tuple[float, float]]:
+  """Where the strips of a horizontal pyramid lie.
+
+  Examples:
+    >>> strip_edges((2, 1))
+    [(0.0, 0.5), (0.5, 1.0), (0.0, 1.0)]
 
   Args:
-    bins: strips of each level, in the order of the network's parts, such as
-      `(16, 8, 4, 2, 1)`; `(16,)` is one level of 16 strips.
+    bins: the number of strips at each level, in the order of the network's
+      parts, such as `(16, 8, 4, 2, 1)`; `(16,)` is one level of 16 strips.
 
   Returns:
-    `(top, bottom)` of every part, as shares of the height.
+    `(top, bottom)` of every strip, as shares of the height.
   """
   return [
     (part / count, (part + 1) / count)
@@ -66,27 +72,34 @@ def pyramid_boundaries(bins: Sequence[int]) -> list[tuple[float, float]]:
 
 
 def overlap_matrix(
-  student_parts: int | Boundaries, teacher_parts: int | Boundaries
+  student_parts: int | Edges, teacher_parts: int | Edges
 ) -> np.ndarray:
   """How much of each student part each teacher part covers.
 
-  Our definition: the length of the overlap of two strips, rows normalised to
-  1. The identity for equal strips; for 16 strips taught by 15, row 7 is .467
-  and .533 on 6 and 7.
+  The definition is ours: the length of the overlap of two strips, with every
+  row normalised to 1. Equal strips give the identity; for 16 student strips
+  and 15 teacher strips, row 7 has .467 at column 6 and .533 at column 7.
+
+  Examples:
+    >>> overlap_matrix(4, 2)
+    array([[1., 0.],
+           [1., 0.],
+           [0., 1.],
+           [0., 1.]], dtype=float32)
 
   Args:
     student_parts: the number of strips of equal height, or `(top, bottom)` of
-      every part, as shares of the height (see `pyramid_boundaries`).
+      every part, as shares of the height (see `strip_edges`).
     teacher_parts: the same of the teacher.
 
   Returns:
     float32 `[p, q]`.
 
   Raises:
-    ValueError: a part is empty or no teacher part covers a student part.
+    ValueError: a part is empty, or no teacher part covers a student part.
   """
-  student = _boundaries(student_parts, "student")
-  teacher = _boundaries(teacher_parts, "teacher")
+  student = _edges(student_parts, "student")
+  teacher = _edges(teacher_parts, "teacher")
   top = np.maximum(student[:, None, 0], teacher[None, :, 0])
   bottom = np.minimum(student[:, None, 1], teacher[None, :, 1])
   length = np.maximum(bottom - top, 0.0)
@@ -102,46 +115,57 @@ def overlap_matrix(
   return (length / total).astype(np.float32)
 
 
-def mix_probabilities(
-  probabilities: jax.Array, overlap: jax.Array | np.ndarray
-) -> jax.Array:
-  """The teacher's distributions, mixed for the student's parts.
+def mix_parts(teacher: jax.Array, overlap: jax.Array | np.ndarray) -> jax.Array:
+  """Mixes what a teacher has for its parts, for the student's parts.
 
-  Probabilities are mixed, not logits: a mixture stays a distribution and keeps
-  the modes of both strips.
+  Of decisions mix the probabilities, not the logits: a mixture of
+  distributions is a distribution, and keeps the modes of both strips.
 
   Args:
-    probabilities: `[n, q, k]`.
-    overlap: `[p, q]`, rows summing to 1 (see `overlap_matrix`).
+    teacher: `[n, q, c]`.
+    overlap: `[p, q]` with rows that sum to 1 (see `overlap_matrix`).
 
   Returns:
-    float32 `[n, p, k]`.
+    float32 `[n, p, c]`.
 
   Raises:
-    ValueError: the parts disagree.
+    ValueError: the overlap has another number of teacher parts.
   """
-  check_overlap(probabilities, overlap)
-  return jnp.einsum(
-    "pq,nqk->npk",
-    jnp.asarray(overlap, jnp.float32),
-    probabilities.astype(jnp.float32),
-    precision=jax.lax.Precision.HIGHEST,
-  )
-
-
-def check_overlap(teacher: jax.Array, overlap: jax.Array | np.ndarray) -> None:
-  """Raises a ValueError unless `overlap` `[p, q]` fits teacher `[n, q, c]`."""
   if np.ndim(overlap) != 2 or np.shape(overlap)[1] != teacher.shape[1]:
     raise ValueError(
       f"overlap {np.shape(overlap)} does not fit the parts of teacher "
       f"{teacher.shape}"
     )
+  return jnp.einsum(
+    "pq,nqc->npc",
+    jnp.asarray(overlap, jnp.float32),
+    teacher.astype(jnp.float32),
+    precision=jax.lax.Precision.HIGHEST,
+  )
 
 
-def _boundaries(parts: int | Boundaries, who: str) -> np.ndarray:
-  if isinstance(parts, int):
-    parts = pyramid_boundaries([parts])
-  edges = np.asarray(parts, np.float64).reshape(-1, 2)
+def check_mixed(
+  student: jax.Array, mixed: jax.Array, teacher: jax.Array, what: str
+) -> None:
+  """Raises a ValueError unless mixed parts have the student's shape.
+
+  Args:
+    student: `[n, p, c]`.
+    mixed: what `mix_parts` made of `teacher`.
+    teacher: `[n, q, c]`, for the message.
+    what: the arrays are, for the message.
+  """
+  if student.shape != mixed.shape:
+    raise ValueError(
+      f"student {what} {student.shape} and teacher {what} {teacher.shape}, "
+      f"mixed to {mixed.shape[1]} parts, differ"
+    )
+
+
+def _edges(parts: int | Edges, who: str) -> np.ndarray:
+  edges = np.asarray(
+    strip_edges([parts]) if isinstance(parts, int) else parts, np.float64
+  ).reshape(-1, 2)
   if not len(edges) or not (edges[:, 0] < edges[:, 1]).all():
     raise ValueError(f"{who} parts need a top above their bottom: {parts}")
   return edges

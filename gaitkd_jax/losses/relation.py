@@ -30,9 +30,11 @@ def rkd_distance_loss(
   Raises:
     ValueError: the clips differ.
   """
-  ours, theirs = _both(student_embedding, teacher_embedding)
+  student, teacher = _both(student_embedding, teacher_embedding)
   return jnp.mean(
-    similarity.huber(_relative_distances(ours) - _relative_distances(theirs))
+    similarity.huber(
+      _relative_distances(student) - _relative_distances(teacher)
+    )
   )
 
 
@@ -55,8 +57,8 @@ def rkd_angle_loss(
   Raises:
     ValueError: the clips differ.
   """
-  ours, theirs = _both(student_embedding, teacher_embedding)
-  return jnp.mean(similarity.huber(_angles(ours) - _angles(theirs)))
+  student, teacher = _both(student_embedding, teacher_embedding)
+  return jnp.mean(similarity.huber(_angles(student) - _angles(teacher)))
 
 
 def rkd_loss(
@@ -65,7 +67,31 @@ def rkd_loss(
   distance_weight: float | jax.Array = 25.0,
   angle_weight: float | jax.Array = 50.0,
 ) -> jax.Array:
-  """Both relations of RKD; see `rkd_distance_loss` and `rkd_angle_loss`."""
+  """Both relations of RKD; see `rkd_distance_loss` and `rkd_angle_loss`.
+
+  Examples:
+    A student whose embeddings are the teacher's, only larger, has the same
+    relations.
+
+    >>> import jax.numpy as jnp
+    >>> teacher = jnp.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])[:, None]
+    >>> print(f"{rkd_loss(2 * teacher, teacher):.3f}")
+    0.000
+    >>> print(f"{rkd_loss(teacher * jnp.array([2.0, 1.0]), teacher):.3f}")
+    0.652
+
+  Args:
+    student_embedding: `[n, p, d]`.
+    teacher_embedding: `[n, q, e]`, q as in `parts.common_parts`.
+    distance_weight: of the distances.
+    angle_weight: of the angles.
+
+  Returns:
+    Scalar float32, the mean over parts.
+
+  Raises:
+    ValueError: the clips differ.
+  """
   distance = rkd_distance_loss(student_embedding, teacher_embedding)
   angle = rkd_angle_loss(student_embedding, teacher_embedding)
   return distance_weight * distance + angle_weight * angle
@@ -89,11 +115,11 @@ def similarity_preserving_loss(
   Raises:
     ValueError: the clips differ.
   """
-  ours, theirs = (
+  student, teacher = (
     similarity.unit(similarity.products(x, x))
     for x in _both(student_embedding, teacher_embedding)
   )
-  return jnp.mean(jnp.square(ours - theirs))
+  return jnp.mean(jnp.square(student - teacher))
 
 
 def correlation_congruence_loss(
@@ -118,11 +144,11 @@ def correlation_congruence_loss(
   Raises:
     ValueError: the clips differ.
   """
-  ours, theirs = (
+  student, teacher = (
     jnp.exp(2.0 * gamma * (similarity.products(x, x) - 1.0))
     for x in map(similarity.unit, _both(student_embedding, teacher_embedding))
   )
-  return jnp.mean(jnp.square(ours - theirs))
+  return jnp.mean(jnp.square(student - teacher))
 
 
 def _both(

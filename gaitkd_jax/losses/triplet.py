@@ -11,6 +11,15 @@ def triplet_loss(
 
   See `triplet_parts`; this is the mean of its first result.
 
+  Examples:
+    Two clips of one person, at 0 and 1, and one of another at 3.
+
+    >>> import jax.numpy as jnp
+    >>> embedding = jnp.array([0.0, 1.0, 3.0]).reshape(3, 1, 1)
+    >>> labels = jnp.array([0, 0, 1])
+    >>> print(f"{triplet_loss(embedding, labels, margin=2.5):.4f}")
+    0.7500
+
   Args:
     embedding: `[n, p, d]`, not normalised.
     labels: int `[n]`.

@@ -91,8 +91,8 @@ def train(
         report.flush()  # a state that is not finite is never saved
         results = run.evaluator(state.variables) if evaluates else None
         report.evaluation(done, results, last)
-        metrics = results.flat() if results else None
-        checkpointer.save(done, state, run.metadata, metrics)
+        scores = results.flat() if results else None
+        checkpointer.save(done, state, run.metadata, scores)
     final = finish(run, checkpointer, state, steps.stop)
     if run.config.eval.subjects and final:
       report.results(steps.stop, final, "eval")

@@ -19,8 +19,8 @@ from gaitkd_jax.models import inputs
 
 Batch = Mapping[str, jax.Array]
 # Streams of random numbers.
-_AIDS = 1
-_VIEWS = 1
+_AUX = 1
+_TERMS = 1
 
 
 @struct.dataclass
@@ -32,17 +32,17 @@ class TrainState:
     params: the student's parameters.
     batch_stats: its running statistics.
     opt_state: of the optimiser.
-    aids: what only training needs beside the student, see
-      `distill.Objective.init_aids`; never in the item "model" of a checkpoint.
-    aids_opt_state: of the optimiser, for what learns of them.
+    aux: what only training needs beside the student, see
+      `distill.Objective.init_aux`; never in the item "model" of a checkpoint.
+    aux_opt_state: of the optimiser, for the parameters in `aux`.
   """
 
   step: jax.Array
   params: Any
   batch_stats: Any
   opt_state: Any
-  aids: Any = struct.field(default_factory=dict)
-  aids_opt_state: Any = ()
+  aux: Any = struct.field(default_factory=dict)
+  aux_opt_state: Any = ()
 
   @property
   def variables(self) -> dict[str, Any]:
@@ -61,12 +61,12 @@ def make_init(
 
   def init(key: jax.Array) -> TrainState:
     variables = models.init_variables(module, key)
-    aids = objective.init_aids(jax.random.fold_in(key, _AIDS))
+    aux = objective.init_aux(jax.random.fold_in(key, _AUX))
     return TrainState(
       step=jnp.zeros([], jnp.int32),
       opt_state=optimizer.init(variables["params"]),
-      aids=aids,
-      aids_opt_state=optimizer.init(aids["params"]) if aids["params"] else (),
+      aux=aux,
+      aux_opt_state=optimizer.init(aux["params"]) if aux["params"] else (),
       **variables,
     )
 
@@ -93,9 +93,9 @@ def make_train_step(
     schedule: the learning rate, to be logged.
     loss_config: `triplet` (weight, margin) and `cross_entropy` (weight, scale,
       label_smoothing).
-    objective: of the teachers; without any it is plain training.
+    objective: of the teachers; without teachers it is plain training.
     mesh: devices of the data axis.
-    seed: of what a network drops, and terms draw, at random.
+    seed: of what a network drops and terms draw at random.
 
   Returns:
     A function `(state, teacher variables, batch) -> (state, metrics)`. The
@@ -105,21 +105,23 @@ def make_train_step(
     scalars of this step, before its update.
   """
 
-  def train_step(state, teacher_variables, batch):
+  def train_step(
+    state: TrainState, teacher_variables: Mapping[str, Any], batch: Batch
+  ) -> tuple[TrainState, dict[str, jax.Array]]:
     labels = batch["labels"]
     key = jax.random.fold_in(jax.random.key(seed), state.step)
     rngs = {stream: key for stream in module.rng_streams}
-    aids = {"params": {}, "batch_stats": {}, "memory": {}} | state.aids
+    aux = {"params": {}, "batch_stats": {}, "memory": {}} | state.aux
 
-    def teach(batch):
+    def teachers_forward(batch: Batch) -> dict[str, distill.Outputs]:
       return distill.teacher_outputs(
         objective.teachers, teacher_variables, batch
       )
 
-    taught = teach(batch)
+    teacher_outputs = teachers_forward(batch)
 
-    def loss_fn(params, aid_params):
-      def forward(batch):
+    def loss_fn(params: Any, aux_params: Any) -> tuple[jax.Array, Any]:
+      def forward(batch: Batch) -> tuple[distill.Outputs, Any]:
         return module.apply(
           {"params": params, "batch_stats": state.batch_stats},
           inputs.network_input(batch, module.in_channels),
@@ -133,31 +135,31 @@ def make_train_step(
       loss, metrics = _supervised_loss(loss_config, out, labels)
       context = distill.Context(
         student=out,
-        taught=taught,
+        teacher_outputs=teacher_outputs,
         labels=labels,
         step=state.step,
         batch=batch,
-        key=jax.random.fold_in(key, _VIEWS),
-        forward=lambda batch: forward(batch)[0],
-        teach=teach,
+        key=jax.random.fold_in(key, _TERMS),
+        student_forward=lambda batch: forward(batch)[0],
+        teachers_forward=teachers_forward,
       )
-      extra, terms, new_aids = objective(context, aids | {"params": aid_params})
+      extra, terms, new_aux = objective(context, aux | {"params": aux_params})
       stats = updated.get("batch_stats", {})
-      return loss + extra, (stats, new_aids, metrics | terms)
+      return loss + extra, (stats, new_aux, metrics | terms)
 
     (
-      (loss, (batch_stats, new_aids, metrics)),
-      (grads, aid_grads),
+      (loss, (batch_stats, new_aux, metrics)),
+      (grads, aux_grads),
     ) = jax.value_and_grad(loss_fn, argnums=(0, 1), has_aux=True)(
-      state.params, aids["params"]
+      state.params, aux["params"]
     )
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    aids_opt_state = state.aids_opt_state
-    if aids["params"]:
-      aid_updates, aids_opt_state = optimizer.update(
-        aid_grads, aids_opt_state, aids["params"]
+    aux_opt_state = state.aux_opt_state
+    if aux["params"]:
+      aux_updates, aux_opt_state = optimizer.update(
+        aux_grads, aux_opt_state, aux["params"]
       )
-      new_aids["params"] = optax.apply_updates(aids["params"], aid_updates)
+      new_aux["params"] = optax.apply_updates(aux["params"], aux_updates)
     metrics |= {
       "loss": loss,
       "gradient_norm": optax.tree.norm(grads),
@@ -168,8 +170,8 @@ def make_train_step(
       params=optax.apply_updates(state.params, updates),
       batch_stats=batch_stats,
       opt_state=opt_state,
-      aids=new_aids,
-      aids_opt_state=aids_opt_state,
+      aux=new_aux,
+      aux_opt_state=aux_opt_state,
     )
     return state, metrics
 
@@ -185,7 +187,7 @@ def make_train_step(
 def _supervised_loss(
   config: Mapping[str, Any], out: distill.Outputs, labels: jax.Array
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-  """The losses that need labels only, and their figures."""
+  """The losses that need labels only, and their metrics."""
   triplet, active = losses.triplet_parts(
     out["embedding"], labels, config["triplet"]["margin"]
   )

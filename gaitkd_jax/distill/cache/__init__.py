@@ -1,8 +1,8 @@
-"""What teachers say of every view of the training sequences, on disk.
+"""Teachers' outputs for clips of the training sequences, on disk.
 
 A *store* is a folder that one teacher filled once (`--mode=cache`, see
-`distill/cache/precompute.py`): a row for each view of each sequence, read
-again in training instead of running the teacher.
+`distill/cache/precompute.py`): a row for each of a number of clips of each
+sequence, which training reads instead of running the teacher.
 """
 
 from gaitkd_jax.distill.cache.header import describe

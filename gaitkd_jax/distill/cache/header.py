@@ -1,4 +1,4 @@
-"""What a store was made from, and whether that is what is wanted."""
+"""What a store was made from, and whether it fits a config."""
 
 from collections.abc import Mapping
 import hashlib
@@ -8,15 +8,15 @@ from typing import Any
 from gaitkd_jax import errors
 
 FORMAT = 1
-# Of these the rows depend only where they hold the largest logits.
+# The rows depend on these only if they hold the largest logits.
 _OF_LARGEST = ("scale", "temperature")
 
 
 def describe_data(data: Any, split: Any) -> dict[str, Any]:
-  """Tells apart training splits.
+  """Describes a training split, so that another one can be told from it.
 
-  Modalities are left out: a student may be taught by what a teacher saw in heat
-  maps that it does not read itself.
+  Modalities are left out: a student may learn from a teacher of heat maps that
+  it does not read itself.
 
   Args:
     data: `config.data`.
@@ -50,8 +50,8 @@ def describe(
   Args:
     config: the whole config.
     name: of the teacher.
-    data: of `describe_data`.
-    digest: of the teacher's variables; empty where they are not at hand.
+    data: as `describe_data` gives it.
+    digest: of the teacher's variables; empty if they are not at hand.
   """
   teacher = config.teachers[name]
   return _json(
@@ -66,7 +66,7 @@ def describe(
       "views": config.cache.views,
       "scale": teacher.scale,
       "temperature": teacher.temperature,
-      # The last to be compared: another model or seed is the better reason.
+      # Compared last: that the model or seed differs says more.
       "digest": digest,
     }
   )
@@ -80,7 +80,7 @@ def check(
   Args:
     folder: of the store, for messages.
     found: its header.
-    wanted: of `describe`, or a whole header.
+    wanted: as `describe` gives it, or a whole header.
   """
   found, wanted = _json(found), _json(wanted)
   advice = (
@@ -97,17 +97,17 @@ def check(
           f"{str(found.get(key))[:12]}, now {value[:12]}); {advice}"
         )
       continue
-    ours, theirs = _leaves(key, value), _leaves(key, found.get(key))
-    for leaf in (*ours, *(k for k in theirs if k not in ours)):
-      if ours.get(leaf) == theirs.get(leaf):
+    expected, stored = _leaves(key, value), _leaves(key, found.get(key))
+    for leaf in (*expected, *(k for k in stored if k not in expected)):
+      if expected.get(leaf) == stored.get(leaf):
         continue
       if leaf == "data.fingerprint":
         raise errors.UserError(
           f"{folder} was filled with other training sequences; {advice}"
         )
       raise errors.UserError(
-        f"{folder} was filled with {leaf} {_text(leaf, theirs)}, and now it is "
-        f"{_text(leaf, ours)}; {advice}"
+        f"{folder} was filled with {leaf} {_text(leaf, stored)}, and now it is "
+        f"{_text(leaf, expected)}; {advice}"
       )
 
 
@@ -119,14 +119,14 @@ def _leaves(key: str, value: Any) -> dict[str, Any]:
   """Flattens nested mappings: "clip.frames" to 30."""
   if not isinstance(value, dict):
     return {key: value}
-  leaves = {}
+  leaves: dict[str, Any] = {}
   for name, item in value.items():
     leaves |= _leaves(f"{key}.{name}", item)
   return leaves
 
 
 def _json(value: Any) -> Any:
-  """Turns mappings, also of ml_collections, and tuples to those of JSON."""
+  """Turns mappings, those of ml_collections too, and tuples to JSON's."""
   if hasattr(value, "items"):
     return {str(key): _json(item) for key, item in value.items()}
   if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Runs teachers once over views of the training sequences and keeps the rest.
+"""Runs teachers once over clips of the training sequences, for training.
 
 python -m gaitkd_jax.main --config=configs/walkers.py --mode=cache \
   --workdir=runs/walkers_cache
@@ -6,6 +6,8 @@ python -m gaitkd_jax.main --config=configs/walkers.py \
   --config.teachers.deepgaitv2.cache=runs/walkers_cache/deepgaitv2
 """
 
+from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 import os
 import pathlib
@@ -26,7 +28,8 @@ from gaitkd_jax import sharding
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.distill import cache as cache_lib
 
-# Batches between two marks of progress.
+Arrays = dict[str, jax.Array]
+# Batches between two records of progress.
 _BLOCK = 16
 
 
@@ -39,13 +42,13 @@ def fill(
   and gives the same bytes. Teachers whose `cache` is set are left out.
 
   Args:
-    config: see `config.default`; `cache` says how much is stored. As many views
-      as training has clips in a batch are computed at a time.
+    config: see `config.default`; `cache` says how much is stored. A batch has
+      as many clips as in training.
     workdir: takes the stores.
 
   Returns:
-    By teacher: "bytes_per_sequence"; "seconds" and "views_per_second" of this
-    run; and, if there are logits, "absolute" and "divergence", see
+    Metrics by teacher: "bytes_per_sequence"; "seconds" and "clips_per_second"
+    of this run; and, if there are logits, "absolute" and "divergence", see
     `cache_lib.error`.
 
   Raises:
@@ -67,26 +70,26 @@ def fill(
     )
   teachers = distill.create_teachers(config.teachers, config.dtype)
   layouts = {name: _layout(config, t) for name, t in teachers.items()}
-  frozen = distill.restore_teachers(config, teachers, mesh)
+  variables = distill.restore_teachers(config, teachers, mesh)
   workdir_lib.make_workdir(workdir)
   split = training.training_split(config)
   data = cache_lib.describe_data(config.data, split)
-  figures = {}
+  metrics = {}
   for name, teacher in teachers.items():
-    digest = checkpoint.digest(frozen[name])
+    digest = checkpoint.digest(variables[name])
     header = cache_lib.describe(config, name, data, digest)
     rows = len(split) * config.cache.views
     header |= _arrays(layouts[name], rows)
-    figures[name] = _fill_one(
+    metrics[name] = _fill_one(
       config,
       teacher,
-      frozen[name],
+      variables[name],
       split,
       pathlib.Path(workdir) / name,
       header,
       mesh,
     )
-  return figures
+  return metrics
 
 
 def _layout(config: Any, teacher: distill.Teacher) -> dict[str, Any]:
@@ -125,11 +128,18 @@ def _arrays(layout: Mapping[str, Any], rows: int) -> dict[str, Any]:
   return {k: layout[k] for k in ("classes", "largest")} | {"arrays": arrays}
 
 
-def _make_run(config: Any, teacher: distill.Teacher, header: Any, mesh: Mesh):
+def _make_run(
+  config: Any,
+  teacher: distill.Teacher,
+  header: Mapping[str, Any],
+  mesh: Mesh,
+) -> Callable[[Any, Mapping[str, jax.Array]], tuple[Arrays, Arrays]]:
   """Returns the jitted function from variables and batch to rows and errors."""
   scale, temperature = teacher.scale, float(teacher.temperature(0))
 
-  def run(variables, batch):
+  def run(
+    variables: Any, batch: Mapping[str, jax.Array]
+  ) -> tuple[Arrays, Arrays]:
     out = distill.teacher_outputs(
       {teacher.name: teacher}, {teacher.name: variables}, batch
     )[teacher.name]
@@ -155,8 +165,6 @@ def _fill_one(
   mesh: Mesh,
 ) -> dict[str, float]:
   """Fills the store of one teacher; see `fill`."""
-  from data_pipelines import pipeline
-
   # All processes run; the first writes, and says where all of them begin.
   writer = None
   if not jax.process_index():
@@ -165,69 +173,89 @@ def _fill_one(
   done = int(multihost_utils.broadcast_one_to_all(np.int32(done)))
   total = len(split) * config.cache.views
   size = config.batch.identities * config.batch.sequences
-  sums = dict(writer.sums) if writer else {}
   run = _make_run(config, teacher, header, mesh)
   began = time.monotonic()
-
-  def keep(first, out):
-    rows, wrong = jax.device_get(out)
-    count = min(size, total - first)
-    bar.update(count)
-    if writer is None:
-      return
-    writer.write(first, {key: values[:count] for key, values in rows.items()})
-    for key, values in wrong.items():
-      added = float(values[:count].sum(dtype=np.float64))
-      sums[key] = sums.get(key, 0.0) + added
-    if first + count == total or (first // size + 1) % _BLOCK == 0:
-      writer.commit(first + count, sums)
-
-  batches = (
-    ()
-    if done == total
-    else pipeline.clip_batches(
-      split,
-      batch_size=size,
-      clip=pipeline.Clip(**config.clip),
-      augment=pipeline.Augment(**config.augment),
-      seed=config.seed,
-      clips_per_sequence=config.cache.views,
-      start=done,
-      process_index=jax.process_index(),
-      process_count=jax.process_count(),
-    )
-  )
-  pending = []
+  pending: list[tuple[int, Any]] = []
   with tqdm.tqdm(
     total=total,
     initial=done,
     desc=f"cache {teacher.name}",
-    unit="view",
+    unit="clip",
     disable=None,
   ) as bar:
-    for i, batch in enumerate(batches):
-      clips = {
-        key: batch[key]
-        for key in (*config_lib.MODALITIES, "lengths")
-        if key in batch
-      }
-      out = run(variables, sharding.put_batch(clips, mesh))
+    keeper = _Keeper(writer, total, size, bar)
+    for i, batch in enumerate(_batches(config, split, size, done, total)):
+      out = run(variables, sharding.put_batch(batch, mesh))
       pending.append((done + i * size, out))
       if len(pending) > 1:  # fetch a batch while the next one is computed
-        keep(*pending.pop(0))
+        keeper(*pending.pop(0))
     for first, out in pending:
-      keep(first, out)
+      keeper(first, out)
   if writer is None:
     return {}
   seconds = time.monotonic() - began
-  figures = {
+  metrics = {
     "bytes_per_sequence": writer.row_bytes * config.cache.views,
     "seconds": seconds,
-    "views_per_second": (total - done) / seconds,
-    **{key: value / total for key, value in sums.items()},
+    "clips_per_second": (total - done) / seconds,
+    **{key: value / total for key, value in keeper.sums.items()},
   }
-  _report(folder, header, teacher, config.cache, done, total, figures)
-  return figures
+  _report(folder, header, teacher, config.cache, done, total, metrics)
+  return metrics
+
+
+def _batches(
+  config: Any, split: Any, size: int, done: int, total: int
+) -> Iterator[dict[str, np.ndarray]]:
+  """Yields what teachers take of the clips that are not done."""
+  from data_pipelines import pipeline
+
+  if done == total:
+    return
+  batches = pipeline.clip_batches(
+    split,
+    batch_size=size,
+    clip=pipeline.Clip(**config.clip),
+    augment=pipeline.Augment(**config.augment),
+    seed=config.seed,
+    clips_per_sequence=config.cache.views,
+    start=done,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+  )
+  keys = (*config_lib.MODALITIES, "lengths")
+  for batch in batches:
+    yield {key: batch[key] for key in keys if key in batch}
+
+
+class _Keeper:
+  """Fetches rows from the device and, in the first process, writes them.
+
+  Attributes:
+    sums: metrics, summed over the rows that are done.
+  """
+
+  def __init__(
+    self, writer: cache_lib.Writer | None, total: int, size: int, bar: tqdm.tqdm
+  ):
+    self.sums = dict(writer.sums) if writer else {}
+    self._writer, self._bar = writer, bar
+    self._total, self._size = total, size
+
+  def __call__(self, first: int, out: tuple[Arrays, Arrays]) -> None:
+    """Keeps the rows from number `first` on, and what storing cost."""
+    rows, wrong = jax.device_get(out)
+    count = min(self._size, self._total - first)
+    self._bar.update(count)
+    if self._writer is None:
+      return
+    self._writer.write(first, {key: x[:count] for key, x in rows.items()})
+    for key, values in wrong.items():
+      added = float(values[:count].sum(dtype=np.float64))
+      self.sums[key] = self.sums.get(key, 0.0) + added
+    last = first + count == self._total
+    if last or (first // self._size + 1) % _BLOCK == 0:
+      self._writer.commit(first + count, self.sums)
 
 
 def _report(
@@ -237,22 +265,22 @@ def _report(
   cache: Any,
   done: int,
   total: int,
-  figures: Mapping[str, float],
+  metrics: Mapping[str, float],
 ) -> None:
   """Prints what was filled, how large it is, and what storing cost."""
   print(
-    f"{folder}: {total - done} of {total} views ({cache.views} of each "
-    f"sequence) in {figures['seconds']:.1f} s, "
-    f"{figures['views_per_second']:.1f} a second; "
-    f"{figures['bytes_per_sequence']} bytes a sequence"
+    f"{folder}: {total - done} of {total} clips ({cache.views} of each "
+    f"sequence) in {metrics['seconds']:.1f} s, "
+    f"{metrics['clips_per_second']:.1f} a second; "
+    f"{metrics['bytes_per_sequence']} bytes a sequence"
   )
   if header["classes"]:
     kept = f"the {header['largest']} largest of" if header["largest"] else "all"
     print(
       f"{folder}: {kept} {header['classes']} logits in {cache.dtype}: at "
       f"temperature {float(teacher.temperature(0)):g} its probabilities are "
-      f"off by {figures['absolute']:.3g} on average, divergence "
-      f"{figures['divergence']:.3g}"
+      f"off by {metrics['absolute']:.3g} on average, divergence "
+      f"{metrics['divergence']:.3g}"
     )
   print(
     f"to train with it: --config.teachers.{teacher.name}.cache={folder}",

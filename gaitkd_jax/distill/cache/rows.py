@@ -1,4 +1,4 @@
-"""From a teacher's outputs to what is stored of them, and back."""
+"""From a teacher's outputs to the rows of a store, and back."""
 
 from collections.abc import Mapping
 
@@ -18,9 +18,9 @@ def encode(
 ) -> dict[str, jax.Array]:
   """Makes the rows of a store.
 
-  Of logits of which only the largest are kept the others share one value, such
-  that together they keep their probability at scale and temperature: the kept
-  ones have theirs exactly.
+  If only the largest logits are kept, the others share one value, chosen such
+  that together they keep their probability at this scale and temperature. The
+  logits that are kept therefore have their exact probability.
 
   Args:
     outputs: "embedding" `[n, p, d]` and, if there is a classifier, "logits"
@@ -57,7 +57,7 @@ def encode(
 def decode(
   rows: Mapping[str, jax.Array], num_classes: int = 0
 ) -> dict[str, jax.Array]:
-  """Turns rows of `encode` to float32 "embedding" and "logits".
+  """Turns rows of `encode` back to float32 "embedding" and "logits".
 
   Args:
     rows: of a store.
@@ -78,13 +78,18 @@ def decode(
   return out
 
 
+def batch_key(teacher: str, array: str) -> str:
+  """The key of a teacher's array in a batch."""
+  return f"teacher_outputs/{teacher}/{array}"
+
+
 def outputs(
   batch: Mapping[str, jax.Array], name: str, num_classes: int = 0
 ) -> dict[str, jax.Array]:
-  """What a teacher said of a batch, inside a jitted step.
+  """A teacher's outputs for a batch, inside a jitted step.
 
   Args:
-    batch: of `attach`.
+    batch: as `attach` gives it.
     name: of the teacher.
     num_classes: of its logits, if it has any.
 
@@ -92,7 +97,7 @@ def outputs(
     float32 "embedding" `[n, p, d]` and, if the teacher has a classifier,
     "logits" `[n, p, num_classes]`.
   """
-  prefix = f"taught/{name}/"
+  prefix = batch_key(name, "")
   rows = {
     key.removeprefix(prefix): value
     for key, value in batch.items()
@@ -104,11 +109,11 @@ def outputs(
 def error(
   logits: jax.Array, stored: jax.Array, scale: float, temperature: float
 ) -> dict[str, jax.Array]:
-  """What storing did to a teacher's probabilities at a temperature.
+  """How far storing moved a teacher's probabilities at a temperature.
 
   Args:
     logits: of the teacher, `[n, p, k]`.
-    stored: the same as read from the store.
+    stored: the same, as read from the store.
     scale: of the cross entropy that trained the teacher.
     temperature: of the decision loss.
 

@@ -1,9 +1,10 @@
 """The files of a store.
 
-header.json says what it was made from and what arrays there are. <array>.npy
-has row i * V + v for view v of sequence i, of V views. progress.json says how
-many rows are written: it is put into place after them, so a run that was
-killed at any moment goes on where it says, and gives the same bytes.
+header.json says what the store was made from and what arrays there are. Of V
+clips of every sequence, clip v of sequence i is row i * V + v of <array>.npy.
+progress.json says how many rows are written. It is replaced only after they
+are, so that a run that was killed at any moment goes on from there and gives
+the same bytes.
 """
 
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ import numpy as np
 
 from gaitkd_jax import checkpoint
 from gaitkd_jax import errors
+from gaitkd_jax.distill import teachers as teachers_lib
 from gaitkd_jax.distill.cache import header as header_lib
 from gaitkd_jax.distill.cache import rows as rows_lib
 
@@ -32,7 +34,7 @@ class Writer:
   Attributes:
     done: rows that are written for good.
     total: rows of the store.
-    sums: figures that are summed up over the rows that are done.
+    sums: metrics, summed over the rows that are done.
   """
 
   def __init__(self, folder: str | os.PathLike[str], header: Mapping[str, Any]):
@@ -40,8 +42,8 @@ class Writer:
 
     Args:
       folder: of the store.
-      header: of `describe`, and "arrays" ("dtype" and "shape" by name),
-        "classes", "largest".
+      header: as `describe` gives it, with "arrays" ("dtype" and "shape" by
+        name), "classes" and "largest".
 
     Raises:
       errors.UserError: the folder has another store, or cannot be written.
@@ -91,7 +93,7 @@ class Writer:
       self._arrays[name][first : first + len(values)] = values
 
   def commit(self, done: int, sums: Mapping[str, float]) -> None:
-    """Says that rows up to `done` are written."""
+    """Records that rows up to `done` are written, and their summed metrics."""
     for array in self._arrays.values():
       array.flush()
     progress = {"done": done, "total": self.total, "sums": dict(sums)}
@@ -104,14 +106,14 @@ class Store:
 
   Attributes:
     header: what it was made from.
-    views: V, of each sequence.
+    clips: V, how many there are of each sequence.
   """
 
   def __init__(
-    self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    self, header: Mapping[str, Any], arrays: Mapping[str, np.memmap]
   ):
     self.header = header
-    self.views = header["views"]
+    self.clips = header["views"]
     self._arrays = arrays
 
   @classmethod
@@ -120,12 +122,13 @@ class Store:
   ) -> "Store":
     """Opens a store.
 
-    How the rows are stored (`config.cache.dtype` and `.logits`) need not agree;
-    scale and temperature need to only where the largest logits are stored.
+    How the rows are stored (`config.cache.dtype` and `.logits`) need not agree
+    with the config; scale and temperature must agree only if the largest logits
+    are stored.
 
     Args:
       folder: of the store.
-      expected: of `describe`.
+      expected: as `describe` gives it.
 
     Raises:
       errors.UserError: there is none, it is not finished or damaged, or it was
@@ -148,24 +151,29 @@ class Store:
     return cls(header, _open(folder, header, "r"))
 
   def rows(
-    self, sequences: np.ndarray, views: np.ndarray
+    self, sequences: np.ndarray, clips: np.ndarray
   ) -> dict[str, np.ndarray]:
-    """Returns rows [n, ...] of views [n] of sequences [n], by array."""
-    index = sequences.astype(np.int64) * self.views + views
+    """Returns rows [n, ...] of clips [n] of sequences [n], by array."""
+    index = sequences.astype(np.int64) * self.clips + clips
     return {name: np.asarray(a[index]) for name, a in self._arrays.items()}
 
 
-def look_up(config: Any, teachers: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns the teachers, those with a `cache` reading batches of `attach`.
+def look_up(
+  config: Any, teachers: Mapping[str, teachers_lib.Teacher]
+) -> dict[str, teachers_lib.Teacher]:
+  """Lets teachers that have a `cache` read their outputs from the batch.
 
   Args:
     config: the whole config.
-    teachers: of `distill.create_teachers`.
+    teachers: as `distill.create_teachers` gives them.
+
+  Returns:
+    The teachers; those with a cache take batches of `attach`.
   """
   found = dict(teachers)
-  for name, own in config.teachers.items():
-    if own.cache:
-      classes = own.model.get("num_classes", 0)
+  for name, teacher in config.teachers.items():
+    if teacher.cache:
+      classes = teacher.model.get("num_classes", 0)
       lookup = functools.partial(
         rows_lib.outputs, name=name, num_classes=classes
       )
@@ -182,9 +190,12 @@ def open_stores(
 
   Args:
     config: the whole config.
-    data: of `describe_data`.
-    variables: of teachers; those of a teacher that is missing here are not
-      compared.
+    data: as `describe_data` gives it.
+    variables: of teachers; a teacher that is missing here is not compared with
+      the one that filled the store.
+
+  Returns:
+    The stores by teacher.
 
   Raises:
     errors.UserError: see `Store.open`.
@@ -192,8 +203,9 @@ def open_stores(
   stores = {}
   for name, teacher in config.teachers.items():
     if teacher.cache:
-      own = variables.get(name)
-      digest = "" if own is None else checkpoint.digest(own)
+      digest = ""
+      if name in variables:
+        digest = checkpoint.digest(variables[name])
       expected = header_lib.describe(config, name, data, digest)
       stores[name] = Store.open(teacher.cache, expected)
   return stores
@@ -202,7 +214,7 @@ def open_stores(
 def attach(
   batches: Iterable[Mapping[str, np.ndarray]], stores: Mapping[str, Store]
 ) -> Iterator[dict[str, np.ndarray]]:
-  """Adds to batches what teachers said of their rows.
+  """Adds to batches the teachers' outputs for their clips.
 
   Args:
     batches: of `pipeline.train_batches` with numbered clips: "sequence" int32
@@ -210,14 +222,15 @@ def attach(
     stores: by teacher.
 
   Yields:
-    The batches, with "taught/<teacher>/<array>" `[b, ...]`.
+    The batches, with "teacher_outputs/<teacher>/<array>" `[b, ...]`.
   """
   for batch in batches:
-    taught = {}
+    outputs = {}
     for teacher, store in stores.items():
-      said = store.rows(batch["sequence"], batch["clip"])
-      taught |= {f"taught/{teacher}/{key}": x for key, x in said.items()}
-    yield {**batch, **taught}
+      rows = store.rows(batch["sequence"], batch["clip"])
+      for array, values in rows.items():
+        outputs[rows_lib.batch_key(teacher, array)] = values
+    yield {**batch, **outputs}
 
 
 def _rows(header: Mapping[str, Any]) -> int:
@@ -230,14 +243,14 @@ def _create(path: pathlib.Path, array: Mapping[str, Any]) -> None:
     path, "w+", np.dtype(array["dtype"]), tuple(array["shape"])
   )
   with path.open("r+b") as file:
-    # Without space a write to mapped memory kills the process.
+    # Writing to mapped memory that has no space on disk kills the process.
     os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     os.fsync(file.fileno())
 
 
 def _open(
   folder: pathlib.Path, header: Mapping[str, Any], mode: str
-) -> dict[str, np.ndarray]:
+) -> dict[str, np.memmap]:
   """Maps the arrays into memory."""
   arrays = {}
   for name, array in header["arrays"].items():

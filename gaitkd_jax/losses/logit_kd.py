@@ -1,4 +1,8 @@
-"""Distillation of part logits without GaitKD's calibration, and its repairs."""
+"""Hinton's distillation of part logits, and its relatives.
+
+Knowledge adjustment repairs what a teacher gets wrong; logit standardisation
+frees the student from the teacher's range of logits.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +23,13 @@ def kd_loss(
   `T^2 KL(softmax(a z_t / T) || softmax(a z_s / T))`. At `scale=1` the cosines
   are taken as they are, which is what "calibrated" in GaitKD is measured
   against; at the scale of the cross entropy it is `decision_loss`.
+
+  Examples:
+    >>> import jax.numpy as jnp
+    >>> student = jnp.array([[[0.5, 0.5]]])
+    >>> teacher = jnp.array([[[1.0, 0.0]]])
+    >>> print(f"{kd_loss(student, teacher):.4f}")
+    0.1240
 
   Args:
     student_logits: `[n, p, k]`.
@@ -46,8 +57,8 @@ def ka_ps_loss(
 ) -> jax.Array:
   """Knowledge adjustment by probability shift (arXiv 1911.07471).
 
-  Where the teacher's most probable class is wrong its probability changes
-  places with the true class's; then as `decision_loss`. As in GaitKD's code.
+  Where the teacher's most probable class is wrong, its probability and the true
+  class's change places; the rest is `decision_loss`. As in GaitKD's code.
 
   Args:
     student_logits: cosines `[n, p, k]`.
@@ -91,9 +102,9 @@ def ka_lsr_loss(
 ) -> jax.Array:
   """Knowledge adjustment by label smoothing (arXiv 1911.07471).
 
-  Where the teacher's most probable class is wrong its whole distribution gives
-  way to `1 - epsilon` on the truth and `epsilon / (k - 1)` on every other
-  class; then as `decision_loss`. As in GaitKD's code.
+  Where the teacher's most probable class is wrong, its whole distribution is
+  replaced by `1 - epsilon` on the truth and `epsilon / (k - 1)` on every other
+  class; the rest is `decision_loss`. As in GaitKD's code.
 
   Args:
     student_logits: cosines `[n, p, k]`.
@@ -130,3 +141,50 @@ def ka_lsr_loss(
   target = jnp.where(right, log_t, smooth)
   divergence = optax.losses.kl_divergence_with_log_targets(log_s, target)
   return decision.squared(temperature) * jnp.mean(divergence)
+
+
+def standardised_kd_loss(
+  student_logits: jax.Array,
+  teacher_logits: jax.Array,
+  temperature: float | jax.Array = 2.0,
+) -> jax.Array:
+  """Distillation of standardised logits (arXiv 2403.01427).
+
+  `kd_loss` of `logit_standardisation` of both sides: the student keeps its own
+  range of logits and learns only their order and spacing. Its authors' weight
+  is 9.
+
+  Args:
+    student_logits: `[n, p, k]` of any scale.
+    teacher_logits: `[n, q, k]` of any scale, q as in `parts.common_parts`.
+    temperature: `T`.
+
+  Returns:
+    Scalar float32, the mean over samples and parts.
+
+  Raises:
+    ValueError: the shapes differ in more than the number of parts.
+  """
+  return kd_loss(
+    logit_standardisation(student_logits),
+    logit_standardisation(teacher_logits),
+    temperature,
+  )
+
+
+def logit_standardisation(logits: jax.Array) -> jax.Array:
+  """Logits less their mean over classes, divided by their deviation.
+
+  The deviation is the population's; a row of equal logits gives zeros. See
+  `standardised_kd_loss`.
+
+  Args:
+    logits: `[n, p, k]` of any scale.
+
+  Returns:
+    float32 `[n, p, k]`, every row of mean 0 and deviation 1.
+  """
+  logits = logits.astype(jnp.float32)
+  centred = logits - jnp.mean(logits, axis=-1, keepdims=True)
+  variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
+  return centred * jax.lax.rsqrt(variance + 1e-14)

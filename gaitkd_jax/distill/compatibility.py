@@ -28,24 +28,26 @@ def check_compatible(
     ordered: whether clips hold frames in their order.
 
   Returns:
-    What is left out because one of two networks has not got it, a line each:
-    the decision loss without classifiers, and parts beyond those of both.
+    What is left out because one of two networks lacks it, a line each: the
+    decision loss without classifiers, and parts that only one network has.
 
   Raises:
     errors.UserError: a teacher's outputs do not fit the student's.
   """
   parts_rule = (distillation or {}).get("parts", "truncate")
   boundary = (distillation or {}).get("boundary", "sum")
-  ours, notes = teachers_lib.output_shapes(student), []
+  student_shapes, notes = teachers_lib.output_shapes(student), []
   for name, teacher in teachers.items():
-    theirs = teachers_lib.output_shapes(teacher.module)
-    if "logits" not in ours or "logits" not in theirs:
-      who = "the student" if "logits" not in ours else f"teacher {name}"
+    shapes = teachers_lib.output_shapes(teacher.module)
+    if "logits" not in student_shapes or "logits" not in shapes:
+      who = "the student"
+      if "logits" in student_shapes:
+        who = f"teacher {name}"
       notes.append(
         f"{who} has no classifier: of teacher {name} only the boundary loss"
         " applies"
       )
-    widths = ours["embedding"][-1], theirs["embedding"][-1]
+    widths = student_shapes["embedding"][-1], shapes["embedding"][-1]
     if widths[0] != widths[1] and not teacher.connector:
       raise errors.UserError(
         f"embedding of student {student_name} has {widths[0]} channels and "
@@ -80,17 +82,17 @@ def _truncated(
   student_name: str, student: nn.Module, name: str, teacher: nn.Module
 ) -> str:
   """What pairing parts by their number leaves out, if anything."""
-  ours, theirs = (
-    np.array(losses.pyramid_boundaries(m.bins)) for m in (student, teacher)
+  edges, teacher_edges = (
+    np.array(losses.strip_edges(m.bins)) for m in (student, teacher)
   )
-  common = min(len(ours), len(theirs))
-  # By one strip's height parts may drift apart: GaitKD's 16 against 15.
-  drift = np.abs(ours[:common] - theirs[:common]).max()
-  if len(ours) == len(theirs) and not drift:
+  common = min(len(edges), len(teacher_edges))
+  # Parts may drift apart by one strip's height, as GaitKD's 16 and 15 do.
+  drift = np.abs(edges[:common] - teacher_edges[:common]).max()
+  if len(edges) == len(teacher_edges) and not drift:
     return ""
   note = (
-    f"student {student_name} has {len(ours)} parts and teacher {name} "
-    f"{len(theirs)}: the first {common} of both are compared"
+    f"student {student_name} has {len(edges)} parts and teacher {name} "
+    f"{len(teacher_edges)}: the first {common} of both are compared"
   )
   if drift > 1 / common + 1e-9:
     note += (
