@@ -12,7 +12,7 @@ import numpy as np
 import tqdm
 
 from gaitkd_jax import errors
-from gaitkd_jax import evaluation
+from gaitkd_jax import evaluation as evaluation_lib
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import tables
 from gaitkd_jax.training import writers
@@ -79,7 +79,7 @@ class Reporter:
     self._writer.write(step, scalars | self._speed(step))
 
   def evaluation(
-    self, step: int, results: evaluation.Evaluation | None, last: bool
+    self, step: int, results: evaluation_lib.Evaluation | None, last: bool
   ) -> None:
     """Prints and writes the metrics of an evaluation, if there was one.
 
@@ -96,7 +96,7 @@ class Reporter:
     self._since = None  # its time is not the training's
 
   def results(
-    self, step: int, results: evaluation.Evaluation, prefix: str
+    self, step: int, results: evaluation_lib.Evaluation, prefix: str
   ) -> None:
     """Logs the metrics of an evaluation, without those of single views."""
     scalars = results.flat(views=False)

@@ -66,7 +66,7 @@ def train(
   Returns:
     The evaluation of all subjects at the end; None for a submission.
   """
-  config = run.config.train
+  config, teachers = run.config.train, run.distillation.variables
   steps = range(start or 0, config.steps)
   with (
     run.batches(steps.start) as batches,
@@ -78,7 +78,7 @@ def train(
       # The order matters: while the device is at step i, the host makes batch
       # i + 1 and reads the metrics of the step before.
       with jax.transfer_guard("disallow"):
-        state, metrics = run.train_step(state, run.teacher_variables, batch)
+        state, metrics = run.train_step(state, teachers, batch)
       done, last = i + 1, i + 1 == steps.stop
       if not last:
         batch = sharding.put_batch(next(batches), run.mesh)

@@ -19,7 +19,6 @@ from gaitkd_jax import distill
 from gaitkd_jax import models
 from gaitkd_jax import sharding
 from gaitkd_jax import workdir as workdir_lib
-from gaitkd_jax.distill import cache as cache_lib
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.training import optim
 from gaitkd_jax.training import step as step_lib
@@ -34,8 +33,7 @@ class Run:
     workdir: takes all results.
     mesh: devices of the data axis.
     student: the network that learns.
-    objective: what the teachers and further terms ask of it.
-    teacher_variables: of the teachers that run beside it, by name.
+    distillation: the teachers' variables, and what they ask of it.
     init_state: from a key to the state of step 0, jitted.
     train_step: see `step.make_train_step`.
     batches: from a step to this process's shares of its batch and of the next
@@ -49,8 +47,7 @@ class Run:
   workdir: pathlib.Path
   mesh: Mesh
   student: nn.Module
-  objective: distill.Objective
-  teacher_variables: Mapping[str, Any]
+  distillation: distill.Distillation
   init_state: Callable[[jax.Array], step_lib.TrainState]
   train_step: Callable[..., tuple[step_lib.TrainState, dict[str, jax.Array]]]
   batches: Callable[
@@ -81,78 +78,47 @@ def prepare(config: Any, workdir: pathlib.Path) -> Run:
   config_lib.check(config)
   config_lib.check_batch(config, mesh.size)
   student = models.create_model(config.model, config.dtype)
-  teachers = cache_lib.look_up(
-    config, distill.create_teachers(config.teachers, config.dtype)
-  )
-  notes = distill.check_compatible(
-    student,
-    config.model.name,
-    teachers,
-    config.distillation,
-    "unordered" not in config.clip.kind,
-  )
-  for note in notes:
-    print(note, flush=True)
-  create_objective = functools.partial(
-    distill.create_objective,
-    student,
-    teachers,
-    config.distillation,
-    config.terms,
-    config.losses.cross_entropy.scale,
-  )
-  if _same_number_of_classes(config):
-    create_objective()  # otherwise the data have to say which are common
-  optimizer, schedule = optim.create_optimizer(config.optim, student)
   primary_metric = evaluate.primary_metric(config)
-  restored = distill.restore_teachers(config, teachers, mesh)
+  optimizer, schedule = optim.create_optimizer(config.optim, student)
+  teachers = distill.prepare(config, student, mesh)
   workdir_lib.make_workdir(workdir)
   split = training.training_split(config)
   subjects = training.class_names(config, split)
-  stores = cache_lib.open_stores(
-    config, cache_lib.describe_data(config.data, split), restored
-  )
-  objective = create_objective(
-    distill.teacher_classes(config, teachers, subjects)
-  )
+  distillation = teachers.with_data(split, subjects)
   return Run(
     config=config,
     workdir=workdir,
     mesh=mesh,
     student=student,
-    objective=objective,
-    # Those of a cached teacher were only used to check its identity.
-    teacher_variables={n: restored[n] for n in teachers if n not in stores},
-    init_state=step_lib.make_init(student, optimizer, mesh, objective),
+    distillation=distillation,
+    init_state=step_lib.make_init(
+      student, optimizer, mesh, distillation.objective
+    ),
     train_step=step_lib.make_train_step(
       student,
       optimizer,
       schedule,
       config.losses,
-      objective,
+      distillation.objective,
       mesh,
       seed=config.seed,
     ),
-    batches=functools.partial(_batches, config, split, stores),
+    batches=functools.partial(_batches, config, split, distillation),
     evaluator=evaluate.Evaluator(config, student, mesh),
     primary_metric=primary_metric,
     metadata={"model": config.model.to_dict(), "classes": subjects},
   )
 
 
-def _same_number_of_classes(config: Any) -> bool:
-  networks = (config, *config.teachers.values())
-  return len({n.model.get("num_classes", 0) for n in networks}) == 1
-
-
 @contextlib.contextmanager
 def _batches(
-  config: Any, split: Any, stores: Mapping[str, Any], start_step: int
+  config: Any, split: Any, distillation: distill.Distillation, start_step: int
 ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
   """The batches from a step on, with what cached teachers say of them."""
   from data_pipelines import training
 
-  batches = training.train_batches(config, split, start_step, bool(stores))
+  cached = bool(distillation.stores)
+  batches = training.train_batches(config, split, start_step, cached)
   # Threads that still make batches would keep the interpreter from leaving.
   with contextlib.closing(batches):
-    yield cache_lib.attach(batches, stores) if stores else batches
+    yield distillation.attach(batches) if cached else batches

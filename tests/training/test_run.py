@@ -20,7 +20,7 @@ def test_a_run_is_frozen_and_complete(run):
     run.workdir = None
   assert run.workdir.is_dir()
   assert run.primary_metric == "mean/rank1"
-  assert run.teacher_variables.keys() == {"deepgaitv2"}
+  assert run.distillation.variables.keys() == {"deepgaitv2"}
   assert run.metadata["model"]["name"] == "gaitbase"
   assert len(run.metadata["classes"]) == 8
   assert run.metadata["classes"][0].startswith("walkers/")
