@@ -2,8 +2,11 @@
 
 import pytest
 
+from gaitkd_jax import config as config_lib
 from tests.helpers import command
+from tests.helpers import configs
 
+DESCRIBE = ("scripts/describe_model.py",)
 CASIAB = "--config=configs/gaitbase.py:casiab_smoke"
 
 
@@ -12,6 +15,7 @@ CASIAB = "--config=configs/gaitbase.py:casiab_smoke"
   [
     ((), "--config"),
     (("--config=configs/none.py",), "configs/none.py"),
+    (("--config=configs/none.py:help",), "configs/none.py"),
     (("--config=configs/casiab.py:smok",), "no variant 'smok'"),
     ((CASIAB, "--config.optim.learning_rat=1"), "learning_rat"),
     ((CASIAB, "--config.foo=1"), "foo"),
@@ -26,4 +30,22 @@ def test_one_line_and_status_2(tmp_path, args, words):
   assert done.returncode == 2, done.stderr
   assert words in done.stderr
   assert done.stderr.count("\n") == 1, done.stderr
+  assert "Traceback" not in done.stderr
   assert not list(tmp_path.rglob("metrics.jsonl"))
+
+
+@pytest.mark.parametrize("program", [("-m", "gaitkd_jax.main"), DESCRIBE])
+def test_help_of_a_config_is_printed_with_status_0(program):
+  # Of gaitgl.py alone: all files answer through the same function.
+  done = command.run(
+    "--config=configs/gaitgl.py:help",
+    "--config.train.steps=many",
+    program=program,
+  )
+  assert done.returncode == 0, done.stderr
+  assert done.stderr == ""
+  module = configs.module("gaitgl")
+  with pytest.raises(config_lib.Help) as caught:
+    module.get_config("help")
+  assert done.stdout == f"{caught.value}\n"
+  assert "Rank-1 97.4 / 94.5 / 83.8 (NM / BG / CL)" in done.stdout
