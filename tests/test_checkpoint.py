@@ -108,7 +108,7 @@ def test_a_damaged_checkpoint_is_one_line(saved, damage):
 
 
 def test_a_network_starts_from_what_fits_of_another(saved, tmp_path):
-  ours = {
+  fresh = {
     "params": {
       "fc": {"kernel": jnp.zeros((4, 3)), "bias": jnp.ones((3,))},
       "new": {"kernel": jnp.ones((2, 2))},
@@ -116,7 +116,7 @@ def test_a_network_starts_from_what_fits_of_another(saved, tmp_path):
     "batch_stats": {"bn": {"mean": jnp.zeros((4,))}},
   }
   sharded = sharding.replicated(sharding.create_mesh(2))
-  variables, taken, stayed = checkpoint.restore_matching(saved, ours, sharded)
+  variables, taken, stayed = checkpoint.restore_matching(saved, fresh, sharded)
   assert taken == ["params/fc/kernel"]
   assert sorted(stayed) == [
     "batch_stats/bn/mean",
@@ -124,9 +124,9 @@ def test_a_network_starts_from_what_fits_of_another(saved, tmp_path):
     "params/new/kernel",
   ]
   np.testing.assert_array_equal(variables["params"]["fc"]["kernel"], 5.0)
-  variables["params"]["fc"]["kernel"] = ours["params"]["fc"]["kernel"]
+  variables["params"]["fc"]["kernel"] = fresh["params"]["fc"]["kernel"]
   for a, b in zip(
-    jax.tree.leaves(variables), jax.tree.leaves(ours), strict=True
+    jax.tree.leaves(variables), jax.tree.leaves(fresh), strict=True
   ):
     np.testing.assert_array_equal(a, b)
   with pytest.raises(errors.UserError, match="no array of checkpoint"):

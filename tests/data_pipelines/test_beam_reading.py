@@ -2,8 +2,6 @@
 
 import importlib.util
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from data_pipelines import datasets
 from data_pipelines import prepare
 from gaitkd_jax.errors import UserError
 from tests.helpers import builds
-from tests.helpers import paths
+from tests.helpers import command
 from tests.helpers import trees
 
 
@@ -35,14 +33,7 @@ def test_beam_gives_the_same(tmp_path):
   ]
 
   def run():
-    return subprocess.run(
-      [sys.executable, "-m", "data_pipelines.prepare", *flags],
-      cwd=paths.ROOT,
-      capture_output=True,
-      text=True,
-      env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)),
-      check=False,
-    )
+    return command.run(*flags, program=("-m", "data_pipelines.prepare"))
 
   done = run()
   assert done.returncode == 0, done.stderr
@@ -61,13 +52,13 @@ def test_beam_gives_the_same(tmp_path):
   path.write_bytes(path.read_bytes()[:50])
   flags[2] = f"--prepared={tmp_path}/damaged"
   done = run()
-  assert done.returncode == 1
+  assert done.returncode == 2
   last = done.stderr.splitlines()[-1]
   assert last.startswith("error:") and f"{path}: is cut short" in last
   assert not list((tmp_path / "damaged").glob("grew/**/*"))
   flags[3] = "--beam_pipeline_options=runner=NoRunner"
   done = run()
-  assert done.returncode == 1
+  assert done.returncode == 2
   assert "the runner NoRunner cannot be used" in done.stderr.splitlines()[-1]
 
 

@@ -3,8 +3,6 @@
 import os
 import pathlib
 import pickle
-import subprocess
-import sys
 import textwrap
 import zipfile
 
@@ -14,7 +12,7 @@ import pytest
 
 from data_pipelines import datasets
 from tests.helpers import builds
-from tests.helpers import paths
+from tests.helpers import command
 from tests.helpers import trees
 
 # Something that would be run leaves this file.
@@ -373,19 +371,11 @@ def test_a_full_disk_is_one_line(tmp_path):
     except errors.UserError as e:
       print(e)
   """)
-  done = subprocess.run(
-    [
-      sys.executable,
-      "-c",
-      program,
-      "--dataset=sustech1k",
-      f"--root={data.root}",
-      f"--prepared={data.prepared}",
-    ],
-    cwd=paths.ROOT,
-    capture_output=True,
-    text=True,
-    check=False,
+  done = command.run(
+    "--dataset=sustech1k",
+    f"--root={data.root}",
+    f"--prepared={data.prepared}",
+    program=("-c", program),
   )
   last = done.stdout.splitlines()[-1]
   assert "the prepared data cannot be written" in last, done.stderr

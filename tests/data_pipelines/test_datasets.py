@@ -13,6 +13,7 @@ from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from tests.helpers import batches
 from tests.helpers import builds
+from tests.helpers import command
 
 
 @pytest.fixture
@@ -156,3 +157,34 @@ def test_walkers_are_prepared_once_and_feed_training(tmp_path, monkeypatch):
     batch["mask"].sum() for batch in pipeline.eval_batches(test, batch_size=4)
   )
   assert counted == len(test)
+
+
+@pytest.mark.parametrize("name", datasets.NAMES)
+def test_every_data_set_has_what_is_declared(name):
+  made_by = datasets.builder_class(name)
+  declared = {*datasets.Builder.__annotations__, "from_config", "probes"}
+  assert declared == {"SHOWS_BAR", "from_config", "probes"}
+  assert all(hasattr(made_by, member) for member in declared)
+  assert made_by.name == name
+
+
+def test_walkers_have_no_list_of_probes(prepared):
+  data = builds.data_of("walkers", prepared=str(prepared))
+  assert datasets.probes(data) == ()
+
+
+def test_configs_know_how_many_subjects_train():
+  for name, count in config_lib.TRAIN_SUBJECTS.items():
+    train = datasets.source(name).partition.train
+    # Gait3D trains on all that do not test, and does not list them.
+    assert (train is None and name == "gait3d") or len(train) == count
+  assert set(config_lib.TRAIN_SUBJECTS) == set(datasets.BENCHMARKS)
+
+
+def test_sources_are_known_without_tensorflow():
+  code = (
+    "import sys; from data_pipelines import datasets;"
+    "[datasets.source(name) for name in datasets.TREES];"
+    "sys.exit('tensorflow' in sys.modules)"
+  )
+  assert command.output(program=("-c", code)) == ""

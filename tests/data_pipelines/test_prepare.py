@@ -1,8 +1,6 @@
 """The command that prepares a data set."""
 
 import pathlib
-import subprocess
-import sys
 import textwrap
 
 import pytest
@@ -11,8 +9,10 @@ from data_pipelines import datasets
 from data_pipelines import prepare
 from gaitkd_jax.errors import UserError
 from tests.helpers import builds
-from tests.helpers import paths
+from tests.helpers import command
 from tests.helpers import trees
+
+PREPARE = ("-m", "data_pipelines.prepare")
 
 
 def test_the_command_prepares_and_reports(tmp_path, capsys):
@@ -34,16 +34,8 @@ def test_the_command_prepares_and_reports(tmp_path, capsys):
 
 
 def test_a_mistake_at_the_command_is_one_line():
-  done = subprocess.run(
-    [sys.executable, "-m", "data_pipelines.prepare", "--dataset=oumvl"],
-    cwd=paths.ROOT,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
-  assert done.returncode == 2 and not done.stdout
-  assert done.stderr.splitlines()[-1].startswith("error: data.name")
-  assert "Traceback" not in done.stderr
+  line = command.mistake("--dataset=oumvl", program=PREPARE)
+  assert line.startswith("error: data.name")
 
 
 def test_a_killed_build_starts_again(tmp_path):
@@ -62,18 +54,11 @@ def test_a_killed_build_starts_again(tmp_path):
     prepare.main(sys.argv[1:])
   """)
   data = builds.data_of("sustech1k", tmp_path / "tree")
-  done = subprocess.run(
-    [
-      sys.executable,
-      "-c",
-      program,
-      "--dataset=sustech1k",
-      f"--root={data.root}",
-      f"--prepared={data.prepared}",
-    ],
-    cwd=paths.ROOT,
-    capture_output=True,
-    check=False,
+  done = command.run(
+    "--dataset=sustech1k",
+    f"--root={data.root}",
+    f"--prepared={data.prepared}",
+    program=("-c", program),
   )
   assert done.returncode == -9
   # One split was written, the other was not.

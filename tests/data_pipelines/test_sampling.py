@@ -1,11 +1,11 @@
-import subprocess
-import sys
+"""Which sequences and frames are drawn."""
 
 import numpy as np
 import pytest
 
 from data_pipelines import sampling
 from gaitkd_jax import errors
+from tests.helpers import command
 
 # Five identities of 3, 10, 1, 4 and 6 sequences.
 _LABELS = np.repeat(np.arange(5), [3, 10, 1, 4, 6])
@@ -210,4 +210,4 @@ def test_sampling_needs_no_tensorflow():
     "import sys; from data_pipelines import sampling, datasets;"
     " sys.exit('tensorflow' in sys.modules)"
   )
-  subprocess.run([sys.executable, "-c", code], check=True)
+  assert command.output(program=("-c", code)) == ""

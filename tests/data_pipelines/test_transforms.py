@@ -1,3 +1,5 @@
+"""Augmentation against OpenCV's, and cuts against OpenGait's."""
+
 import cv2
 import numpy as np
 import pytest
@@ -77,21 +79,21 @@ def _centroid(frame):
   return np.array([(x * mass).sum(), (y * mass).sum()]) / mass.sum()
 
 
-def _assert_close(clip, draws, theirs):
+def _assert_close(clip, draws, opencv):
   """Compares with OpenCV's result of each frame.
 
   OpenCV rounds places to 1/32 pixel; where the border is mixed in, that and
   the cut between two warps make a larger difference.
   """
-  ours = _apply(clip, draws).astype(int)
+  warped = _apply(clip, draws).astype(int)
   white = np.full((1, 64, 64), 255, np.uint8)
-  clear = theirs(white[0]) == 255
-  difference = np.abs(ours - np.array([theirs(frame) for frame in clip]))
+  clear = opencv(white[0]) == 255
+  difference = np.abs(warped - np.array([opencv(frame) for frame in clip]))
   assert difference.mean() < 0.5
   assert clear.mean() > 0.75
   assert difference[:, clear].max() <= 3
   # The border is where OpenCV has it, too.
-  border = np.abs(_apply(white, draws)[0].astype(int) - theirs(white[0]))
+  border = np.abs(_apply(white, draws)[0].astype(int) - opencv(white[0]))
   assert border.mean() < 1.0
 
 
@@ -119,14 +121,14 @@ def test_perspective_is_opencvs(insets):
 def test_one_warp_is_opencvs_perspective_cut_flip_and_rotation(flip):
   insets, angle = [2, 6, 0, 8], 8.0
 
-  def theirs(frame):
+  def opencv(frame):
     frame = _cv2_perspective(frame, insets)[:, 10:54]
     frame = frame[:, ::-1] if flip else frame
     return _cv2_rotate(np.ascontiguousarray(frame), angle)
 
   # Two interpolations blur more than one: smoother frames.
   clip = np.array([cv2.GaussianBlur(f, (0, 0), 3) for f in _clip()])
-  _assert_close(clip, _draws(angle, insets, flip), theirs)
+  _assert_close(clip, _draws(angle, insets, flip), opencv)
 
 
 @pytest.mark.parametrize(
@@ -151,12 +153,12 @@ def test_affine_comes_after_perspective_and_before_cut_and_rotation():
   insets, angle = [2, 9, 0, 8], 8.0
   clip = _blobs()
   draws = _draws(angle, insets, flip=True, shifts=shifts)
-  for ours, frame in zip(_apply(clip, draws), clip, strict=True):
-    theirs = _cv2_affine(_cv2_perspective(frame, insets), shifts)[:, 53:9:-1]
-    theirs = _cv2_rotate(np.ascontiguousarray(theirs), angle)
-    moved = np.abs(_centroid(theirs) - _centroid(frame[:, 10:54])).max()
+  for warped, frame in zip(_apply(clip, draws), clip, strict=True):
+    expected = _cv2_affine(_cv2_perspective(frame, insets), shifts)[:, 53:9:-1]
+    expected = _cv2_rotate(np.ascontiguousarray(expected), angle)
+    moved = np.abs(_centroid(expected) - _centroid(frame[:, 10:54])).max()
     assert moved > 2
-    np.testing.assert_allclose(_centroid(ours), _centroid(theirs), atol=0.1)
+    np.testing.assert_allclose(_centroid(warped), _centroid(expected), atol=0.1)
 
 
 def test_affine_moves_three_corners_independently_by_0_to_9():

@@ -3,8 +3,6 @@
 import os
 import pathlib
 import pickle
-import subprocess
-import sys
 import textwrap
 
 import numpy as np
@@ -16,6 +14,7 @@ from data_pipelines.casiab import casiab_dataset_builder
 from gaitkd_jax.errors import UserError
 from tests.helpers import builds
 from tests.helpers import casiab_tree
+from tests.helpers import command
 from tests.helpers import mistakes
 from tests.helpers import paths
 
@@ -334,12 +333,7 @@ def test_an_interrupted_build_is_not_reused(tmp_path):
     builder = casiab_dataset_builder.Builder.from_tree(*sys.argv[1:])
     builder.download_and_prepare()
   """)
-  done = subprocess.run(
-    [sys.executable, "-c", program, str(root), str(prepared)],
-    cwd=paths.ROOT,
-    capture_output=True,
-    check=False,
-  )
+  done = command.run(str(root), str(prepared), program=("-c", program))
   assert done.returncode == -9
   assert leftovers(prepared)  # It was killed while it wrote.
   with pytest.raises(UserError, match="0 prepared"):

@@ -8,6 +8,7 @@ from tests.helpers import paths
 
 
 def run(*args, program=("-m", "gaitkd_jax.main")):
+  """Runs a program to its end; returns its status and what it printed."""
   return subprocess.run(
     [sys.executable, *program, *args],
     cwd=paths.ROOT,
@@ -20,3 +21,19 @@ def run(*args, program=("-m", "gaitkd_jax.main")):
       "PYTHONPATH": os.pathsep.join([str(paths.ROOT), *sys.path]),
     },
   )
+
+
+def output(*args, program=("-m", "gaitkd_jax.main")):
+  """Runs a program that does its work; returns its standard output."""
+  done = run(*args, program=program)
+  assert done.returncode == 0, done.stderr
+  return done.stdout
+
+
+def mistake(*args, program=("-m", "gaitkd_jax.main")):
+  """Runs a program that a mistake ends; returns the one line that it prints."""
+  done = run(*args, program=program)
+  assert done.returncode == 2, done.stderr
+  assert done.stderr.startswith("error: "), done.stderr
+  assert done.stderr.count("\n") == 1, done.stderr
+  return done.stderr

@@ -9,20 +9,8 @@ from gaitkd_jax import losses
 from gaitkd_jax import models
 from tests.parity import vectors
 
-NAMES = (
-  "gaitbase",
-  "deepgaitv2_2d",
-  "deepgaitv2_p3d",
-  "deepgaitv2_3d",
-  "skeletongaitpp",
-  "swingait",
-  "gaitset",
-  "gaitpart",
-  "gaitgl",
-)
 
-
-@pytest.fixture(params=NAMES, scope="module")
+@pytest.fixture(params=vectors.NETWORKS, scope="module")
 def vector(request):
   arrays, meta = vectors.load(request.param)
   config = vectors.model_config(meta["model_cfg"])

@@ -8,7 +8,6 @@ from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax.opengait import config as opengait_config
-from tests.opengait.test_convert import NAMES
 from tests.parity import vectors
 
 BASELINE = """
@@ -166,7 +165,7 @@ def leaves(tree):
       yield value
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", vectors.NETWORKS)
 def test_vectors(name):
   _, meta = vectors.load(name)
   ours = opengait_config.model_config_from_opengait(meta["model_cfg"])

@@ -16,18 +16,6 @@ from tests.helpers import command
 from tests.parity import vectors
 from tests.parity import weights
 
-NAMES = (
-  "gaitbase",
-  "deepgaitv2_2d",
-  "deepgaitv2_p3d",
-  "deepgaitv2_3d",
-  "skeletongaitpp",
-  "swingait",
-  "gaitset",
-  "gaitpart",
-  "gaitgl",
-)
-
 
 @pytest.fixture(scope="module")
 def gaitbase():
@@ -51,7 +39,7 @@ def test_prefixes_and_counters(gaitbase):
     np.testing.assert_array_equal(ours[path], value)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", vectors.NETWORKS)
 def test_there_and_back(name):
   _, meta = vectors.load(name)
   config = vectors.model_config(meta["model_cfg"])

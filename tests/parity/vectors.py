@@ -10,6 +10,18 @@ from gaitkd_jax.opengait import convert
 from tests.parity import weights
 
 FOLDER = pathlib.Path(__file__).parent
+# Vectors of a network each.
+NETWORKS = (
+  "gaitbase",
+  "deepgaitv2_2d",
+  "deepgaitv2_p3d",
+  "deepgaitv2_3d",
+  "skeletongaitpp",
+  "swingait",
+  "gaitset",
+  "gaitpart",
+  "gaitgl",
+)
 
 
 def load(name):

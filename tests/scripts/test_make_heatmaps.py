@@ -14,6 +14,7 @@ from tests.helpers import command
 from tests.helpers import paths
 from tests.helpers import stick_figure
 
+PROGRAM = ("scripts/make_heatmaps.py",)
 WALK = stick_figure.key_points(12)
 MAPS = heatmaps.make_heatmaps(WALK)
 
@@ -42,10 +43,6 @@ def _tree(root):
   return root / "poses", root / "silhouettes", root / "out"
 
 
-def _run(*args):
-  return command.run(*args, program=("scripts/make_heatmaps.py",))
-
-
 def _script():
   path = paths.ROOT / "scripts" / "make_heatmaps.py"
   spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -66,7 +63,7 @@ def test_the_script_writes_opengaits_layout(copy, tmp_path):
   poses, silhouettes, out = _tree(tmp_path)
   args = [f"--input={poses}", f"--output={out}", "--processes=2"]
   args += [f"--silhouettes={silhouettes}"] + ["--copy"] * copy
-  done = _run(*args)
+  done = command.run(*args, program=PROGRAM)
   assert done.returncode == 0, done.stderr
   good = ["001/nm-01/090", "001/nm-01/180", "002/nm-01/090"]
   names = ["0_heatmap.pkl", "1_sil.pkl"]
@@ -86,7 +83,7 @@ def test_the_script_writes_opengaits_layout(copy, tmp_path):
   # What is there is not made again.
   before = os.stat(out / good[0] / names[0]).st_mtime_ns
   (out / good[1] / names[0]).unlink()
-  again = _run(*args)
+  again = command.run(*args, program=PROGRAM)
   assert "1 sequences written" in again.stdout and "2 were" in again.stdout
   assert os.stat(out / good[0] / names[0]).st_mtime_ns == before
   assert _files(out) == [f"{name}/{file}" for name in good for file in names]
@@ -129,7 +126,5 @@ def test_the_script_refuses_in_one_line(tmp_path):
       "no is not a folder",
     ),
   ):
-    done = _run(*args)
-    assert done.returncode == 2 and words in done.stderr, done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert words in command.mistake(*args, program=PROGRAM)
   assert not out.exists()

@@ -16,24 +16,19 @@ from data_pipelines.walkers import render
 from data_pipelines.walkers import sequence
 from data_pipelines.walkers import spec as spec_lib
 from gaitkd_jax import errors
+from tests.helpers import builds
+from tests.helpers import walkers
 
-CLEAN = spec_lib.Spec(noise=0.0)
-SHORT = spec_lib.Size(5, 3, ("000", "090"), 4, ("nm-01", "bg-01"))
 TINY = spec_lib.SIZES["tiny"]
 NOSE, LEFT, RIGHT = 0, slice(1, 17, 2), slice(2, 17, 2)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-  return types.SimpleNamespace(
-    name="walkers",
-    root="",
+  return builds.data_of(
+    "walkers",
     prepared=str(tmp_path_factory.mktemp("walkers")),
-    variant="tiny",
     modalities=("silhouettes", "heatmaps"),
-    partition="",
-    train_subjects=(),
-    test_subjects=(),
   )
 
 
@@ -45,10 +40,12 @@ def builder(data):
 @pytest.mark.parametrize("view", TINY.views)
 def test_joints_lie_inside_the_body(view):
   for subject in ("001", "006"):
-    scene = sequence._scene(TINY, subject, "nm-01", view, CLEAN)
+    scene = sequence._scene(TINY, subject, "nm-01", view, walkers.CLEAN)
     still = np.zeros(TINY.frames)
     inside = render.distances(*scene, still + 1, still)
-    points = sequence.render_key_points("tiny", subject, "nm-01", view, CLEAN)
+    points = sequence.render_key_points(
+      "tiny", subject, "nm-01", view, walkers.CLEAN
+    )
     assert np.all(points[..., 2] == 1)
     columns, rows, _ = np.moveaxis(points.astype(int), -1, 0)
     depth = inside[np.arange(TINY.frames)[:, None], rows, columns]
@@ -59,7 +56,9 @@ def test_joints_lie_inside_the_body(view):
 
 def test_joints_are_in_the_order_of_coco():
   x, y, _ = np.moveaxis(
-    sequence.render_key_points("tiny", "002", "nm-01", "000", CLEAN), -1, 0
+    sequence.render_key_points("tiny", "002", "nm-01", "000", walkers.CLEAN),
+    -1,
+    0,
   )
   # The walker comes towards the camera: its left is on the right.
   paired = x[:, LEFT] - x[:, RIGHT]
@@ -69,13 +68,17 @@ def test_joints_are_in_the_order_of_coco():
   assert heights[0] < 8
   assert heights[-1] > 56
   # Seen from its left the walker heads left: nose, then eyes, then ears.
-  x = sequence.render_key_points("tiny", "002", "nm-01", "090", CLEAN)[..., 0]
+  x = sequence.render_key_points("tiny", "002", "nm-01", "090", walkers.CLEAN)[
+    ..., 0
+  ]
   assert np.all(x[:, NOSE] < x[:, 1])
   assert np.all(x[:, 1] < x[:, 3])
 
 
 def test_joints_move_as_the_walker_does():
-  x = sequence.render_key_points("tiny", "003", "nm-01", "090", CLEAN)[..., 0]
+  x = sequence.render_key_points("tiny", "003", "nm-01", "090", walkers.CLEAN)[
+    ..., 0
+  ]
   wrists, ankles = x[:, 9] - x[:, 10], x[:, 15] - x[:, 16]
   # Arms swing against the legs.
   assert np.corrcoef(wrists, ankles)[0, 1] < -0.8
@@ -119,7 +122,7 @@ def test_maps_are_those_of_recorded_data():
 
 def test_noise_moves_the_joints_a_little_and_costs_confidence():
   name = ("tiny", "004", "nm-01", "090")
-  clean = sequence.render_key_points(*name, CLEAN)
+  clean = sequence.render_key_points(*name, walkers.CLEAN)
   noisy = sequence.render_key_points(*name)
   more = sequence.render_key_points(*name, spec_lib.Spec(noise=3.0))
   moved, further = (
@@ -166,10 +169,12 @@ def test_key_points_are_the_published_ones():
 
 
 def test_maps_leave_the_silhouettes_as_they_are():
-  subjects = SHORT.split("test")
+  subjects = walkers.SHORT.split("test")
   plain, one, two = (
     list(
-      generate.sequences(SHORT, subjects, spec_lib.Spec(), cores, heatmaps=h)
+      generate.sequences(
+        walkers.SHORT, subjects, spec_lib.Spec(), cores, heatmaps=h
+      )
     )
     for cores, h in ((1, False), (1, True), (2, True))
   )
@@ -187,7 +192,7 @@ def test_maps_leave_the_silhouettes_as_they_are():
     ]
     np.testing.assert_array_equal(
       np.stack(maps).reshape(-1, 2, 64, 64),
-      sequence.render_heatmaps(SHORT, subject, condition, view),
+      sequence.render_heatmaps(walkers.SHORT, subject, condition, view),
     )
 
 
@@ -235,14 +240,14 @@ def test_modalities_are_prepared_apart(data, builder):
   plain = datasets.prepare(data)
   assert plain.builder_config.name == "tiny"
   assert "heatmaps" not in plain.info.features
-  ours, theirs = (
+  alone, beside_maps = (
     store_lib.SequenceStore.from_builder(b, "test") for b in (plain, builder)
   )
-  np.testing.assert_array_equal(ours.names, theirs.names)
-  for i in range(len(ours)):
+  np.testing.assert_array_equal(alone.names, beside_maps.names)
+  for i in range(len(alone)):
     np.testing.assert_array_equal(
-      ours.decode(ours.read(i))["silhouettes"],
-      theirs.decode(theirs.read(i))["silhouettes"],
+      alone.decode(alone.read(i))["silhouettes"],
+      beside_maps.decode(beside_maps.read(i))["silhouettes"],
     )
 
 

@@ -6,16 +6,12 @@ import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 import time
 
 import jax
 import numpy as np
 import pytest
 
-from data_pipelines import pipeline
 from data_pipelines import training
 from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
@@ -28,7 +24,7 @@ from gaitkd_jax.distill.cache import precompute
 from gaitkd_jax.training import optim
 from gaitkd_jax.training import step as step_lib
 from tests.helpers import configs
-from tests.helpers import paths
+from tests.helpers import processes
 
 VIEWS = 2
 STEPS = 3
@@ -81,15 +77,7 @@ def restored(config):
 
 
 def batches_of(config, split):
-  return pipeline.train_batches(
-    split,
-    identities=config.batch.identities,
-    sequences=config.batch.sequences,
-    clip=pipeline.Clip(**config.clip),
-    augment=pipeline.Augment(**config.augment),
-    seed=config.seed,
-    clips_per_sequence=VIEWS,
-  )
+  return training.train_batches(config, split, 0, cached=True)
 
 
 @pytest.fixture(scope="module")
@@ -210,22 +198,12 @@ precompute.fill(config, sys.argv[3])
 """
 
 
-def start_filling(log, *arguments):
-  with log.open("w") as file:
-    return subprocess.Popen(
-      [sys.executable, "-c", FILL, *map(str, arguments)],
-      cwd=paths.ROOT,
-      stdout=file,
-      stderr=subprocess.STDOUT,
-    )
-
-
 def test_a_killed_run_goes_on_with_the_same_bytes(
   filled, prepared, trained, tmp_path
 ):
   _, folder, _ = filled
   killed, log = tmp_path / "killed", tmp_path / "log"
-  process = start_filling(log, prepared, trained, killed, 8)
+  process = processes.start(FILL, log, prepared, trained, killed, 8)
   progress = killed / "gaitbase" / "progress.json"
   try:
     deadline = time.monotonic() + 300
@@ -283,20 +261,7 @@ def test_a_run_may_be_stopped_at_any_moment(filled, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_two_processes_fill_what_one_does(filled, prepared, trained, tmp_path):
   _, folder, _ = filled
-  with socket.socket() as s:
-    s.bind(("localhost", 0))
-    port = s.getsockname()[1]
-  logs = [tmp_path / f"{i}.log" for i in range(2)]
-  processes = [
-    start_filling(log, prepared, trained, tmp_path / "both", 4, port, i)
-    for i, log in enumerate(logs)
-  ]
-  try:
-    for process, log in zip(processes, logs, strict=True):
-      assert process.wait(timeout=600) == 0, log.read_text()
-  finally:
-    for process in processes:  # if one died, the other waits for it
-      process.kill()
+  processes.run_two(FILL, tmp_path, prepared, trained, tmp_path / "both", 4)
   for path in folder.rglob("*.npy"):
     ours = np.load(tmp_path / "both" / path.relative_to(folder))
     np.testing.assert_allclose(ours, np.load(path), atol=2e-5)
