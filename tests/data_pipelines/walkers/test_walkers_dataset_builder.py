@@ -8,6 +8,7 @@ from data_pipelines.walkers import walkers_dataset_builder
 from tests.helpers import walkers
 
 
+@pytest.mark.slow
 def test_builder_writes_both_splits(tmp_path):
   config = walkers_dataset_builder.WalkersConfig(
     name="short", size=walkers.SHORT
