@@ -13,9 +13,11 @@ from tests.helpers.paths import ROOT
 LAYERS = (
   ("errors",),
   ("losses", "sharding", "checkpoint", "workdir"),
-  ("training.schedules", "training.writers", "evaluation.distances"),
-  ("models", "evaluation.search", "evaluation.store", "evaluation.tables"),
+  ("training.schedules", "training.writers"),
+  ("evaluation.distances", "evaluation.embedded", "evaluation.metrics"),
+  ("models", "evaluation.search", "evaluation.store"),
   ("cost", "opengait", "evaluation.protocols"),
+  ("evaluation.results", "evaluation.tables"),
   ("evaluation.scoring", "evaluation.report"),
   ("config",),
   ("distill", "evaluation"),

@@ -31,7 +31,7 @@ def test_three_steps_and_an_evaluation(name, layout, tmp_path):
   config.data.root = str(tmp_path / "tree")
   config.data.prepared = str(tmp_path / "prepared")
   results = loop.train_and_evaluate(config, tmp_path / "run")
-  assert 0 <= results[evaluate.main_figure(config)] <= 100
+  assert 0 <= results[evaluate.primary_metric(config)] <= 100
   lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
   rows = [row for row in map(json.loads, lines) if "train/loss" in row]
   assert [row["step"] for row in rows] == [1, 2, 3]
