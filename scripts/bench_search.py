@@ -38,7 +38,7 @@ import tqdm
 
 from gaitkd_jax import cli
 from gaitkd_jax import errors
-from gaitkd_jax.evaluation import evaluate
+from gaitkd_jax import evaluation
 from gaitkd_jax.evaluation import search
 
 _GALLERY = flags.DEFINE_integer("gallery", 1_000_000, "embeddings", 1)
@@ -110,7 +110,7 @@ def make_gallery() -> np.ndarray:
           "--gallery"
         )
       new = path.with_suffix(".tmp")
-      # Written as a file, not mapped: its pages would be counted as ours.
+      # Written as a file, not mapped: its pages would count as the process's.
       with new.open("wb") as file:
         header = {
           "descr": np.dtype(_DTYPE.value).str,
@@ -143,9 +143,9 @@ def make_probes() -> np.ndarray:
   for block in tqdm.tqdm(
     np.unique(chosen // _IDENTITIES), desc="probes", disable=None
   ):
-    own = np.flatnonzero(chosen // _IDENTITIES == block)
-    probes[own] += normal(_IDENTITIES, _CENTRES, block)[
-      chosen[own] % _IDENTITIES
+    rows = np.flatnonzero(chosen // _IDENTITIES == block)
+    probes[rows] += normal(_IDENTITIES, _CENTRES, block)[
+      chosen[rows] % _IDENTITIES
     ]
   return probes
 
@@ -165,7 +165,7 @@ def product_rate() -> float:
   return _SIDE**3 / min(times)
 
 
-def _own_pages() -> int:
+def _private_pages() -> int:
   """Bytes of memory that are the process's own, mapped files left out."""
   status = pathlib.Path("/proc/self/status")
   found = re.search(r"RssAnon:\s+(\d+)", status.read_text())
@@ -178,13 +178,15 @@ def measure(run: Callable[[], Any]) -> tuple[Any, str, float]:
   Returns:
     What it returns, its memory in words, and its seconds.
   """
-  before = _own_pages() if pathlib.Path("/proc/self/status").exists() else None
+  before = (
+    _private_pages() if pathlib.Path("/proc/self/status").exists() else None
+  )
   largest, done = before, threading.Event()
 
-  def watch():
+  def watch() -> None:
     nonlocal largest
     while not done.wait(_EVERY):
-      largest = max(largest, _own_pages())
+      largest = max(largest, _private_pages())
 
   watcher = threading.Thread(target=watch, daemon=True)
   if before is not None:
@@ -227,8 +229,8 @@ def brute_force(probes: np.ndarray, top: int) -> np.ndarray:
       square = np.einsum("mpd,mpd->mp", apart, apart)
       values[:] = np.sqrt(square).mean(axis=-1)
     distance = np.concatenate([distance, found], axis=1)
-    own = np.broadcast_to(start + np.arange(len(items))[None, :], found.shape)
-    rows = np.concatenate([rows, own], axis=1)
+    here = np.broadcast_to(start + np.arange(len(items))[None, :], found.shape)
+    rows = np.concatenate([rows, here], axis=1)
     order = np.argsort(distance, axis=1, kind="stable")[:, :top]
     distance = np.take_along_axis(distance, order, axis=1)
     rows = np.take_along_axis(rows, order, axis=1)
@@ -286,8 +288,8 @@ def bench_scoring() -> None:
   embeddings += by_subject[np.arange(len(keys)) // (len(keys) // _SUBJECTS)]
   kept = slice(len(keys) - _ABSENT)
   for attempt in ("first", "second"):
-    figures, memory, seconds = measure(
-      lambda: evaluate.evaluate_embeddings(
+    metrics, memory, seconds = measure(
+      lambda: evaluation.evaluate_embeddings(
         "casiab",
         embeddings[kept],
         subjects[kept],
@@ -298,7 +300,7 @@ def bench_scoring() -> None:
     print(
       f"scoring {len(keys) - _ABSENT} x {_PARTS.value} x {_CHANNELS.value}, "
       f"{attempt} time: {seconds:.2f} s (mean Rank-1 "
-      f"{figures['mean/rank1']:.2f} %); {memory}",
+      f"{metrics['mean/rank1']:.2f} %); {memory}",
       flush=True,
     )
 

@@ -14,7 +14,9 @@ from data_pipelines import datasets
 from data_pipelines import pipeline
 from data_pipelines import store
 from gaitkd_jax import cli
-from gaitkd_jax.evaluation import evaluate
+from gaitkd_jax import evaluation
+from gaitkd_jax.evaluation import embed
+from gaitkd_jax.evaluation import scoring
 from gaitkd_jax.evaluation import tables
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
@@ -34,17 +36,17 @@ def main(argv: list[str]) -> None:
   """Prints the table."""
   del argv
   config = cli.config(_CONFIG)
-  data = config.eval.data if len(config.eval.data) else config.data
-  split = store.SequenceStore.from_builder(datasets.prepare(data), "test")
-  found = evaluate.evaluate_embeddings(
-    config.eval.protocol,
-    mean_silhouettes(split),
-    split.subjects,
-    split.conditions,
-    split.views,
-    metric="cosine",
+  protocol = embed.protocol_of(config)
+  split = store.SequenceStore.from_builder(
+    datasets.prepare(embed.test_data(config)), "test"
   )
-  print(tables.format_table(found))
+  embedded = evaluation.Embedded(
+    mean_silhouettes(split),
+    evaluation.Labels(split.subjects, split.conditions, split.views),
+    embed.roles(config),
+  )
+  found = scoring.evaluate(protocol, embedded, metric="cosine")
+  print(tables.format_table(found.metrics))
 
 
 if __name__ == "__main__":

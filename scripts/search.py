@@ -18,12 +18,15 @@ Prints the nearest of the first probes, or, with --output, writes a CSV file of
 those of all.
 """
 
+from collections.abc import Callable
+import contextlib
 import csv
 import os
 import pathlib
 from typing import Any
 
 from absl import flags
+from jax.sharding import Mesh
 import numpy as np
 import tqdm
 
@@ -59,38 +62,36 @@ _MAX_FRAMES = 720
 
 
 def restore_network(
-  gallery: store_lib.EmbeddingStore, path: str, moved: str, mesh: Any
+  gallery: store_lib.EmbeddingStore, path: str, moved: str, mesh: Mesh
 ) -> tuple[Any, Any]:
   """Restores the network that made a gallery.
 
   Args:
-    gallery: its facts name the network.
+    gallery: its metadata name the network.
     path: of the gallery, for messages.
-    moved: where the checkpoint lies; empty: where the facts say.
+    moved: where the checkpoint lies; empty: where the metadata say.
     mesh: devices of the data axis.
 
   Returns:
     The module and its variables.
 
   Raises:
-    errors.UserError: the facts or the checkpoint are missing, or it is another.
+    errors.UserError: metadata or the checkpoint are missing, or it is another.
   """
-  facts = gallery.facts
-  lacking = [
-    key for key in ("model", "checkpoint", "digest") if key not in facts
-  ]
-  if lacking:
-    raise errors.UserError(
-      f"{path} does not say which network made it ({lacking[0]} is missing); "
-      "give --probe a store that the same network made, not silhouettes"
-    )
-  module = models.create_model(facts["model"], facts.get("dtype", "float32"))
+  known = gallery.metadata
+  for key in ("model", "checkpoint", "digest"):
+    if key not in known:
+      raise errors.UserError(
+        f"{path} does not say which network made it ({key} is missing); give "
+        "--probe a store that the same network made, not silhouettes"
+      )
+  module = models.create_model(known["model"], known.get("dtype", "float32"))
   if module.in_channels != 1:
     raise errors.UserError(
       f"the network of {path} reads heat maps, which a folder of silhouettes "
       "does not have; embed the probes with --mode=embed, and give that store"
     )
-  place = pathlib.Path(moved or facts["checkpoint"]).expanduser()
+  place = pathlib.Path(moved or known["checkpoint"]).expanduser()
   if not place.exists():
     raise errors.UserError(
       f"the checkpoint of the gallery's network, {place}, is not there; say "
@@ -98,17 +99,17 @@ def restore_network(
     )
   # A run that went on has later ones.
   for folder in (place / "checkpoints", place):
-    if (step := folder / str(facts.get("step"))).is_dir():
+    if (step := folder / str(known.get("step"))).is_dir():
       place = step
       break
   variables = checkpoint.restore_model(
     place, models.abstract_variables(module), sharding.replicated(mesh)
   )
   digest = checkpoint.digest(variables)
-  if digest != facts["digest"]:
+  if digest != known["digest"]:
     raise errors.UserError(
       f"checkpoint {place} is not the one that made {path} (digest "
-      f"{digest[:12]}, there {str(facts['digest'])[:12]}); name that one with "
+      f"{digest[:12]}, there {str(known['digest'])[:12]}); name that one with "
       "--checkpoint, or embed the gallery anew"
     )
   return module, variables
@@ -170,10 +171,8 @@ def _read_jpg(path: pathlib.Path) -> np.ndarray:
   image = None
   # OpenCV 4 returns half an image where the end lacks.
   if data.startswith(b"\xff\xd8") and data.rstrip(b"\0").endswith(b"\xff\xd9"):
-    try:
+    with contextlib.suppress(cv2.error):
       image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    except cv2.error:
-      image = None
   if image is None:
     raise errors.UserError(
       f"{path}: is damaged or no JPEG file; copy it again, or delete it to do "
@@ -182,7 +181,10 @@ def _read_jpg(path: pathlib.Path) -> np.ndarray:
   return image
 
 
-def read_sequence(paths: list[pathlib.Path], pretreat: Any) -> np.ndarray:
+def read_sequence(
+  paths: list[pathlib.Path],
+  pretreat: Callable[[np.ndarray], np.ndarray | None],
+) -> np.ndarray:
   """Reads frames as the builders do.
 
   Args:
@@ -236,9 +238,8 @@ def read_silhouettes(found: dict[str, list[pathlib.Path]], data: str) -> Any:
   source = datasets.source(data if data in datasets.TREES else "casiab")
   columns = {key: [] for key in (*store_lib.TEXTS, "length", "size")}
   records = []
-  for name, paths in tqdm.tqdm(
-    found.items(), desc="read", unit="seq", disable=None
-  ):
+  bar = tqdm.tqdm(found.items(), desc="read", unit="seq", disable=None)
+  for name, paths in bar:
     frames = read_sequence(paths, source.pretreat)
     if not len(frames):
       tqdm.tqdm.write(
@@ -274,12 +275,12 @@ def embed_silhouettes(
   # TensorFlow is loaded only where silhouettes are read.
   from data_pipelines import pipeline
 
-  split = read_silhouettes(found, gallery.facts.get("data", ""))
+  split = read_silhouettes(found, gallery.metadata.get("data", ""))
   size = min(_BATCH_SIZE.value, len(split))
   batches = pipeline.eval_batches(
     split,
     batch_size=-(-size // mesh.size) * mesh.size,
-    max_frames=gallery.facts.get("max_frames", _MAX_FRAMES),
+    max_frames=gallery.metadata.get("max_frames", _MAX_FRAMES),
   )
   embed_step = embed.make_embed_step(module, mesh)
   return (
@@ -299,7 +300,7 @@ def open_probes(gallery: store_lib.EmbeddingStore) -> tuple[Any, np.ndarray]:
       f"those of --gallery {_GALLERY.value} {list(gallery.shape[1:])}; give "
       "stores of one network"
     )
-  digests = [store.facts.get("digest") for store in (gallery, probes)]
+  digests = [store.metadata.get("digest") for store in (gallery, probes)]
   if None not in digests and digests[0] != digests[1]:
     raise errors.UserError(
       f"--probe {_PROBE.value} and --gallery {_GALLERY.value} were made by "
@@ -369,7 +370,7 @@ def main(argv: list[str]) -> None:
       f"--output {output} is not a file in a folder that exists; give another"
     )
   gallery = store_lib.EmbeddingStore.open(_GALLERY.value)
-  metric = _METRIC.value or gallery.facts.get("metric")
+  metric = _METRIC.value or gallery.metadata.get("metric")
   if metric not in distances.METRICS:
     metric = distances.METRICS[0]
   probes, names = open_probes(gallery)

@@ -1,4 +1,4 @@
-"""The protocol against the reference's evaluator, and its edges."""
+"""Embedding, storing and scoring: the same metrics on every way."""
 
 import json
 
@@ -6,138 +6,208 @@ import numpy as np
 import pytest
 
 from gaitkd_jax import errors
+from gaitkd_jax import models
+from gaitkd_jax import sharding
+from gaitkd_jax.evaluation import embed
 from gaitkd_jax.evaluation import evaluate
-from gaitkd_jax.evaluation import tables
-from tests.parity import vectors
+from gaitkd_jax.evaluation import store as store_lib
+from gaitkd_jax.training import loop
+from tests.helpers import configs
+from tests.helpers import untrained
+
+changed = untrained.changed
 
 
 @pytest.fixture(scope="module")
-def casiab():
-  arrays, _ = vectors.load("eval_casiab")
-  results = json.loads(bytes(arrays.pop("results")))
-  arrays["embeddings"] = np.swapaxes(arrays["embeddings"], 1, 2)
-  return arrays, results
+def config(prepared, folder):
+  return untrained.config(prepared, folder)
 
 
-@pytest.mark.parametrize(
-  "metric, theirs", [("euclidean", "euc"), ("cosine", "cos")]
-)
-def test_casiab_parity(casiab, metric, theirs):
-  arrays, results = casiab
-  ours = evaluate.evaluate_embeddings("casiab", **arrays, metric=metric)
-  for name in ("NM", "BG", "CL"):
-    expected = results[theirs][f"{name}@R1"]
-    assert abs(ours[f"{name}/rank1"] - expected) < 1e-9
-  assert ours["mean/rank1"] == pytest.approx(
-    np.mean([ours[f"{c}/rank1"] for c in ("NM", "BG", "CL")])
+@pytest.fixture(scope="module")
+def evaluated(config, folder):
+  """Metrics of the mode eval, and the store of the mode embed."""
+  results = evaluate.evaluate_checkpoint(config, folder / "modes")
+  store = embed.embed_checkpoint(config, folder / "modes")
+  return config, results, store
+
+
+@pytest.mark.parametrize("batch_size, devices", [(1, 1), (7, 8), (64, 1)])
+def test_batches_and_devices_do_not_matter(evaluated, batch_size, devices):
+  config, results, store = evaluated
+  config = changed(config, **{"eval.batch_size": batch_size})
+  mesh = sharding.create_mesh(devices)
+  module = models.create_model(config.model)
+  _, variables, _ = embed.restore(config, "", mesh)
+  found = evaluate.Evaluator(config, module, mesh)(variables).flat()
+  assert found == {k: results[k] for k in found}
+  assert len(found) > 6
+  embedded = embed.Embedder(config, module, mesh)(variables)
+  np.testing.assert_allclose(
+    embedded.embeddings,
+    np.asarray(store_lib.EmbeddingStore.open(store)),
+    rtol=1e-4,
+    atol=1e-5,
   )
 
 
-def walkers(views=("000", "090"), subjects=("1", "2")):
-  """One gallery and one probe sequence a subject and view, told apart."""
-  rows = [
-    (s, c, v) for s in subjects for c in ("nm-01", "nm-05") for v in views
+def test_a_store_scores_as_the_network_does(evaluated, folder, capsys):
+  config, results, store = evaluated
+  assert store == folder / "modes" / "embeddings" / "4"
+  again = evaluate.score_store(config, folder / "modes")
+  assert again == results
+  text = capsys.readouterr().out
+  assert "Rank-1 (%) by probe view" in text and "TAR@FAR=0.01" in text
+  written = json.loads((folder / "modes" / "eval" / "4.json").read_text())
+  assert written["step"] == 4
+  assert written["NM/EER"] == pytest.approx(results["NM/EER"])
+  named = changed(
+    config, **{"eval.embeddings": str(store), "eval.memory_gib": 0.05}
+  )
+  assert evaluate.score_store(named, folder / "elsewhere") == results
+  assert (folder / "elsewhere" / "eval" / "4.html").exists()
+
+
+def test_other_protocols_of_a_store(evaluated, folder, tmp_path):
+  config, _, store = evaluated
+  opened = store_lib.EmbeddingStore.open(store)
+  lines = [
+    f"{name},{'probe' if condition == 'nm-05' else 'gallery'}"
+    for name, condition in zip(opened.names, opened.conditions, strict=True)
+    if condition in ("nm-05", "nm-01")
   ]
-  s, c, v = map(np.array, zip(*rows, strict=True))
-  embeddings = s.astype(np.float32)[:, None, None] * np.ones((1, 3, 2))
-  return dict(embeddings=embeddings, subjects=s, conditions=c, views=v)
+  table = tmp_path / "lists.csv"
+  table.write_text("\n".join(["name,role", *lines]) + "\n")
+  changes = {"eval.embeddings": str(store), "eval.report": False}
+  lists = {"eval.protocol": "lists", "eval.lists": str(table)}
+  config = changed(config, **changes)
+  found = evaluate.score_store(changed(config, **lists), tmp_path)
+  assert 0 < found["all/mAP"] <= 100 and "all/EER" in found
+  cross = {"eval.protocol": "casiab_cross_view"}
+  assert "NM/mAP" in evaluate.score_store(changed(config, **cross), tmp_path)
+  # What another protocol found is not replaced.
+  kept = json.loads((tmp_path / "eval" / "4.json").read_text())
+  assert kept["protocol"] == "lists" and kept["all/mAP"] == found["all/mAP"]
+  assert (tmp_path / "eval" / "4_casiab_cross_view.json").exists()
+  # A store that was made for lists holds them.
+  stored = embed.embed_checkpoint(changed(config, **lists), tmp_path)
+  again = {"eval.protocol": "lists", "eval.embeddings": str(stored)}
+  assert evaluate.score_store(changed(config, **again), tmp_path) == found
+  for changes, words in (
+    ({"eval.protocol": "lists"}, "CSV"),
+    ({"eval.lists": str(table)}, "eval.protocol=lists"),
+    ({"eval.protocol": "hid_submission"}, "'probe'"),
+    ({"eval.embeddings": str(tmp_path / "no")}, "no"),
+    ({"eval.store_dtype": "int8"}, "float16"),
+    ({"eval.metric": "cosin"}, "euclidean"),
+    ({"eval.memory_gib": -1.0}, "positive"),
+  ):
+    with pytest.raises(errors.UserError, match=words) as e:
+      evaluate.score_store(changed(config, **changes), tmp_path)
+    assert "\n" not in str(e.value)
 
 
-def test_perfect_and_wrong():
-  data = walkers()
-  assert evaluate.evaluate_embeddings("casiab", **data)["NM/rank1"] == 100
-  data["subjects"] = np.where(data["conditions"] == "nm-05", "9", "1")
-  assert evaluate.evaluate_embeddings("casiab", **data)["NM/rank1"] == 0
-
-
-def test_one_view_has_no_cross_view_figure():
-  results = evaluate.evaluate_embeddings("casiab", **walkers(views=("090",)))
-  assert np.isnan(results["NM/rank1"])
-  assert results["NM/rank1_identical_view"] == 100
-
-
-@pytest.mark.parametrize(
-  "change, words",
-  [
-    (dict(conditions=np.array(["cl-01"] * 8)), "gallery condition"),
-    (dict(conditions=np.array(["nm-01"] * 8)), "probe condition"),
-    (dict(subjects=np.array(["1"])), "1 subjects"),
-    (dict(embeddings=np.full((8, 3, 2), np.nan)), "1-nm-01-000"),
-  ],
-)
-def test_bad_input_is_one_line(change, words):
-  with pytest.raises(errors.UserError, match=words):
-    evaluate.evaluate_embeddings("casiab", **(walkers() | change))
-  with pytest.raises(errors.UserError, match="euclidean"):
-    evaluate.evaluate_embeddings("casiab", **walkers(), metric="cos")
-  with pytest.raises(errors.UserError, match="casiab"):
-    evaluate.evaluate_embeddings("casia", **walkers())
-
-
-CASIAB_TABLE = """\
-Rank-1 (%) by probe view, identical views left out
-           000    018   mean
-NM       90.00 100.00  95.00
-BG        1.25   2.00   1.62
-mean                   48.31"""
-
-PLAIN_TABLE = """\
-All figures (%)
-         rank1 rank10    mAP
-all      50.00 100.00  33.33"""
-
-CCPG_TABLE = """\
-Rank-1 (%) by probe view, identical views left out
-            01   mean
-CL       40.00  40.00
-mean            40.00
-
-All figures (%)
-         rank1 rank1_all_views reid_rank1
-CL       40.00           45.00
-mean     40.00           45.00      50.00
-rank1 is the gait protocol"""
-
-
-def test_tables():
-  assert (
-    tables.format_table(
-      {
-        "NM/view/000": 90.0,
-        "NM/view/018": 100.0,
-        "NM/rank1": 95.0,
-        "NM/rank1_identical_view": 99.0,
-        "BG/view/000": 1.25,
-        "BG/view/018": 2.0,
-        "BG/rank1": 1.625,
-        "mean/rank1": 48.3125,
-      }
-    )
-    == CASIAB_TABLE
+def test_submissions_are_files(tmp_path, config):
+  rng = np.random.default_rng(0)
+  subjects = [f"{i % 5:04}" for i in range(20)] + ["probe"] * 2
+  views = [f"v{i}" for i in range(20)] + ["aaa", "bbb"]
+  values = np.arange(20) % 5
+  values = np.concatenate([values, [3, 1]])[:, None, None]
+  embedded = values + 0.01 * rng.normal(size=(22, 2, 3))
+  store = store_lib.write(
+    tmp_path / "store",
+    embedded.astype(np.float32),
+    subjects,
+    ["00"] * 22,
+    views,
+    views,
+    {},
   )
-  assert (
-    tables.format_table(
-      {"all/rank1": 50.0, "all/rank10": 100.0, "all/mAP": 100 / 3}
-    )
-    == PLAIN_TABLE
+  config = changed(
+    config,
+    **{"eval.embeddings": str(store), "eval.protocol": "hid_submission"},
   )
-  text = tables.format_table(
-    {
-      "CL/view/01": 40.0,
-      "CL/rank1": 40.0,
-      "CL/rank1_all_views": 45.0,
-      "mean/rank1": 40.0,
-      "mean/rank1_all_views": 45.0,
-      "mean/reid_rank1": 50.0,
-    }
+  assert evaluate.score_store(config, tmp_path) == {}
+  lines = (tmp_path / "eval" / "store.csv").read_text().splitlines()
+  assert lines == ["videoID,label", "aaa,0003", "bbb,0001"]
+
+
+@pytest.mark.slow
+def test_some_subjects_while_training_all_at_the_end(
+  prepared, tmp_path, capsys
+):
+  config = configs.smoke_config(
+    prepared,
+    "walkers_baseline",
+    **{"train.steps": 2, "train.eval_every": 1, "eval.subjects": 3},
   )
-  assert (
-    "\n".join(line.rstrip() for line in text.split("\n"))[: len(CCPG_TABLE)]
-    == CCPG_TABLE
+  results = loop.train_and_evaluate(config, tmp_path)
+  lines = [
+    json.loads(line)
+    for line in (tmp_path / "metrics.jsonl").read_text().splitlines()
+  ]
+  some = [
+    x["eval_subset/mean/rank1"] for x in lines if "eval_subset/mean/rank1" in x
+  ]
+  whole = [x["eval/mean/rank1"] for x in lines if "eval/mean/rank1" in x]
+  assert len(some) == 2 and whole == [results["mean/rank1"]]
+  assert (tmp_path / "eval" / "1_subset.json").exists()
+  found = json.loads((tmp_path / "eval" / "2.json").read_text())
+  assert found["mean/rank1"] == results["mean/rank1"]
+  # What marks the best checkpoint is comparable: all of the same subjects.
+  kept = tmp_path / "checkpoints" / "2" / "metrics" / "metrics"
+  assert json.loads(kept.read_text())["mean/rank1"] == some[1]
+  text = capsys.readouterr().out
+  assert text.count("embedded 120 sequences") == 2
+  assert text.count("embedded 160 sequences") == 1
+  mesh = sharding.create_mesh()
+  module, variables, _ = embed.restore(config, tmp_path, mesh)
+  embedder = embed.Embedder(config, module, mesh)
+  chosen, everybody = embedder(variables, 3), embedder(variables)
+  assert len(np.unique(chosen.subjects)) == 3
+  there = np.isin(everybody.names, chosen.names)
+  np.testing.assert_allclose(
+    chosen.embeddings, everybody.embeddings[there], rtol=1e-5, atol=1e-5
   )
-  longest = {f"overall_long/view/{i:03}": 1.0 for i in range(15)}
-  assert tables.format_table(longest | {"overall_long/rank1": 1.0}) == (
-    "Rank-1 (%) by probe view, identical views left out\n"
-    "                mean\n"
-    "overall_long    1.00"
-  )
+  np.testing.assert_array_equal(chosen.subjects, everybody.subjects[there])
+
+
+def test_what_cannot_be_scored_is_found_before_training(config, tmp_path):
+  module = models.create_model(config.model)
+  mesh = sharding.create_mesh()
+  strangers = {"eval.protocol": "oumvlp"}
+  with pytest.raises(errors.UserError, match="condition"):
+    evaluate.Evaluator(changed(config, **strangers), module, mesh)
+  names = embed.Embedder(config, module, mesh).labels().names
+  table = tmp_path / "lists.csv"
+  # Subjects in the middle, whom two evenly chosen ones leave out.
+  middle = names[len(names) // 3 : len(names) // 3 + 2]
+  table.write_text(f"name,role\n{middle[0]},probe\n{middle[1]},gallery\n")
+  lists = {"eval.protocol": "lists", "eval.lists": str(table)}
+  evaluate.Evaluator(changed(config, **lists), module, mesh)
+  few = changed(config, **lists, **{"eval.subjects": 2})
+  with pytest.raises(errors.UserError, match="eval.subjects is 2, too few"):
+    evaluate.Evaluator(few, module, mesh)
+
+
+def test_the_primary_metric_is_that_of_the_protocol(config):
+  assert evaluate.primary_metric(config) == "mean/rank1"
+  other = changed(config, **{"eval.protocol": "hid_submission"})
+  assert evaluate.primary_metric(other) == ""
+  for key in ("eval.protocol", "eval.metric"):
+    with pytest.raises(errors.UserError, match=f"{key} is 'x'; give one of"):
+      evaluate.primary_metric(changed(config, **{key: "x"}))
+
+
+def test_what_was_scored_is_not_scored_again(config, tmp_path, monkeypatch):
+  module = models.create_model(config.model)
+  mesh = sharding.create_mesh()
+  _, variables, path = embed.restore(config, "", mesh)
+  evaluator = evaluate.Evaluator(config, module, mesh)
+  found = evaluator(variables)
+  monkeypatch.setattr(evaluate, "score", None)
+  finished = evaluator.finish(variables, 4, tmp_path, path)
+  assert finished.ranks is found.ranks and finished.verification
+  written = json.loads((tmp_path / "eval" / "4.json").read_text())
+  assert list(written)[:3] == ["step", "protocol", "metric"]
+  assert {k: written[k] for k in found.flat()} == found.flat()
+  assert (tmp_path / "eval" / "4.html").exists()

@@ -1,8 +1,7 @@
-"""The programs that search: by stores, by silhouettes, and their benchmark."""
+"""The program that searches: by stores, and by silhouettes."""
 
 import csv
 import importlib.util
-import pathlib
 import shutil
 
 from absl import flags
@@ -28,7 +27,6 @@ from tests.helpers import paths
 from tests.helpers import trees
 
 SEARCH = ("scripts/search.py",)
-BENCH = ("scripts/bench_search.py",)
 MODEL = dict(
   name="gaitbase",
   channels=(4, 8, 8, 8),
@@ -101,7 +99,7 @@ def evaluated(tmp_path_factory):
     key: getattr(split, key)
     for key in ("subjects", "conditions", "views", "names")
   }
-  facts = {
+  metadata = {
     "data": "casiab",
     "model": MODEL,
     "dtype": "float32",
@@ -111,12 +109,12 @@ def evaluated(tmp_path_factory):
     "metric": "euclidean",
     "max_frames": MAX_FRAMES,
   }
-  store_lib.write(root / "store", values, **columns, facts=facts)
-  return root, subject, values, columns, facts
+  store_lib.write(root / "store", values, **columns, metadata=metadata)
+  return root, subject, values, columns, metadata
 
 
-def run(*args, program=SEARCH):
-  return command.run(*args, program=program)
+def run(*args):
+  return command.run(*args, program=SEARCH)
 
 
 def test_silhouettes_are_embedded_as_in_an_evaluation(evaluated):
@@ -208,10 +206,10 @@ def test_one_line_and_status_2(evaluated, tmp_path, args, words):
   assert done.stderr.count("\n") == 1, done.stderr
 
 
-def reopened(tmp_path, facts):
+def reopened(tmp_path, metadata):
   values = np.zeros((1, 4, 8), np.float32)
   path = store_lib.write(
-    tmp_path / "store", values, ["a"], ["b"], ["c"], ["d"], facts
+    tmp_path / "store", values, ["a"], ["b"], ["c"], ["d"], metadata
   )
   return store_lib.EmbeddingStore.open(path)
 
@@ -230,16 +228,18 @@ def reopened(tmp_path, facts):
 def test_the_gallerys_network_is_needed(
   script, evaluated, tmp_path, change, moved, words
 ):
-  facts = {k: v for k, v in (evaluated[-1] | change).items() if v is not None}
-  gallery = reopened(tmp_path, facts)
+  metadata = {
+    k: v for k, v in (evaluated[-1] | change).items() if v is not None
+  }
+  gallery = reopened(tmp_path, metadata)
   mesh = sharding.create_mesh(1)
   with pytest.raises(errors.UserError, match=words):
     script.restore_network(gallery, "g", moved, mesh)
 
 
 def test_a_checkpoint_that_has_moved(script, evaluated, tmp_path):
-  root, *_, facts = evaluated
-  gallery = reopened(tmp_path, facts | {"checkpoint": "/none"})
+  root, *_, metadata = evaluated
+  gallery = reopened(tmp_path, metadata | {"checkpoint": "/none"})
   # A workdir whose run went on: the newest checkpoint is another's.
   shutil.copytree(root / "model" / "3", tmp_path / "checkpoints" / "3")
   other = jax.tree.map(
@@ -249,7 +249,7 @@ def test_a_checkpoint_that_has_moved(script, evaluated, tmp_path):
   checkpoint.save_model(tmp_path / "checkpoints", other, {}, step=4)
   mesh = sharding.create_mesh(1)
   _, variables = script.restore_network(gallery, "g", str(tmp_path), mesh)
-  assert checkpoint.digest(variables) == facts["digest"]
+  assert checkpoint.digest(variables) == metadata["digest"]
 
 
 def jpg(path, image):
@@ -307,32 +307,3 @@ def test_a_damaged_frame_is_one_line(script, tmp_path, name):
   (tmp_path / name).write_bytes(content[:-20])
   with pytest.raises(errors.UserError, match=f"{name}: is "):
     script.read_sequence([tmp_path / name], pretreatment.pretreat_frame)
-
-
-def test_the_benchmark_runs(tmp_path):
-  args = (
-    "--gallery=5000",
-    "--probes=9",
-    "--parts=2",
-    "--channels=32",
-    f"--folder={tmp_path}",
-    "--memory_gib=0.01",
-  )
-  done = run(*args, program=BENCH)
-  assert done.returncode == 0, done.stderr
-  assert "9 probes in 5000 x 2 x 32 float16" in done.stdout
-  assert "recall@1 100.00 %, recall@10 " in done.stdout
-  (written,) = pathlib.Path(tmp_path).iterdir()
-  gallery = np.load(written)
-  assert gallery.shape == (5000, 2, 32) and gallery.dtype == np.float16
-  # Eight of one identity are much nearer to each other than to the next ones.
-  one, other = gallery[:16].astype(np.float32).reshape(2, 8, 2, 32)
-  apart = np.linalg.norm(one - one[::-1], axis=-1).mean()
-  assert apart < 0.6 * np.linalg.norm(one - other, axis=-1).mean()
-
-
-def test_the_evaluation_is_timed():
-  args = ("--scoring", "--parts=1", "--channels=8")
-  done = run(*args, program=BENCH)
-  assert done.returncode == 0, done.stderr
-  assert "scoring 5485 x 1 x 8, second time: " in done.stdout

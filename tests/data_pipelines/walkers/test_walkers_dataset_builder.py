@@ -1,6 +1,7 @@
 """The TFDS builder of the walkers."""
 
 import numpy as np
+import pytest
 
 from data_pipelines.walkers import sequence
 from data_pipelines.walkers import spec as spec_lib

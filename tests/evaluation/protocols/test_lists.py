@@ -1,16 +1,16 @@
-"""Probes and galleries by name, the CSV of them, and submissions."""
+"""Probes and galleries by name, and the CSV of them."""
 
+import ml_collections
 import numpy as np
 import pytest
 
 from gaitkd_jax import errors
-from gaitkd_jax.evaluation.protocols import PROTOCOLS
+from gaitkd_jax import evaluation
+from gaitkd_jax.evaluation import protocols
 from gaitkd_jax.evaluation.protocols import lists
-from gaitkd_jax.evaluation.protocols import ranks
-from gaitkd_jax.evaluation.protocols import submissions
-from tests.evaluation.protocols.test_views import table
+from tests.helpers import evaluation_sets as sets
 
-NAMED = table(
+NAMED = sets.table(
   [
     ("1", "a", "0", 0),
     ("2", "a", "0", 3),
@@ -21,13 +21,18 @@ NAMED = table(
     ("9", "c", "0", 0),  # a probe without its subject in the gallery
   ]
 )
+
+
 PROBES = ["2-c-0", "1-c-0", "9-c-0"]
+
+
 GALLERY = ["1-a-0", "2-a-0", "1-b-0"]
 
 
-def score(name, data, **options):
-  ranker = ranks.Ranker(data[0], data[1], "euclidean")
-  return PROTOCOLS[name](ranker, *data[1:], **options)
+def score(name, chosen, **options):
+  return sets.score(
+    name, evaluation.Embedded(chosen.embeddings, chosen.labels, options)
+  )
 
 
 def test_lists_by_hand():
@@ -42,12 +47,13 @@ def test_lists_by_hand():
       "all/mINP": 100 * np.mean([2 / 3, 1 / 2]),
     }
   )
-  (trial,) = PROTOCOLS["lists"].trials(
-    *NAMED[1:], probes=PROBES, gallery=GALLERY
+  (compared,) = protocols.PROTOCOLS["lists"].probe_galleries(
+    NAMED.labels, {"probes": PROBES, "gallery": GALLERY}
   )
-  assert trial.probes.tolist() == [4, 5, 6]
-  assert trial.gallery.tolist() == [0, 1, 2]
-  assert (trial.name, trial.excluded, trial.views) == ("all", "", None)
+  assert compared.probes.tolist() == [4, 5, 6]
+  assert compared.gallery.tolist() == [0, 1, 2]
+  assert (compared.condition, compared.views) == ("all", None)
+  assert compared.excluded is protocols.Excluded.NOTHING
 
 
 @pytest.mark.parametrize(
@@ -73,7 +79,7 @@ def test_bad_lists_are_one_line(change, words):
 
 
 def test_names_that_sequences_share():
-  data = tuple(np.concatenate([x, x[[0]]]) for x in NAMED)
+  data = sets.take(NAMED, np.array([*range(7), 0]))
   words = "1 of 3 gallery names name several.*1-a-0"
   with pytest.raises(errors.UserError, match=words):
     score("lists", data, probes=PROBES, gallery=GALLERY)
@@ -83,6 +89,42 @@ def test_names_that_sequences_share():
   assert score("lists", data, probes=PROBES, gallery=GALLERY[1:])
   with pytest.raises(errors.UserError, match="more than once.*1-c-0"):
     score("gait3d", NAMED, probes=["1-c-0", "2-c-0", "1-c-0"])
+
+
+def test_the_gallery_of_gait3d_is_all_the_rest():
+  data = sets.people("gait3d")
+  chosen = sets.embedded(**data)
+  (compared,) = protocols.PROTOCOLS["gait3d"].probe_galleries(
+    chosen.labels, chosen.options
+  )
+  assert (compared.condition, compared.views) == ("all", None)
+  assert compared.excluded is protocols.Excluded.NOTHING
+  gallery, probe = sets.CONDITIONS["gait3d"]
+  assert set(data["conditions"][compared.probes]) == {probe}
+  assert set(data["conditions"][compared.gallery]) == {gallery}
+
+
+def test_gait3d_has_a_cmc():
+  arrays, _ = sets.parity("gait3d")
+  chosen = sets.parity_set("gait3d", probes=arrays["probes"])
+  results = sets.score("gait3d", chosen, range(1, 51))
+  curve = [results[f"all/rank{k}"] for k in range(1, 51)]
+  assert curve == sorted(curve) and curve[0] < curve[-1]
+
+
+def test_where_the_lists_of_a_run_come_from(tmp_path):
+  path = tmp_path / "lists.csv"
+  path.write_text("name,role\n1-c-0,probe\n1-a-0,gallery\n")
+  given = ml_collections.ConfigDict({"lists": str(path)})
+  none = ml_collections.ConfigDict({"lists": ""})
+  own = {"probes": ["1-c-0"], "gallery": ["1-a-0"]}
+  by_csv, by_data = (protocols.PROTOCOLS[n] for n in ("lists", "gait3d"))
+  assert by_csv.roles(given, list) == own
+  assert by_data.roles(none, lambda: ["1-c-0"]) == {"probes": ["1-c-0"]}
+  with pytest.raises(errors.UserError, match="lists needs probes and a gall"):
+    by_csv.roles(none, list)
+  with pytest.raises(errors.UserError, match="gait3d has lists of its own"):
+    by_data.roles(given, list)
 
 
 def test_read(tmp_path):
@@ -128,74 +170,3 @@ def test_bad_csv_is_one_line(tmp_path, text, words):
   with pytest.raises(errors.UserError, match=words) as error:
     lists.read(path)
   assert "\n" not in str(error.value) and "lists.csv" in str(error.value)
-
-
-def grew(subjects=24):
-  """Two gallery sequences a subject at 10, 11, 20, 21, ..., and two probes."""
-  rows = [
-    (f"{i:05}", f"0{take}", f"g{i}{take}", 10 * i + take - 1)
-    for i in range(1, subjects + 1)
-    for take in (1, 2)
-  ]
-  probes = [("probe", "03", "zz", 1), ("probe", "03", "aa", 10.0 * subjects)]
-  return table(rows + probes)
-
-
-def test_grew_submission():
-  lines = submissions.SUBMISSIONS["grew_submission"].lines(*grew())
-  ranked = ",".join(f"rank{k}" for k in range(1, 21))
-  up = ",".join(f"{i},{i}" for i in range(1, 11))
-  down = ",".join(f"{i},{i}" for i in range(24, 14, -1))
-  assert lines == [f"videoId,{ranked}", f"zz,{up}", f"aa,{down}"]
-
-
-def changed(data, column, old, new):
-  data = list(data)
-  data[column] = np.where(data[column] == old, new, data[column])
-  return data
-
-
-@pytest.mark.parametrize(
-  "data, words",
-  [
-    (grew(9), "gallery has 18 sequences and a line of the submission 20"),
-    (changed(grew(), 1, "00003", "x3"), "2 gallery.*first 'x3'"),
-    (changed(grew(), 3, "zz", "aa"), "2 probes have the name 'aa'"),
-    (changed(grew(), 2, "03", "04"), "probe condition"),
-  ],
-)
-def test_bad_grew_submissions_are_one_line(data, words):
-  with pytest.raises(errors.UserError, match=words) as error:
-    submissions.SUBMISSIONS["grew_submission"].lines(*data)
-  assert "\n" not in str(error.value)
-
-
-# One of 007 is nearest to the probe p1 but has six of its own nearer yet; the
-# neighbours of 008's five include p1.
-HID = table(
-  [("008", "00", f"g{i}", x) for i, x in enumerate((1.1, 1.15, 1.2, 1.25, 1.3))]
-  + [("probe", "00", "p1", 0.0), ("probe", "00", "p0", -9.0)]
-  + [("007", "00", "h", -1.0)]
-  + [("007", "00", f"h{i}", -1.3 - i / 100) for i in range(7)]
-)
-
-
-def test_hid_submission():
-  submission = submissions.SUBMISSIONS["hid_submission"]
-  plain = ["videoID,label", "p1,007", "p0,007"]
-  assert submission.lines(*HID, rerank=False) == plain
-  assert submission.lines(*HID) == ["videoID,label", "p1,008", "p0,007"]
-
-
-@pytest.mark.parametrize(
-  "data, words",
-  [
-    (changed(HID, 1, "probe", "9"), "0 sequences are of the subject 'probe'"),
-    ([x[5:7] for x in HID], "0 of others"),
-    (changed(HID, 3, "p0", "p1"), "2 probes have the name 'p1'"),
-  ],
-)
-def test_bad_hid_submissions_are_one_line(data, words):
-  with pytest.raises(errors.UserError, match=words) as error:
-    submissions.SUBMISSIONS["hid_submission"].lines(*data)
-  assert "\n" not in str(error.value)

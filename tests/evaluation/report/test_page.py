@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import html.parser
 import io
 import json
 import re
@@ -12,74 +11,20 @@ import numpy as np
 import pytest
 
 from gaitkd_jax import errors
-from gaitkd_jax.evaluation import report
-from gaitkd_jax.evaluation.protocols import PROTOCOLS
-from gaitkd_jax.evaluation.protocols import ranks
+from gaitkd_jax import evaluation
+from gaitkd_jax.evaluation import metrics as metrics_lib
+from gaitkd_jax.evaluation import protocols
+from gaitkd_jax.evaluation import scoring
+from gaitkd_jax.evaluation.protocols import ranker as ranker_lib
+from gaitkd_jax.evaluation.protocols import verification as verification_lib
 from gaitkd_jax.evaluation.report import charts
+from tests.helpers import evaluation_sets as sets
+from tests.helpers import pages
 
-FRAMES, HEIGHT, WIDTH = 8, 6, 4
-
-
-class Page(html.parser.HTMLParser):
-  """Tables, images, references and text of a page."""
-
-  def __init__(self, path):
-    super().__init__()
-    self.tables, self.images, self.references = [], [], []
-    self.tags, self.texts, self.sections, self.rows = set(), [], [], []
-    self._cell = None
-    self.source = path.read_text()
-    self.feed(self.source)
-
-  def handle_starttag(self, tag, attrs):
-    attrs = dict(attrs)
-    self.tags.add(tag)
-    if tag == "table":
-      self.tables.append([])
-    elif tag == "tr":
-      self.tables[-1].append([])
-    elif tag in ("td", "th"):
-      self._cell = ""
-    elif tag == "img":
-      self.images.append(attrs)
-    elif tag == "section":
-      self.sections.append(attrs["id"])
-    elif tag == "li":
-      self.rows.append((attrs["class"], []))
-    for name in ("src", "href", "srcset", "action", "data", "poster"):
-      if name in attrs:
-        self.references.append(attrs[name])
-
-  def handle_endtag(self, tag):
-    if tag in ("td", "th"):
-      self.tables[-1][-1].append(self._cell)
-      self._cell = None
-
-  def handle_data(self, data):
-    self.texts.append(data)
-    if self._cell is not None:
-      self._cell += data
-    if self.rows:
-      self.rows[-1][1].append(data)
-
-  @property
-  def text(self):
-    return " ".join(self.texts)
-
-  def figures(self, index):
-    """Text by (row, heading) of a table."""
-    head, *rows = self.tables[index]
-    return {
-      (row[0], heading): cell
-      for row in rows
-      for heading, cell in zip(head[1:], row[1:], strict=True)
-    }
-
-
-def strips(row, frames):
-  """Frames that tell the sequence and the frame."""
-  tones = (20 * (row % 11) + np.arange(frames)).astype(np.uint8)
-  return np.broadcast_to(tones[:, None, None], (frames, HEIGHT, WIDTH)).copy()
+FRAMES = 8
+GREW = pages.GREW
+# Protocols that rank each view of the gallery on its own.
+BY_VIEW = ("casiab", "oumvlp", "casiae", "ccpg", "sustech1k")
 
 
 @pytest.fixture(autouse=True)
@@ -88,108 +33,83 @@ def coarse(monkeypatch):
   monkeypatch.setattr(charts, "_SCALE", 0.5)
 
 
-def cross(subjects, conditions, views):
-  rows = [(s, c, v) for s in subjects for c in conditions for v in views]
-  return tuple(np.array(x) for x in zip(*rows, strict=True))
-
-
-def embed(labels, spread=1.0):
-  generator = np.random.Generator(np.random.Philox(7))
-  codes = generator.normal(size=(100, 2, 3))
-  own = codes[np.unique(labels[0], return_inverse=True)[1]]
-  noise = generator.normal(size=(len(labels[0]), 2, 3))
-  return (own + spread * noise).astype(np.float32)
-
-
-def write(path, protocol, labels, **changes):
-  """Writes a page of embeddings that follow from the labels alone."""
-  embeddings = changes.pop("embeddings", None)
-  embeddings = embed(labels) if embeddings is None else embeddings
-  options = changes.pop("options", {})
-  if "results" not in changes:
-    ranker = ranks.Ranker(embeddings, labels[0], "euclidean")
-    changes["results"] = PROTOCOLS[protocol](ranker, *labels, **options)
-  arguments = {
-    "protocol": protocol,
-    "embeddings": embeddings,
-    "subjects": labels[0],
-    "conditions": labels[1],
-    "views": labels[2],
-    "metric": "euclidean",
-    "options": options,
-    "roc": {},
-    "verification": {},
-    "strips": strips,
-    "metrics_path": None,
-    "facts": {},
-  }
-  return Page(report.write(path, **(arguments | changes)))
-
-
-GREW = cross([f"{i:03d}" for i in range(6)], ["01", "02"], ["x"])
-
-
-def sets(protocol):
+def suited(protocol):
   """A small set that suits a protocol."""
-  scorer = PROTOCOLS[protocol]
-  searches = getattr(scorer, "searches", {})
-  names = [c for s in searches.values() for c in (*s.probes, *s.gallery)]
-  labels = cross(
+  scorer = protocols.PROTOCOLS[protocol]
+  groups = getattr(scorer, "conditions", {})
+  names = [c for g in groups.values() for c in (*g.probes, *g.gallery)]
+  labels = sets.cross(
     ["a", "b", "c"], sorted(set(names)) or ["k", "l"], ["00", "90"]
   )
-  names = ["-".join(x) for x in zip(*labels, strict=True)]
+  names = labels.names.tolist()
   lists = {"probes": names[::2], "gallery": names[1::2]}
   known = scorer.options
   return labels, {name: lists[name] for name in known if name in lists}
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+def curve(far, tar):
+  far, tar = np.asarray(far, float), np.asarray(tar, float)
+  return verification_lib.Curve(far, far, tar, 100)
+
+
+@pytest.mark.parametrize(
+  "protocol",
+  [
+    name
+    for name, protocol in protocols.PROTOCOLS.items()
+    if isinstance(protocol, protocols.ScoredProtocol)
+  ],
+)
 def test_every_protocol_has_a_page(tmp_path, protocol):
-  labels, options = sets(protocol)
-  page = write(tmp_path / "7.html", protocol, labels, options=options)
-  trials = PROTOCOLS[protocol].trials(*labels, **options)
+  labels, options = suited(protocol)
+  page = pages.write(tmp_path / "7.html", protocol, labels, options=options)
+  scorer = protocols.PROTOCOLS[protocol]
+  found = scoring.evaluate(
+    scorer, evaluation.Embedded(sets.embed(labels), labels, options)
+  )
+  pairs = [scorer.view_pairs(ranks) for ranks in found.ranks]
   maps = {p.name for p in (tmp_path / "7").glob("views_*.png")}
-  if hasattr(PROTOCOLS[protocol], "pairs"):
-    assert maps == {f"views_{trial.name}.png" for trial in trials}
-  else:
-    assert not maps
+  assert maps == {f"views_{p.condition}.png" for p in pairs if p}
+  assert bool(maps) == (protocol in BY_VIEW)
   assert ("pairs" in page.sections) == bool(maps)
   for name in ("results", "cmc", "probes"):
     assert name in page.sections
-  assert f"{len(labels[0])}" in page.text
+  assert f"{len(labels)}" in page.text
 
 
 def test_figures_are_those_given(tmp_path):
-  labels = sets("casiab")[0]
-  figures = ("rank1", "rank1_identical_view", "rank1_all_views", "mAP")
-  results = {
-    f"{name}/{figure}": 10 * i + j + 0.126
-    for i, name in enumerate(("NM", "CL", "mean"))
-    for j, figure in enumerate(figures)
+  labels, _ = suited("casiab")
+  names = ("rank1", "rank1_identical_view", "rank1_all_views", "mAP")
+  values = {
+    (condition, name): 10 * i + j + 0.126
+    for i, condition in enumerate(("NM", "CL", "mean"))
+    for j, name in enumerate(names)
   }
-  del results["CL/mAP"]
-  results |= {"NM/view/00": 77.777, "CL/view/90": 66.666}
-  verification = {
-    "NM/EER": 1.234,
-    "NM/TAR@FAR=0.01": 98.765,
-    "NM/threshold@FAR=0.01": 0.0123456,
-  }
+  del values["CL", "mAP"]
+  metrics = [metrics_lib.Metric(*key, value) for key, value in values.items()]
+  metrics += [
+    metrics_lib.Metric("NM", "rank1", 77.777, "00"),
+    metrics_lib.Metric("CL", "rank1", 66.666, "90"),
+  ]
+  point = verification_lib.OperatingPoint(0.01, 98.765, 0.0123456)
   rate = np.linspace(0, 1, 9)
-  page = write(
+  verification = verification_lib.Verification(
+    "NM", 1.234, (point,), curve(rate, rate**0.5)
+  )
+  page = pages.write(
     tmp_path / "7.html",
     "casiab",
     labels,
-    results=results,
-    verification=verification,
-    roc={"NM": (rate, rate**0.5)},
+    metrics=tuple(metrics),
+    verification=(verification,),
   )
   shown = page.figures(0)
   headings = ("Rank-1", "Rank-1, identical view", "Rank-1, all views", "mAP")
-  for name in ("NM", "CL", "mean"):
-    for figure, heading in zip(figures, headings, strict=True):
-      value = results.get(f"{name}/{figure}")
+  for condition in ("NM", "CL", "mean"):
+    for name, heading in zip(names, headings, strict=True):
+      value = values.get((condition, name))
       expected = "" if value is None else f"{value:.2f}"
-      assert shown[name, heading] == expected
+      assert shown[condition, heading] == expected
   assert page.figures(1)["NM", "00"] == "77.78"
   assert page.figures(1)["CL", "90"] == "66.67"
   assert page.figures(1)["CL", "mean"] == "10.13"
@@ -197,19 +117,20 @@ def test_figures_are_those_given(tmp_path):
     ("NM", "EER"): "1.23",
     ("NM", "TAR at FAR 0.01"): "98.770.01235",
   }
-  assert "<strong>20.13<" in page.source  # mean/rank1, the main figure
+  assert "<strong>20.13<" in page.source  # mean/rank1, the primary metric
   assert (tmp_path / "7" / "roc.png").exists()
 
 
 def test_cmc_is_the_protocols_own(tmp_path):
   conditions = ("nm-01", "nm-05", "bg-01", "cl-01")
-  labels = cross([f"{i:03d}" for i in range(12)], conditions, ["00", "90"])
-  embeddings = embed(labels, spread=3)
-  page = write(tmp_path / "7.html", "casiab", labels, embeddings=embeddings)
-  ranker = ranks.Ranker(embeddings, labels[0], "euclidean")
-  more = dataclasses.replace(PROTOCOLS["casiab"], ranks=(1, 4, 5, 6, 10))
-  expected = more(ranker, *labels)
-  ordered = [expected[f"mean/rank{k}"] for k in more.ranks]
+  labels = sets.cross([f"{i:03d}" for i in range(12)], conditions, ["00", "90"])
+  embeddings = sets.embed(labels, spread=3)
+  page = pages.write(
+    tmp_path / "7.html", "casiab", labels, embeddings=embeddings
+  )
+  more = (1, 4, 5, 6, 10)
+  expected = sets.score("casiab", evaluation.Embedded(embeddings, labels), more)
+  ordered = [expected[f"mean/rank{k}"] for k in more]
   assert ordered == sorted(set(ordered))
   shown = page.figures(2)
   for name in ("NM", "BG", "CL", "mean"):
@@ -217,12 +138,30 @@ def test_cmc_is_the_protocols_own(tmp_path):
       assert shown[name, f"Rank-{k}"] == f"{expected[f'{name}/rank{k}']:.2f}"
 
 
+def test_ranks_are_not_found_again(tmp_path, monkeypatch):
+  """Table, pairs of views and CMC are read from the same ranks."""
+  calls = []
+  for name in ("first_matches", "all_matches"):
+    found = getattr(ranker_lib.Ranker, name)
+
+    def count(self, *args, found=found):
+      calls.append(args)
+      return found(self, *args)
+
+    monkeypatch.setattr(ranker_lib.Ranker, name, count)
+  for protocol, expected in (("casiab", 6), ("ccpg", 12), ("grew", 1)):
+    labels, options = suited(protocol)
+    pages.write(tmp_path / "7.html", protocol, labels, options=options)
+    assert len(calls) == expected, protocol
+    calls.clear()
+
+
 def test_nothing_comes_from_outside(tmp_path):
   metrics = tmp_path / "metrics.jsonl"
   lines = [{"step": s, "train/loss": 9 / s} for s in (1, 2, 3)]
   metrics.write_text("\n".join(map(json.dumps, lines)))
-  page = write(
-    tmp_path / "7.html", "casiab", sets("casiab")[0], metrics_path=metrics
+  page = pages.write(
+    tmp_path / "7.html", "casiab", suited("casiab")[0], metrics_path=metrics
   )
   assert page.images
   for reference in page.references:
@@ -235,15 +174,15 @@ def test_nothing_comes_from_outside(tmp_path):
 
 def test_names_are_escaped(tmp_path):
   evil = """<script>alert("1&2")</script>'$_{^\\"""
-  subjects, conditions, views = GREW
-  subjects = np.char.add(evil * 2, subjects)
-  page = write(
+  subjects = np.char.add(evil * 2, GREW.subjects)
+  page = pages.write(
     tmp_path / "7.html",
     "grew",
-    (subjects, conditions, views),
-    facts={"model": evil, evil: "x", "command": evil},
-    roc={evil: (np.array([0.1, 1]), np.array([0.5, 1]))},
-    verification={f"{evil}/EER": 3.0},
+    dataclasses.replace(GREW, subjects=subjects),
+    metadata={"model": evil, evil: "x", "command": evil},
+    verification=(
+      verification_lib.Verification(evil, 3.0, (), curve([0.1, 1], [0.5, 1])),
+    ),
   )
   assert "script" not in page.tags
   assert page.text.count(evil) >= 10
@@ -251,7 +190,7 @@ def test_names_are_escaped(tmp_path):
 
 
 def test_charts_lie_beside_the_page_and_suit_its_theme(tmp_path):
-  page = write(tmp_path / "7.html", "grew", GREW)
+  page = pages.write(tmp_path / "7.html", "grew", GREW)
   by_class = {i.get("class"): i["src"] for i in page.images if "class" in i}
   light, dark = (
     base64.b64decode(by_class[kind].partition(",")[2])
@@ -266,32 +205,31 @@ def test_charts_lie_beside_the_page_and_suit_its_theme(tmp_path):
 def test_strips_are_those_of_the_rows(tmp_path):
   # Found at rank 3: the second b at 26 meets d, c, b.
   line = np.array([0.0, 10, 20, 30, 0.5, 10.2, 19.9, 22.0, 26.0])
-  labels = tuple(
-    np.array(x)
-    for x in (list("abcdabcdb"), ["01"] * 4 + ["02"] * 5, list("012345678"))
+  labels = evaluation.Labels.of(
+    list("abcdabcdb"), ["01"] * 4 + ["02"] * 5, list("012345678")
   )
   embeddings = line[:, None, None].astype(np.float32)
-  page = write(tmp_path / "7.html", "grew", labels, embeddings=embeddings)
+  page = pages.write(tmp_path / "7.html", "grew", labels, embeddings=embeddings)
   pictures = [i for i in page.images if "class" not in i]
   kinds = [kind for kind, _ in page.rows]
   # The worst probe: two wrong ones ahead of the right one, then the others.
   assert kinds[:4] == ["probe", "wrong", "wrong", "right"]
   rows = zip(page.rows[:4], pictures[:4], (8, 3, 2, 1), strict=True)
   for (_, texts), picture, row in rows:
-    name = "-".join(column[row] for column in labels)
+    name = labels.names[row]
     assert name in " ".join(texts)
     assert picture["alt"] == f"8 silhouettes of {name}"
     png = base64.b64decode(picture["src"].partition(",")[2])
     pixels = np.round(255 * image.imread(io.BytesIO(png))[..., 0])
-    step = WIDTH + 1  # a line between frames
-    for k, frame in enumerate(strips(row, FRAMES)):
-      part = pixels[:, k * step : k * step + WIDTH]
+    step = pages.WIDTH + 1  # a line between frames
+    for k, frame in enumerate(pages.strips(row, FRAMES)):
+      part = pixels[:, k * step : k * step + pages.WIDTH]
       np.testing.assert_array_equal(part, frame)
   assert "rank 3" in " ".join(page.rows[3][1])
 
 
 def test_without_silhouettes_names_are_shown(tmp_path):
-  page = write(
+  page = pages.write(
     tmp_path / "7.html", "grew", GREW, strips=lambda row, frames: None
   )
   assert "No silhouettes were at hand" in page.text
@@ -300,15 +238,16 @@ def test_without_silhouettes_names_are_shown(tmp_path):
 
 
 def test_figures_that_there_cannot_be(tmp_path):
-  labels = cross(["a", "b"], ["nm-01", "nm-05"], ["90"])
+  labels = sets.cross(["a", "b"], ["nm-01", "nm-05"], ["90"])
   nan = float("nan")
-  page = write(
+  page = pages.write(
     tmp_path / "7.html",
     "casiab",
     labels,
-    embeddings=embed(labels, spread=0.1),
-    roc={"NM": (np.array([nan]), np.array([nan]))},
-    verification={"NM/EER": nan},
+    embeddings=sets.embed(labels, spread=0.1),
+    verification=(
+      verification_lib.Verification("NM", nan, (), curve([nan], [nan])),
+    ),
   )
   shown = page.figures(0)
   assert shown["NM", "Rank-1"] == "–"
@@ -323,13 +262,17 @@ def test_figures_that_there_cannot_be(tmp_path):
 
 
 def test_dash_is_explained_only_where_there_is_one(tmp_path):
-  assert "A dash" not in write(tmp_path / "7.html", "grew", GREW).text
+  assert "A dash" not in pages.write(tmp_path / "7.html", "grew", GREW).text
 
 
 def test_strangers_in_the_gallery(tmp_path):
-  subjects, conditions, views = GREW
-  subjects = np.where(conditions == "02", np.char.add("q", subjects), subjects)
-  page = write(tmp_path / "7.html", "grew", (subjects, conditions, views))
+  subjects = np.where(
+    GREW.conditions == "02",
+    np.char.add("q", GREW.subjects),
+    GREW.subjects,
+  )
+  labels = dataclasses.replace(GREW, subjects=subjects)
+  page = pages.write(tmp_path / "7.html", "grew", labels)
   assert "Without any right item to find: 6 in all" in page.text
   assert not page.rows
 
@@ -344,7 +287,7 @@ def test_training_curves(tmp_path):
     {"step": 4, "eval/all/rank1": 40.0},
   ]
   path.write_text("\n".join(map(json.dumps, rows)))
-  page = write(tmp_path / "7.html", "grew", GREW, metrics_path=path)
+  page = pages.write(tmp_path / "7.html", "grew", GREW, metrics_path=path)
   assert page.sections[-1] == "training"
   drawn = {p.name for p in (tmp_path / "7").glob("training_*")}
   # One value of the learning rate is no curve.
@@ -355,19 +298,25 @@ def test_training_curves(tmp_path):
 
 
 def test_without_a_log_there_are_no_curves(tmp_path):
-  page = write(
-    tmp_path / "7.html", "grew", GREW, metrics_path=tmp_path / "none.jsonl"
+  page = pages.write(
+    tmp_path / "7.html",
+    "grew",
+    GREW,
+    metrics_path=tmp_path / "none.jsonl",
   )
   assert "training" not in page.sections
 
 
-def test_facts_and_counts(tmp_path):
-  facts = {"data set": "walkers", "model": "m", "step": "1000"}
-  page = write(
-    tmp_path / "7.html", "grew", GREW, facts=facts | {"command": "run me"}
+def test_metadata_and_counts(tmp_path):
+  metadata = {"data set": "walkers", "model": "m", "step": "1000"}
+  page = pages.write(
+    tmp_path / "7.html",
+    "grew",
+    GREW,
+    metadata=metadata | {"command": "run me"},
   )
   pairs = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page.source)
-  assert pairs[:3] == list(facts.items())
+  assert pairs[:3] == list(metadata.items())
   counts = {"sequences": "12", "subjects": "6", "probes": "6", "gallery": "6"}
   assert pairs[3:] == list(
     ({"protocol": "grew", "metric": "euclidean"} | counts).items()
@@ -378,17 +327,56 @@ def test_facts_and_counts(tmp_path):
 
 def test_unknown_protocol(tmp_path):
   with pytest.raises(errors.UserError, match="'grw'; give one of casiab"):
-    write(tmp_path / "7.html", "grw", GREW, results={})
+    pages.write(tmp_path / "7.html", "grw", GREW)
 
 
 def test_many_views_and_long_names(tmp_path):
   views = [f"{i:02d}{'camera' * 9}" for i in range(16)]
-  labels = cross(["a", "b"], ["00", "01"], views)
-  page = write(tmp_path / "7.html", "oumvlp", labels)
+  labels = sets.cross(["a", "b"], ["00", "01"], views)
+  page = pages.write(tmp_path / "7.html", "oumvlp", labels)
   (alt,) = {i["alt"] for i in page.images if i["alt"].startswith("Heat map")}
   low, high = re.search(r"([\d.]+) to ([\d.]+) percent", alt).groups()
-  ranker = ranks.Ranker(embed(labels), labels[0], "euclidean")
-  values = PROTOCOLS["oumvlp"].pairs(ranker, *labels)["all"][2]
+  protocol = protocols.PROTOCOLS["oumvlp"]
+  chosen = evaluation.Embedded(sets.embed(labels), labels)
+  (ranks,) = scoring.evaluate(protocol, chosen).ranks
+  values = protocol.view_pairs(ranks).rank1
   assert (float(low), float(high)) == (values.min(), values.max())
   # More views than a table can show; the figures are in the first one.
   assert "views" not in page.sections
+
+
+def test_nothing_is_half_written(tmp_path):
+  def fail(row, frames):
+    raise errors.UserError("the silhouettes are gone")
+
+  path = tmp_path / "eval" / "7.html"
+  with pytest.raises(errors.UserError, match="gone"):
+    pages.write(path, "grew", GREW, strips=fail)
+  assert not list(tmp_path.iterdir())
+  pages.write(path, "grew", GREW)
+  before = path.read_bytes()
+  with pytest.raises(errors.UserError, match="gone"):
+    pages.write(path, "grew", GREW, strips=fail)
+  assert path.read_bytes() == before
+  names = {p.name for p in tmp_path.rglob("*")}
+  assert names == {"eval", "7", "7.html", "cmc.png"}
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+  (tmp_path / "eval").write_text("a file")
+  with pytest.raises(errors.UserError, match="cannot be written") as e:
+    pages.write(tmp_path / "eval" / "7.html", "grew", GREW)
+  assert "\n" not in str(e.value)
+
+
+def test_failing_on_the_way_leaves_the_old_page(tmp_path):
+  pages.write(tmp_path / "7.html", "grew", GREW)
+  before = (tmp_path / "7.html").read_bytes()
+  # A folder where a chart should go cannot be replaced by it.
+  chart = tmp_path / "7" / "cmc.png"
+  chart.unlink()
+  chart.mkdir()
+  with pytest.raises(errors.UserError, match="cannot be written"):
+    pages.write(tmp_path / "7.html", "grew", GREW, metadata={"step": "8"})
+  assert (tmp_path / "7.html").read_bytes() == before
+  assert {p.name for p in tmp_path.rglob("*")} == {"7", "7.html", "cmc.png"}

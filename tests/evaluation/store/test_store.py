@@ -11,7 +11,7 @@ import pytest
 from gaitkd_jax import errors
 from gaitkd_jax.evaluation import store as store_lib
 
-FACTS = {"data": "walkers", "step": 3, "model": {"name": "gaitbase"}}
+METADATA = {"data": "walkers", "step": 3, "model": {"name": "gaitbase"}}
 
 
 def data(n=10, p=3, d=4, seed=0):
@@ -34,7 +34,7 @@ def shards_of_four(monkeypatch):
 
 @pytest.fixture
 def written(shards_of_four, tmp_path):
-  return store_lib.write(tmp_path / "store", **data(), facts=FACTS)
+  return store_lib.write(tmp_path / "store", **data(), metadata=METADATA)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
@@ -43,10 +43,10 @@ def test_what_is_written_is_read(shards_of_four, tmp_path, dtype):
   if dtype == "float16":  # shards of eight rows: all the more of one kind
     values["embeddings"] = values["embeddings"].astype(np.float16)
   path = store_lib.write(
-    tmp_path / "new" / "store", **values, facts=FACTS, dtype=dtype
+    tmp_path / "new" / "store", **values, metadata=METADATA, dtype=dtype
   )
   store = store_lib.EmbeddingStore.open(path)
-  assert store.facts == FACTS
+  assert store.metadata == METADATA
   assert store.shape == (10, 3, 4) and len(store) == 10
   assert store.dtype == dtype
   for key in ("subjects", "conditions", "views", "names"):
@@ -108,7 +108,7 @@ def test_a_shard_that_shrinks_does_not_kill_the_process(written):
 )
 def test_what_is_not_written(tmp_path, change, words):
   with pytest.raises(errors.UserError, match=words):
-    store_lib.write(tmp_path / "a", **(data() | dict(facts={}) | change))
+    store_lib.write(tmp_path / "a", **(data() | dict(metadata={}) | change))
   assert not list(tmp_path.iterdir())
 
 
@@ -124,7 +124,7 @@ def test_numbers_that_cannot_be_stored(written, value, dtype, words):
   values = data(seed=1)
   values["embeddings"][7, 1, 2] = value
   with pytest.raises(errors.UserError, match=words):
-    store_lib.write(written, **values, facts={}, dtype=dtype)
+    store_lib.write(written, **values, metadata={}, dtype=dtype)
   # The earlier store is whole, and nothing lies beside it.
   store = store_lib.EmbeddingStore.open(written)
   np.testing.assert_array_equal(np.asarray(store), data()["embeddings"])
@@ -133,10 +133,10 @@ def test_numbers_that_cannot_be_stored(written, value, dtype, words):
 
 def test_a_store_takes_anothers_place(written):
   values = data(n=2, seed=1)
-  store_lib.write(written, **values, facts={"step": 4})
+  store_lib.write(written, **values, metadata={"step": 4})
   store = store_lib.EmbeddingStore.open(written)
   np.testing.assert_array_equal(np.asarray(store), values["embeddings"])
-  assert store.facts == {"step": 4}
+  assert store.metadata == {"step": 4}
   assert len(list(written.iterdir())) == 2
   assert list(written.parent.iterdir()) == [written]
 
@@ -147,9 +147,9 @@ def test_nothing_else_is_replaced(tmp_path):
   (tmp_path / "folder" / "thesis.tex").write_text("mine")
   for name, words in (("file", "is a file"), ("folder", "something else")):
     with pytest.raises(errors.UserError, match=words):
-      store_lib.write(tmp_path / name, **data(), facts={})
+      store_lib.write(tmp_path / name, **data(), metadata={})
   with pytest.raises(errors.UserError, match="cannot be written"):
-    store_lib.write(tmp_path / "file" / "below", **data(), facts={})
+    store_lib.write(tmp_path / "file" / "below", **data(), metadata={})
   assert (tmp_path / "folder" / "thesis.tex").read_text() == "mine"
 
 
@@ -279,7 +279,7 @@ def test_others_archives_are_stores(tmp_path, save):
   )
   assert store_lib.is_store(path) and not store_lib.is_store(tmp_path)
   store = store_lib.EmbeddingStore.open(path)
-  assert store.dtype == np.float32 and store.facts == {}
+  assert store.dtype == np.float32 and store.metadata == {}
   np.testing.assert_array_equal(np.asarray(store), values["embeddings"])
   assert list(store.names[:2]) == ["0-nm-01-090", "1-é-090"]
 

@@ -1,0 +1,81 @@
+"""Embedding the test split: whose sequences, in which order."""
+
+import numpy as np
+import pytest
+
+from gaitkd_jax import errors
+from gaitkd_jax import models
+from gaitkd_jax import sharding
+from gaitkd_jax.evaluation import embed
+from gaitkd_jax.evaluation import store as store_lib
+from tests.helpers import untrained
+
+
+@pytest.fixture(scope="module")
+def config(prepared, folder):
+  return untrained.config(prepared, folder)
+
+
+@pytest.fixture(scope="module")
+def embedder(config):
+  module = models.create_model(config.model)
+  return embed.Embedder(config, module, sharding.create_mesh())
+
+
+def test_strips_are_frames_of_the_sequence(embedder):
+  whole = embedder.strip(3, 10_000)
+  assert whole.dtype == np.uint8 and whole.shape[1:] == (64, 44)
+  strip = embedder.strip(3, 5)
+  places = np.linspace(0, len(whole) - 1, 5).round().astype(int)
+  np.testing.assert_array_equal(strip, whole[places])
+
+
+def test_a_store_says_what_made_it(config, folder):
+  path = embed.embed_checkpoint(config, folder / "stored")
+  store = store_lib.EmbeddingStore.open(path)
+  assert path == folder / "stored" / "embeddings" / "4"
+  assert store.metadata["protocol"] == "casiab"
+  assert store.metadata["options"] == {}
+  assert store.metadata["step"] == 4 and store.metadata["data"] == "walkers"
+  assert store.metadata["checkpoint"] == config.eval.checkpoint
+
+
+def test_labels_and_roles_of_some_subjects(config, embedder, tmp_path):
+  everybody = embedder.labels()
+  some = embedder.labels(2)
+  assert set(some.subjects) == {
+    everybody.subjects.min(),
+    everybody.subjects.max(),
+  }
+  assert set(some.names) < set(everybody.names)
+  assert embedder.roles() == {}
+  table = tmp_path / "lists.csv"
+  middle = everybody.names[len(everybody) // 2]
+  table.write_text(f"name,role\n{some.names[0]},probe\n{middle},gallery\n")
+  lists = {"eval.protocol": "lists", "eval.lists": str(table)}
+  by_name = embed.Embedder(
+    untrained.changed(config, **lists),
+    models.create_model(config.model),
+    sharding.create_mesh(),
+  )
+  probes = [some.names[0]]
+  assert by_name.roles() == {"probes": probes, "gallery": [middle]}
+  assert by_name.roles(2) == {"probes": probes, "gallery": []}
+
+
+@pytest.mark.parametrize(
+  "key, value, words",
+  [
+    ("eval.protocol", "casia", "eval.protocol is 'casia'; give one of casiab"),
+    ("eval.metric", "cosin", "config.eval.metric is 'cosin'; give one of eucl"),
+  ],
+)
+def test_unknown_names_are_found_before_the_work(
+  config, tmp_path, key, value, words
+):
+  wrong = untrained.changed(config, **{key: value})
+  with pytest.raises(errors.UserError, match=words):
+    embed.protocol_of(wrong)
+  with pytest.raises(errors.UserError, match=words):
+    embed.embed_checkpoint(wrong, tmp_path / "run")
+  assert not list(tmp_path.iterdir())

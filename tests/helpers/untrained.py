@@ -1,0 +1,26 @@
+"""Configs of a network that was never trained: enough to evaluate one."""
+
+import jax
+
+from gaitkd_jax import checkpoint
+from gaitkd_jax import models
+from tests.helpers import configs
+
+
+def changed(config, **changes):
+  """A copy with other values, by dotted key."""
+  config = config.copy_and_resolve_references()
+  config.unlock()
+  config.update_from_flattened_dict(changes)
+  return config.lock()
+
+
+def config(prepared, folder):
+  """The student of the embedded data, with a checkpoint of step 4."""
+  c = configs.smoke_config(prepared, "walkers_baseline")
+  variables = models.init_variables(
+    models.create_model(c.model), jax.random.key(0)
+  )
+  checkpoint.save_model(folder / "untrained", variables, {}, step=4)
+  path = str(folder / "untrained")
+  return changed(c, **{"eval.checkpoint": path, "eval.report": True})
