@@ -22,7 +22,7 @@ def make_workdir(workdir: str | os.PathLike[str]) -> None:
 
 
 def name_of(name: str, workdir: str | os.PathLike[str], protocol: str) -> str:
-  """The name of an evaluation's files: another protocol's are not replaced."""
+  """The name for files of an evaluation that replaces no other protocol's."""
   try:
     path = pathlib.Path(workdir) / "eval" / f"{name}.json"
     other = json.loads(path.read_text()).get("protocol", protocol)
@@ -37,7 +37,7 @@ def write(
   workdir: str | os.PathLike[str],
   **metadata: object,
 ) -> pathlib.Path:
-  """Writes `eval/<name>.json`, the whole of it or nothing.
+  """Writes `eval/<name>.json`, the whole file or nothing.
 
   Args:
     metrics: by flat name; those that are not finite become null.
@@ -51,7 +51,7 @@ def write(
 
 
 def write_text(text: str, path: pathlib.Path) -> pathlib.Path:
-  """Writes a file, the whole of it or nothing, and says where."""
+  """Writes the whole file or nothing, and prints its path."""
   new = path.with_name(f".{path.name}.tmp")
   try:
     path.parent.mkdir(parents=True, exist_ok=True)

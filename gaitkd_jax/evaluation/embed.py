@@ -1,4 +1,4 @@
-"""Embeds the sequences of a split, whatever the batch, and stores them."""
+"""Embeds the sequences of a split and stores the embeddings."""
 
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -73,7 +73,7 @@ class Embedder:
     rows = self._rows(subjects)
     batches = pipeline.eval_batches(
       self._split,
-      # Any size will do: it is rounded up to a multiple of the devices.
+      # Any size is allowed: it is rounded up to a multiple of the devices.
       batch_size=-(-self._config.batch_size // devices) * devices,
       max_frames=self._config.max_frames,
       rows=rows,
@@ -100,7 +100,7 @@ class Embedder:
     return labels if rows is None else labels[rows]
 
   def roles(self, subjects: int = 0) -> dict[str, Sequence[str]]:
-    """Sequences that the protocol knows by name, of those of `labels`."""
+    """The sequences of `labels` that the protocol knows by name."""
     if self._rows(subjects) is None:
       return self._roles
     names = set(self.labels(subjects).names)
@@ -137,7 +137,7 @@ class Embedder:
 
 
 def test_data(config: Any) -> Any:
-  """The section of the data that are tested."""
+  """The section of a config that names the data set to be tested."""
   return config.eval.data if len(config.eval.data) else config.data
 
 
@@ -206,7 +206,7 @@ def embed(
   mesh: Mesh,
   rows: np.ndarray | None = None,
 ) -> np.ndarray:
-  """Embeds sequences, and says how fast, in how many compiled programs.
+  """Embeds sequences, and prints how fast and in how many shapes of batches.
 
   Args:
     embed_step: of `make_embed_step`.
@@ -215,7 +215,8 @@ def embed(
       position of the sequence in the split) and "mask" (False: filling).
     count: sequences, at least one.
     mesh: devices of the data axis.
-    rows: int `[count]`, ascending, their positions in the split; None for all.
+    rows: int `[count]`, ascending, their positions in the split; None: all of
+      it.
 
   Returns:
     float32 `[count, p, d]` in the order of the split, in every process.
@@ -340,7 +341,7 @@ def embed_checkpoint(
 
 
 def metadata(config: Any, path: str, variables: Any) -> dict[str, Any]:
-  """What made embeddings, as their store keeps it.
+  """What the embeddings were made from, for the header of their store.
 
   Args:
     config: the whole config.

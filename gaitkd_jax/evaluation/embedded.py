@@ -12,7 +12,7 @@ NO_OPTIONS: Mapping[str, Any] = types.MappingProxyType({})
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Labels:
-  """What is known of sequences.
+  """Who walks in each sequence, how, and seen from where.
 
   Attributes:
     subjects: str `[n]`.
@@ -26,7 +26,7 @@ class Labels:
 
   @classmethod
   def of(cls, subjects: Any, conditions: Any, views: Any) -> "Labels":
-    """Takes anything that becomes arrays; numbers become texts."""
+    """Makes labels of anything like an array; numbers become text."""
     return cls(
       *(np.asarray(x).astype(str) for x in (subjects, conditions, views))
     )

@@ -1,6 +1,5 @@
 """Scores networks and stored embeddings, and reports what was found."""
 
-from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
 import os
@@ -11,7 +10,6 @@ from typing import Any
 
 import jax
 from jax.sharding import Mesh
-import numpy as np
 
 from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
@@ -26,10 +24,6 @@ from gaitkd_jax.evaluation import results
 from gaitkd_jax.evaluation import scoring
 from gaitkd_jax.evaluation import store as store_lib
 from gaitkd_jax.evaluation import tables
-
-# Takes a row and a number of frames, and returns as many silhouettes, uint8
-# `[frames, h, w]`; None where there are none.
-Strips = Callable[[int, int], np.ndarray | None]
 
 
 def primary_metric(config: Any) -> str:
@@ -62,11 +56,11 @@ class Evaluator:
     self._protocol = embed_lib.protocol_of(config)
     self._embedder = embed_lib.Embedder(config, module, mesh)
     self._check_split()
-    # The parameters that were scored by all subjects, and what was found.
+    # The parameters that were last scored on all subjects, and the result.
     self._last: tuple[Any, results.Evaluation] | None = None
 
   def __call__(self, variables: Any) -> results.Evaluation | None:
-    """Scores `eval.subjects` subjects; a submission is None.
+    """Scores `eval.subjects` subjects; None if the protocol is a submission.
 
     Args:
       variables: of the network.
@@ -82,7 +76,7 @@ class Evaluator:
   def finish(
     self, variables: Any, step: int, workdir: str | os.PathLike[str], path: str
   ) -> results.Evaluation | None:
-    """Scores all subjects and reports; a submission is written, and None.
+    """Scores all subjects and reports; writes a submission and returns None.
 
     Args:
       variables: of the network.
@@ -115,7 +109,7 @@ class Evaluator:
   def _check_split(self) -> None:
     """Raises a UserError for a split that the protocol could not score.
 
-    Nobody should train for days to learn that there is nothing to compare.
+    Nobody should train for days and only then learn that nothing can be scored.
     """
     self._protocol.probe_galleries(
       self._embedder.labels(), self._embedder.roles()
@@ -187,7 +181,8 @@ def score_store(
   metadata: dict[str, Any] = {
     key: known[key] for key in ("step", "checkpoint") if key in known
   }
-  # What made the store, which need not be what the config names.
+  # The store may have been made from another data set or by another network
+  # than the config names.
   metadata["data set"] = known.get("data", "unknown")
   metadata["model"] = known.get("model", {}).get("name", "unknown")
   metadata["embeddings"] = str(path)
@@ -197,7 +192,7 @@ def score_store(
 def _stored_roles(
   config: Any, store: store_lib.EmbeddingStore
 ) -> Mapping[str, Any]:
-  """Roles of sequences: those of the store if it was made for the protocol."""
+  """The roles that the store keeps if it was made for this protocol."""
   stored = store.metadata.get("options", {})
   same_protocol = store.metadata.get("protocol") == config.eval.protocol
   if stored and same_protocol and not config.eval.lists:
@@ -240,7 +235,7 @@ def report(
   name: str,
   workdir: str | os.PathLike[str],
   metadata: Mapping[str, Any],
-  strips: Strips = lambda row, frames: None,
+  strips: report_lib.Strips = lambda row, frames: None,
 ) -> results.Evaluation:
   """Prints an evaluation and writes `eval/<name>.*`, in the first process.
 
@@ -281,7 +276,7 @@ def _write_page(
   name: str,
   workdir: str | os.PathLike[str],
   metadata: Mapping[str, Any],
-  strips: Strips,
+  strips: report_lib.Strips,
 ) -> None:
   """Writes the page of an evaluation."""
   shown = {

@@ -99,7 +99,7 @@ def evaluate(
 
 
 def verified(evaluation: results.Evaluation) -> results.Evaluation:
-  """Adds how well thresholds tell people apart."""
+  """Adds verification: how well a threshold tells people apart."""
   found = tuple(
     verification_lib.verify(evaluation.ranker, ranks.compared)
     for ranks in evaluation.ranks
@@ -112,7 +112,11 @@ def checked(
   embedded: embedded_lib.Embedded,
   metric: str,
 ) -> embedded_lib.Embedded:
-  """Arrays of what may be lists; raises a UserError for what is no set."""
+  """Checks a set, and makes arrays of what may be lists.
+
+  Raises:
+    errors.UserError: see `evaluate_embeddings`.
+  """
   if metric not in distances.METRICS:
     raise errors.UserError(
       f"eval.metric is {metric!r}; give one of {', '.join(distances.METRICS)}"

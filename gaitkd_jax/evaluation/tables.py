@@ -9,7 +9,7 @@ from gaitkd_jax.evaluation.protocols import verification as verification_lib
 
 # Wider tables than OU-MVLP's 14 views are not read.
 MAX_VIEWS = 14
-# What a table by view says of a condition.
+# The metrics of a condition that the table by view stands for.
 _OF_VIEWS = {"rank1", "rank1_identical_view", "rank1_all_views"}
 
 
@@ -46,7 +46,7 @@ def format_table(metrics: Sequence[metrics_lib.Metric]) -> str:
 def format_verification(
   verification: Sequence[verification_lib.Verification],
 ) -> str:
-  """The table of verification, at least one condition."""
+  """The table of verification, for one condition or more."""
   cells, columns = {}, ["EER"]
   for one in verification:
     cells[one.condition, "EER"] = one.equal_error
@@ -68,7 +68,7 @@ def _table(
   rows: Sequence[str],
   columns: Sequence[str],
 ) -> list[str]:
-  """A line of headings, then a line a row; no value is a blank."""
+  """A line of headings and a line for each row; None is left blank."""
   first = max([7, *(len(row) + 1 for row in rows)])
   widths = [max(7, len(column) + 1) for column in columns]
 

@@ -25,9 +25,9 @@ def test_mean_over_parts(metric, probes):
   rng = np.random.default_rng(0)
   probe = rng.standard_normal((probes, 4, 6), np.float32)
   gallery = rng.standard_normal((7, 4, 6), np.float32)
-  ours = distances.part_distances(probe, gallery, metric)
+  found = distances.part_distances(probe, gallery, metric)
   expected = by_hand(probe, gallery, metric)
-  np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_no_probe_and_unknown_metric():

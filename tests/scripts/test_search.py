@@ -140,8 +140,8 @@ def test_silhouettes_are_embedded_as_in_an_evaluation(evaluated):
     assert [row["rank"] for row in rows] == [
       str(rank) for rank in range(1, len(names) + 1)
     ]
-    own = names.index(f"{subject.name}-{probe.replace('/', '-')}")
-    expected = distances.part_distances(values[own : own + 1], values)[0]
+    place = names.index(f"{subject.name}-{probe.replace('/', '-')}")
+    expected = distances.part_distances(values[place : place + 1], values)[0]
     order = [names.index(row["gallery"]) for row in rows]
     assert sorted(order) == list(range(len(names)))
     distance = np.array([float(row["distance"]) for row in rows])

@@ -1,4 +1,4 @@
-"""A gallery of all views, without the probe's own subject in its own view."""
+"""A gallery of all views, without the probe's subject in the probe's view."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from gaitkd_jax.evaluation.protocols import single_view
 class CrossViewGallery(protocol.ScoredProtocol):
   """Rank-k and mAP in a gallery of all views (Hou et al., T-BIOM 2022).
 
-  Gallery items of the probe's own subject and view are left out. Rank-k and
+  Gallery items of the probe's subject and view are left out. Rank-k and
   mAP of each probe view, in percent rounded to two decimals as OpenGait does;
   then the mean over probe views. A probe without a match counts as an error in
   Rank-k and is left out of mAP.

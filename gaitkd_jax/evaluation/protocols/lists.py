@@ -19,7 +19,7 @@ from gaitkd_jax.evaluation.protocols import ranker as ranker_lib
 from gaitkd_jax.evaluation.protocols import ranks as ranks_lib
 from gaitkd_jax.evaluation.protocols import retrieval
 
-# Bad lines of a CSV that one message names.
+# A message names no more bad lines of a CSV than this.
 _SHOWN = 5
 _ROLES = {"probe": "probes", "gallery": "gallery"}
 
@@ -78,7 +78,7 @@ class ProbeList(_ByName):
     labels: embedded_lib.Labels,
     options: Mapping[str, Any] = embedded_lib.NO_OPTIONS,
   ) -> list[probe_gallery.ProbeGallery]:
-    """The one pair of lists; nothing is excluded.
+    """The listed probes and all the rest; nothing is excluded.
 
     Args:
       labels: of the whole set.
@@ -119,7 +119,7 @@ class Lists(_ByName):
     labels: embedded_lib.Labels,
     options: Mapping[str, Any] = embedded_lib.NO_OPTIONS,
   ) -> list[probe_gallery.ProbeGallery]:
-    """The one pair of lists; nothing is excluded. Rows keep the set's order.
+    """The one pair of lists, nothing excluded. Rows are in the set's order.
 
     Args:
       labels: of the whole set.
@@ -194,7 +194,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, list[str]]:
 def _read_lines(
   lines: Any, path: str | os.PathLike[str]
 ) -> tuple[dict[str, list[str]], list[str]]:
-  """The names by option, and what is wrong with lines.
+  """Reads the names by option, and what is wrong with lines.
 
   Args:
     lines: a `csv.reader`.

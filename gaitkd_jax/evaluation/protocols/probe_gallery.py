@@ -16,7 +16,7 @@ class Excluded(enum.Enum):
   NOTHING = "nothing"
   # Everything that is seen from the probe's view.
   VIEW = "view"
-  # The probe's own subject, seen from the probe's view.
+  # The subject of the probe, seen from the probe's view.
   SUBJECT_IN_VIEW = "subject in view"
 
   def pairs(self, same_subject: Any, same_view: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Ranks within one block of distances: what `ranks.Ranker` adds up."""
+"""Ranks within one block of distances, which `ranker.Ranker` adds up."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ def sort_keys(distance: np.ndarray, start: int) -> np.ndarray:
 def padded(positions: list[np.ndarray], count: int) -> np.ndarray:
   """Positions int32 `[count, matches]`, -1 where there are fewer."""
   most = max([1, *map(len, positions)])
-  # Few numbers of matches, so that few programs are compiled.
+  # Powers of two, so that few programs are compiled.
   result = np.full((count, 1 << (most - 1).bit_length()), -1, np.int32)
   for i, row in enumerate(positions):
     result[i, : len(row)] = row

@@ -1,4 +1,4 @@
-"""Finds ranks of gallery items: the only place that sees distances."""
+"""Finds the ranks of gallery items."""
 
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -14,7 +14,8 @@ from gaitkd_jax.evaluation import search
 from gaitkd_jax.evaluation.protocols import rank_blocks
 from gaitkd_jax.evaluation.protocols import ranks as ranks_lib
 
-# With more right items than this a block is sorted, not compared with each.
+# If a probe has more right items than this, distances are sorted instead of
+# compared with each.
 _MANY = 64
 # Codes of the probes and of the items of a block: subjects and views.
 _Codes = Callable[[search.Block], tuple[jax.Array, jax.Array]]
@@ -24,7 +25,7 @@ _Matches = dict[int, tuple[Any, Any]]
 
 
 class Ranker:
-  """Searches rows of a set of embeddings in other rows.
+  """Ranks some rows of a set of embeddings for other rows.
 
   Equal distances are ranked in the order of the gallery. The ranks are exact,
   though only blocks of distances are in memory: a right item's rank is one more
@@ -48,7 +49,7 @@ class Ranker:
     memory_gib: float = 1.0,
     devices: Sequence[jax.Device] | None = None,
   ):
-    """Keeps the set.
+    """Measures the range of the embeddings.
 
     Args:
       embeddings: finite, `[n, p, d]`.
@@ -68,7 +69,7 @@ class Ranker:
     largest = 0.0
     for i in range(0, len(embeddings), 4096):
       block = np.asarray(embeddings[i : i + 4096], np.float32)
-      # Squares may be too large for float32; that is what is found out here.
+      # In float64, since squares may be too large for float32.
       squares = np.einsum("npd,npd->np", block, block, dtype=np.float64)
       largest = max(largest, float(squares.max(initial=0.0)))
     if 4 * largest > float(np.finfo(np.float32).max):
@@ -84,7 +85,7 @@ class Ranker:
   def first_matches(
     self, probes: np.ndarray, gallery: np.ndarray
   ) -> np.ndarray:
-    """The rank of the nearest gallery item of each probe's own subject.
+    """The rank of the nearest gallery item of each probe's subject.
 
     Args:
       probes: int `[a]`, rows.
@@ -130,13 +131,13 @@ class Ranker:
     gallery: np.ndarray,
     views: np.ndarray | None = None,
   ) -> list[np.ndarray]:
-    """The ranks of all gallery items of each probe's own subject.
+    """The ranks of all gallery items of each probe's subject.
 
     Args:
       probes: int `[a]`, rows.
       gallery: int `[b]`, rows.
-      views: `[n]`; if given, gallery items of the probe's own subject and view
-        are left out before ranking.
+      views: `[n]`; if given, gallery items of the probe's subject and view are
+        left out before ranking.
 
     Returns:
       For each probe its ranks, ascending, from 1; none where the gallery lacks
@@ -194,7 +195,7 @@ class Ranker:
     gallery: np.ndarray,
     views: np.ndarray | None = None,
   ) -> Iterator[tuple[jax.Array, jax.Array, jax.Array]]:
-    """Blocks as `search.Blocks` computes them, and whose they are.
+    """Blocks of distances on the device, with subjects and views.
 
     Args:
       probes: int `[a]`, rows.

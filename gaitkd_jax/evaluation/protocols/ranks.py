@@ -13,14 +13,14 @@ ABSENT = int(np.iinfo(np.int32).max)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ranks:
-  """Where the probes of one condition find their own subjects.
+  """The ranks at which the probes of one condition find their subjects.
 
   Attributes:
     compared: the probes and the gallery.
     first: int32 `[a, w]`, the rank of the nearest right item of each probe in
       each of w galleries, from 1; `ABSENT` where there is no right item.
-    gallery_views: str `[w]`: each view of the gallery is searched on its own;
-      None: the gallery is searched as a whole (w is 1).
+    gallery_views: str `[w]`: each view of the gallery is ranked separately;
+      None: the gallery is ranked as a whole (w is 1).
     matches: for each probe the ranks of all its right items in the whole
       gallery, ascending; empty if the protocol has no use for them.
   """
@@ -34,11 +34,11 @@ class Ranks:
   def of_matches(
     cls, compared: probe_gallery.ProbeGallery, matches: Sequence[np.ndarray]
   ) -> "Ranks":
-    """Of a whole gallery: what `ranker.Ranker.all_matches` found."""
+    """Makes ranks of what `ranker.Ranker.all_matches` found."""
     first = [ranks[0] if len(ranks) else ABSENT for ranks in matches]
     return cls(compared, np.array(first, np.int32)[:, None], None, matches)
 
   @property
   def of_whole_gallery(self) -> np.ndarray | None:
-    """int32 `[a]`, first ranks among all that is compared; None: by view."""
+    """First ranks in the whole gallery, int32 `[a]`; None if ranked by view."""
     return self.first[:, 0] if self.gallery_views is None else None

@@ -73,7 +73,7 @@ class ClothChanging(protocol.ScoredProtocol):
   The gait protocol (that of published tables) is `SingleViewGallery`'s:
   "rank1" leaves out identical views, "rank1_all_views" does not. The
   re-identification protocol searches all views at once without the gallery
-  items of the probe's own subject and view: "reid_rank1", "reid_mAP",
+  items of the probe's subject and view: "reid_rank1", "reid_mAP",
   "reid_mINP" (`retrieval_metrics`), often 5 to 10 points higher. A view is the
   camera, the text before "_".
 
@@ -105,7 +105,7 @@ class ClothChanging(protocol.ScoredProtocol):
     ranker: ranker_lib.Ranker,
     compared: probe_gallery.ProbeGallery,
   ) -> ranks_lib.Ranks:
-    """First ranks by camera, and all matches of the other protocol."""
+    """First ranks by camera, and the ranks of all matches."""
     matches = ranker.all_matches(
       compared.probes, compared.gallery, compared.views
     )
@@ -115,7 +115,7 @@ class ClothChanging(protocol.ScoredProtocol):
   def condition_metrics(
     self, ranks: ranks_lib.Ranks, reported_ranks: Sequence[int]
   ) -> list[metrics_lib.Metric]:
-    """Of the gait protocol, then of the re-identification protocol."""
+    """Those of the gait protocol, then of the re-identification protocol."""
     found = retrieval_metrics(ranks.matches, reported_ranks)
     return single_view.by_view_metrics(ranks, reported_ranks) + [
       metrics_lib.Metric(
@@ -129,7 +129,7 @@ class ClothChanging(protocol.ScoredProtocol):
     ranks: Sequence[ranks_lib.Ranks],
     reported_ranks: Sequence[int] | None = None,
   ) -> list[metrics_lib.Metric]:
-    """The gait protocol's, the re-identification protocol's, the means."""
+    """Those of the gait protocol, of re-identification, and the means."""
     found = super().metrics(ranks, reported_ranks)
 
     def order(metric: metrics_lib.Metric) -> tuple[bool, bool]:

@@ -17,7 +17,7 @@ from gaitkd_jax.evaluation.protocols import ranks as ranks_lib
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SingleViewGallery(protocol.ScoredProtocol):
-  """Every probe view is searched in every gallery view on its own.
+  """Every pair of a probe view and a gallery view is ranked separately.
 
   Rank-k of each pair of views, in percent rounded to two decimals as OpenGait
   does; then per probe view the mean over the gallery views other than its own;
@@ -76,7 +76,7 @@ class SingleViewGallery(protocol.ScoredProtocol):
 def rank_by_view(
   ranker: ranker_lib.Ranker, compared: probe_gallery.ProbeGallery
 ) -> ranks_lib.Ranks:
-  """Searches each view of the gallery on its own."""
+  """Ranks each view of the gallery separately."""
   view_of_item = compared.views_of(compared.gallery)
   gallery_views = np.unique(view_of_item)
   first = [
@@ -89,7 +89,7 @@ def rank_by_view(
 
 
 def rank1_pairs(ranks: ranks_lib.Ranks) -> protocol.ViewPairs:
-  """Rank-1 of every pair of views, of the ranks of `rank_by_view`."""
+  """Rank-1 of every pair of views; the ranks are those of `rank_by_view`."""
   return protocol.ViewPairs(
     ranks.compared.condition,
     np.unique(_probe_views(ranks)),

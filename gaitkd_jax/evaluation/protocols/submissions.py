@@ -155,7 +155,7 @@ class NearestSubject(protocol.Submission):
     metric: str = "euclidean",
     memory_gib: float = 1.0,
   ) -> list[str]:
-    """See `protocol.Submission`; option "rerank": by default it is done."""
+    """See `protocol.Submission`; re-ranks unless option "rerank" is False."""
     labels = embedded.labels
     (compared,) = self.probe_galleries(labels)
     probes, gallery = (

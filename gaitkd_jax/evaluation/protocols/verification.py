@@ -1,6 +1,6 @@
 """Verification: is this the same person, at a threshold of the distance.
 
-What a product needs beside ranks. FAR (false accept rate) is the share of pairs
+A product needs this beside ranks. FAR (false accept rate) is the share of pairs
 of different subjects at or below the threshold, TAR (true accept rate) that of
 pairs of one subject; EER is the error where FAR equals 1 - TAR (ISO/IEC
 19795-1).
@@ -18,13 +18,13 @@ from gaitkd_jax.evaluation.protocols import probe_gallery
 from gaitkd_jax.evaluation.protocols import ranker as ranker_lib
 
 RATES = (0.1, 0.01, 0.001)
-# Of the range of distances: each threshold is known to a millionth of it.
+# Thresholds are known to a millionth of the range of distances.
 _BINS = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Curve:
-  """What every threshold gives.
+  """Accept rates at every threshold.
 
   Attributes:
     thresholds: of the distance, ascending, `[t]`.
@@ -41,7 +41,7 @@ class Curve:
 
 @dataclasses.dataclass(frozen=True)
 class OperatingPoint:
-  """What a threshold gives that keeps false accepts at a rate.
+  """True accepts at a threshold that is chosen for a false accept rate.
 
   Attributes:
     false_accept_rate: at most, in [0, 1].
@@ -64,7 +64,7 @@ class Verification:
     equal_error: EER in percent; NaN without pairs of one subject or of
       strangers.
     points: at `RATES`.
-    curve: what both are read from.
+    curve: from which both are read.
   """
 
   condition: str
@@ -100,7 +100,7 @@ def verify(
 def find_curve(
   ranker: ranker_lib.Ranker, compared: probe_gallery.ProbeGallery
 ) -> Curve:
-  """What every threshold gives; see `verify`."""
+  """Finds the accept rates at every threshold; see `verify`."""
   scale = _BINS / ranker.longest
   total = np.zeros(2 * _BINS, np.int64)
   for block in ranker.blocks_on_device(
@@ -128,7 +128,7 @@ def _histogram(
   scale: jax.Array,
   excluded: probe_gallery.Excluded,
 ) -> jax.Array:
-  """Counts of the bins of strangers, then of those of one subject."""
+  """Counts distances by bin: of strangers, then of one subject."""
   same = probe_codes[:, :1] == item_codes[:, 0][None, :]
   kept = (probe_codes[:, :1] >= 0) & (item_codes[:, 0] >= 0)[None, :]
   same_view = probe_codes[:, 1:] == item_codes[:, 1][None, :]
@@ -154,7 +154,7 @@ def read_curve(condition: str, curve: Curve) -> Verification:
 
 
 def _equal_error(curve: Curve) -> float:
-  """Where FAR and 1 - TAR cross, between the two thresholds around that."""
+  """Where FAR and 1 - TAR cross, interpolated between two thresholds."""
   if not len(curve.far) or np.isnan(curve.far + curve.tar).any():
     return float("nan")
   far = np.concatenate([[0.0], curve.far])

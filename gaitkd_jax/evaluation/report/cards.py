@@ -1,4 +1,4 @@
-"""The worst and the best probes as silhouettes, with what was found."""
+"""The worst and the best probes as silhouettes, with their matches."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -12,6 +12,8 @@ from gaitkd_jax.evaluation.report import matches
 from gaitkd_jax.evaluation.report import sections
 
 _FRAMES = 8
+# Takes a row and a number of frames, and returns as many silhouettes, uint8
+# `[frames, h, w]`; None where there are none.
 Strips = Callable[[int, int], np.ndarray | None]
 
 
@@ -71,7 +73,7 @@ class _Rows:
   pictures: int = 0
 
   def __call__(self, kind: str, row: int, text: str, more: str = "") -> str:
-    """One sequence: what it is, its name and its silhouettes."""
+    """One sequence: its part in the card, its name and its silhouettes."""
     name = self.names[row]
     frames = self.strips(row, _FRAMES)
     picture = ""

@@ -159,7 +159,7 @@ def _plot(
   names: Sequence[str],
   theme: palette.Theme,
 ) -> None:
-  """Draws curves, each with a look of its own."""
+  """Draws curves in different styles and colours."""
   looks = itertools.product(_STYLES, theme.lines)
   for curve, label in zip(curves, names, strict=True):
     style, color = ("-", theme.ink) if curve.emphasis else next(looks)
@@ -186,7 +186,7 @@ def _plot(
 
 
 def thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """A curve with a logarithmic axis by at most some 1,500 of its points.
+  """Thins a curve to about 1,500 points, evenly on a logarithmic axis.
 
   Args:
     x: `[k]`, positive, ascending.
@@ -235,7 +235,7 @@ def draw_twice(
 
   def png(theme: palette.Theme) -> bytes:
     with matplotlib.rc_context(_settings(theme)), warnings.catch_warnings():
-      # A name in letters that the font lacks is shown as boxes.
+      # Letters that the font lacks are shown as boxes.
       warnings.filterwarnings("ignore", message="Glyph .* missing from")
       figure = figure_lib.Figure(figsize=size, dpi=_DPI * _SCALE)
       draw(figure, theme)

@@ -16,9 +16,9 @@ from gaitkd_jax.evaluation.report import charts
 # Steps and values, `[k]` each.
 Points = tuple[np.ndarray, np.ndarray]
 Series = dict[str, Points]
-# Curves of one chart: with more, none can be followed.
+# Nobody can follow more curves than this in one chart.
 _MAX_CURVES = 12
-# Counts, norms and speeds: of use while a run is watched, not after it.
+# Counts, norms and speeds are useful during a run, but not after it.
 _LEFT_OUT = (
   "active_triplets",
   "gradient_norm",
@@ -88,7 +88,7 @@ def draw(
       groups.setdefault(_group(name), {})[name] = points
     elif kind in _EVALUATIONS and name and metrics_lib.parse(name).view is None:
       groups.setdefault(kind, {})[name] = points
-  # One point is no curve.
+  # A single point makes no curve.
   return [
     _chart(name, title, groups[name], primary_metric, **looks)
     for name, (title, looks) in _GROUPS.items()
@@ -98,7 +98,7 @@ def draw(
 
 
 def _group(name: str) -> str:
-  """The chart on which a metric of the training goes."""
+  """The chart that a metric of the training belongs to."""
   head = name.partition("/")[0]
   if "accuracy" in head:
     return "accuracy"
@@ -164,7 +164,7 @@ def _comparable(group: Series, metric: str) -> Series:
 
 
 def _order(flat: str) -> tuple[int, str]:
-  """Rank-1 by condition is what is looked at first."""
+  """A key that sorts Rank-1 first, since it is looked at first."""
   name = metrics_lib.parse(flat).name
   return {"rank1": 0, "mAP": 1}.get(name, 2), flat
 

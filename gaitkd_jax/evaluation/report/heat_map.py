@@ -1,4 +1,4 @@
-"""A table of percentages in colours."""
+"""A heat map of percentages by pairs of views."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from gaitkd_jax.evaluation.report import palette
 
 # Cells of a wider table are too small for figures.
 _MAX_CELLS = 15
-# Inches: three of them stand side by side, one fits a phone.
+# Width in inches: three fit side by side, and one fits a phone.
 _HEAT_MAP = 3.65
 _LETTER, _LINE = 0.075, 0.13
 _LABEL = 14
@@ -29,7 +29,7 @@ def draw(
   values: np.ndarray,
   lowest: float,
 ) -> charts.Chart:
-  """Rank-1 of every pair of views.
+  """Draws Rank-1 of every pair of views.
 
   Args:
     name: of the file.
@@ -148,7 +148,7 @@ class _HeatMap:
 def _tick(
   axis: axis_lib.Axis, labels: list[str], step: int, **looks: Any
 ) -> None:
-  """Labels every so many cells at their middle."""
+  """Labels every `step`-th cell at its middle."""
   axis.set_ticks(np.arange(0, len(labels), step) + 0.5, labels[::step])
   for label in axis.get_ticklabels():
     label.set(**looks)
@@ -162,7 +162,7 @@ def _ink_on(color: np.ndarray, theme: palette.Theme) -> str:
 
 
 def _range(values: np.ndarray) -> str:
-  """The span of percentages, in words."""
+  """The range of percentages, in words."""
   finite = values[np.isfinite(values)]
   if not len(finite):
     return "no figure"

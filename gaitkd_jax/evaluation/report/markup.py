@@ -27,7 +27,7 @@ def picture(chart: charts.Chart) -> str:
 
 
 def image(png: bytes, width: int, height: int, alt: str, kind: str = "") -> str:
-  """An image; `kind` is its class of the style sheet."""
+  """An image; `kind` is its class in the style sheet."""
   data = base64.b64encode(png).decode()
   shown = f' class="{kind}"' if kind else ""
   return (
@@ -37,7 +37,7 @@ def image(png: bytes, width: int, height: int, alt: str, kind: str = "") -> str:
 
 
 def number(value: float | None) -> str:
-  """Two decimals as tables in papers have; a dash for NaN; none for None."""
+  """Two decimals as in papers; a dash for NaN, nothing for None."""
   if value is None:
     return ""
   if not math.isfinite(value):
@@ -99,10 +99,10 @@ def section(name: str, title: str, note: str, content: str) -> str:
 
 
 def _heading(scope: str, text: str) -> str:
-  """A heading that is broken only if it is long, never inside "Rank-1"."""
+  """A heading that wraps only if it is long, and never inside "Rank-1"."""
   longest = max(map(len, text.split() or [""]))
   kind = ' class="long"' if longest > 20 else ""
-  if longest == len(text) <= 20:  # "000-far" is one word, too
+  if longest == len(text) <= 20:  # "000-far" counts as one word
     kind = ' class="whole"'
   shown = re.sub(r"(Rank-\d+)", r'<span class="whole">\1</span>', escape(text))
   return f'<th{kind} scope="{scope}">{shown}</th>'

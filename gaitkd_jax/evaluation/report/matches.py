@@ -13,11 +13,11 @@ from gaitkd_jax.evaluation.protocols import ranks as ranks_lib
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-  """A gallery item of a shown probe.
+  """A gallery item that is shown with a probe.
 
   Attributes:
     row: of the embeddings.
-    rank: among all that the probe is compared with, from 1.
+    rank: among all items that the probe is compared with, from 1.
     distance: to the probe.
   """
 
@@ -93,7 +93,7 @@ def find(
   compared = [one.compared for one in ranks]
   shown = []
   for lists, count in ((worst_lists, worst), (best_lists, best)):
-    # As many of each condition: rounded up to whole turns.
+    # The same number of each condition: rounded up to whole turns.
     turns = -(-count // len(compared))
     picked = _in_turn(lists, ranker.subjects, turns * len(compared))
     shown.append(_describe(ranker, compared, picked, wrong))
@@ -140,7 +140,7 @@ def nearest(
     masked = np.where(same & kept, distance, np.inf)
     first = masked.argmin(axis=1)
     value = masked[np.arange(len(first)), first]
-    # Of equal distances the first in the gallery counts.
+    # Of equal distances, the first in the gallery counts.
     closer = value < right[p]
     place[p] = np.where(closer, g.start + first, place[p])
     right[p] = np.minimum(value, right[p])
@@ -158,7 +158,7 @@ def nearest(
   for p, g, distance in ranker.blocks(probes, gallery):
     same, kept = pairs(probes[p], gallery[g])
     find(p, g, distance, same, kept)
-    # Where the gallery is one block, its distances are computed but once.
+    # If the gallery is one block, its distances are computed only once.
     one_block = g.stop - g.start == len(gallery)
     if counts and one_block:
       count(p, g, distance, kept)
@@ -171,12 +171,12 @@ def nearest(
 
 
 class _Pairs:
-  """Tells of probes and gallery items which pairs are what."""
+  """Says which pairs are of one subject, and which are compared."""
 
   def __init__(
     self, subjects: np.ndarray, compared: probe_gallery.ProbeGallery
   ):
-    """Subjects are codes, int32 `[n]`."""
+    """Takes the codes of all subjects, int32 `[n]`."""
     self._subjects = subjects
     # Numbers are compared much faster than names.
     codes = compared.view_codes()
@@ -186,7 +186,7 @@ class _Pairs:
   def __call__(
     self, probes: np.ndarray, gallery: np.ndarray
   ) -> tuple[np.ndarray, np.ndarray]:
-    """Whether subjects are the same, and whether pairs count: bool `[k, m]`."""
+    """Both as bool `[k, m]`, for rows of probes and of gallery items."""
     same, same_view = (
       codes[probes][:, None] == codes[gallery][None, :]
       for codes in (self._subjects, self._views)
@@ -204,7 +204,7 @@ def _worst(compared: probe_gallery.ProbeGallery, found: Nearest) -> list[int]:
 
 def _best(compared: probe_gallery.ProbeGallery, found: Nearest) -> list[int]:
   """Rows of the best probes, the best first."""
-  # Without a wrong item to be ahead of, there is nothing to show.
+  # A probe without any wrong item has no margin to be sorted by.
   first = np.flatnonzero((found.rank == 1) & np.isfinite(found.wrong))
   ahead = found.wrong[first] - found.right[first]
   return list(compared.probes[first[np.argsort(-ahead, kind="stable")]])
@@ -213,7 +213,7 @@ def _best(compared: probe_gallery.ProbeGallery, found: Nearest) -> list[int]:
 def _in_turn(
   lists: Sequence[Sequence[int]], subjects: np.ndarray, count: int
 ) -> list[tuple[int, int]]:
-  """Takes rows from several lists in turn, as many subjects as there are.
+  """Takes rows from several lists in turn, each of a new subject if possible.
 
   Args:
     lists: rows, those to be taken first in front.
@@ -285,7 +285,7 @@ def _describe(
         )
       ]
       ahead = [item for item in others if item.rank < right.rank]
-      # Behind a right match at rank 1, the one that comes next.
+      # If the right match is at rank 1, the wrong item that comes next.
       shown = tuple(ahead or others[:1])
       result.append(
         Shown(compared[i].condition, int(row), len(order), right, shown)

@@ -1,4 +1,4 @@
-"""Puts the page together and writes it."""
+"""Composes the page and writes it."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -79,7 +79,7 @@ def write(
 
 
 def _title(protocol: str, metadata: Mapping[str, str]) -> str:
-  """What was evaluated on what, as far as it was said."""
+  """Which model was evaluated on which data set, as far as it is known."""
   model, data = metadata.get("model"), metadata.get("data set")
   if model and data:
     return f"{model} on {data}"
@@ -87,7 +87,7 @@ def _title(protocol: str, metadata: Mapping[str, str]) -> str:
 
 
 def _counts(evaluation: results_lib.Evaluation) -> dict[str, str]:
-  """What the evaluation itself says."""
+  """What is shown of the evaluation beside its metadata."""
   compared = [ranks.compared for ranks in evaluation.ranks]
   counts = {
     "sequences": len(evaluation.labels),
@@ -105,7 +105,7 @@ def _counts(evaluation: results_lib.Evaluation) -> dict[str, str]:
 def _hero(
   metrics: Sequence[metrics_lib.Metric], primary: metrics_lib.MetricName
 ) -> str:
-  """The metric by which checkpoints are compared, large."""
+  """The primary metric, in large print."""
   values = {(m.condition, m.name): m.value for m in metrics if m.view is None}
   value = values.get((primary.condition, primary.name), np.nan)
   unit = "<small>%</small>" if np.isfinite(value) else ""

@@ -32,11 +32,11 @@ class Section:
 
   Attributes:
     name: of its anchor.
-    short: in the list of parts.
+    short: its title in the list of parts.
     title: above it.
     note: below the title; "" for none.
     content: markup.
-    charts: those that are files of their own, too.
+    charts: those in the content; they are written as files, too.
   """
 
   name: str
@@ -48,7 +48,7 @@ class Section:
 
 
 def spoken(condition: str, name: str) -> str:
-  """A metric's name for readers: "Re-ID Rank-1, mean" is mean, reid_rank1."""
+  """A metric's name for readers: reid_rank1 of mean is "Re-ID Rank-1, mean"."""
   said = re.sub(r"\brank(\d+)", r"Rank-\1", name.replace("_", " "))
   said = re.sub(r"^reid ", "Re-ID ", said)
   said = re.sub(r"^(Rank-\d+) (?=identical|all)", r"\1, ", said)
@@ -186,7 +186,7 @@ def cmc(evaluation: results_lib.Evaluation) -> Section | None:
 def _cmc_lines(
   evaluation: results_lib.Evaluation, ranks: Sequence[int]
 ) -> list[charts_lib.Curve]:
-  """A curve of every condition that has a figure."""
+  """A curve for every condition that has a finite value."""
   metrics = evaluation.protocol.metrics(evaluation.ranks, ranks)
   values = {(m.condition, m.name): m.value for m in metrics if m.view is None}
   lines = []
@@ -201,7 +201,7 @@ def _cmc_lines(
 def roc(
   verification: Sequence[verification_lib.Verification],
 ) -> Section | None:
-  """True over false accept rate, and what thresholds give."""
+  """True over false accept rate, and a table at fixed false accept rates."""
   if not verification:
     return None
   lines = [line for one in verification if (line := _roc_line(one)) is not None]

@@ -1,4 +1,4 @@
-"""Search: who of a gallery of any size is nearest to each probe.
+"""Search: which items of a gallery of any size are nearest to each probe.
 
 Distances are computed block by block under a budget of memory, each block of
 the gallery split over the devices.

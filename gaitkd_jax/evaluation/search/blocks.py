@@ -23,17 +23,17 @@ _GIB = 2**30
 _MOST_PROBES = 512
 _LEAST_PROBES = 8
 _MULTIPLE = 128
-# Matrices of distances that are there at once: that of a block, what it is
-# computed from, and those of the block before.
+# Matrices of distances in memory at once: that of a block, those it is computed
+# from, and those of the block before.
 _MATRICES = 4
-# Copies of a block of the gallery: what was read, filled up, and on the device,
+# Copies of a block of the gallery: as it was read, padded, and on the device,
 # where the block before may still be.
 _COPIES = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-  """Some rows of embeddings, in an order of their own; sliced like an array.
+  """A selection of rows of embeddings, which can be sliced like an array.
 
   Attributes:
     embeddings: `[n, p, d]`.
@@ -50,7 +50,7 @@ class Rows:
 
   @property
   def dtype(self) -> np.dtype:
-    """Of the embeddings."""
+    """The dtype of the embeddings."""
     return self.embeddings.dtype
 
   def __len__(self) -> int:
@@ -67,7 +67,7 @@ class Block:
   Attributes:
     probes: rows of the probes.
     gallery: rows of the gallery.
-    probe: their embeddings on the device, `[k, p, d]`, filled up with zeros.
+    probe: their embeddings on the device, `[k, p, d]`, padded with zeros.
     items: those of the gallery, `[m, p, d]`, split over the devices.
   """
 
@@ -148,7 +148,7 @@ class Blocks:
     return self.where(lambda probes, gallery: True)
 
   def where(self, wanted: Callable[[slice, slice], bool]) -> Iterator[Block]:
-    """The blocks that are wanted; the gallery is read once, in its order."""
+    """Yields the blocks that are wanted; the gallery is read once, in order."""
     for gallery in self.gallery_slices:
       chosen = [p for p in self.probe_slices if wanted(p, gallery)]
       if not chosen:
@@ -159,26 +159,26 @@ class Blocks:
         yield Block(probes, gallery, probe, items)
 
   def distances(self, block: Block) -> jax.Array:
-    """float32 `[k, m]`, split along m; what only fills up is meaningless.
+    """float32 `[k, m]`, split along m; padding has meaningless values.
 
     The same bits whenever a block is computed.
     """
     return self._distances(block.probe, block.items)
 
   def distances_on_host(self, block: Block) -> np.ndarray:
-    """float32 `[k, m]`, without what only fills up."""
+    """float32 `[k, m]`, without padding."""
     p, g = block.probes, block.gallery
     distance = np.asarray(self.distances(block))
     return distance[: p.stop - p.start, : g.stop - g.start]
 
   def put_probes(self, x: np.ndarray, fill: int = 0) -> jax.Array:
-    """Values of probes, filled up, on all devices."""
+    """Pads values of probes and puts them on all devices."""
     return jax.device_put(
       distances.filled_up(x, self.probe_rows, fill), self._whole
     )
 
   def put_gallery(self, x: np.ndarray, fill: int = 0) -> jax.Array:
-    """Values of gallery items, filled up and split over the devices."""
+    """Pads values of gallery items and splits them over the devices."""
     return jax.device_put(
       distances.filled_up(x, self.gallery_rows, fill), self._split
     )
@@ -238,7 +238,7 @@ def _plan(
   k = min(_MOST_PROBES, _rounded_up(probes, _LEAST_PROBES))
   step = _MULTIPLE * devices
   while True:
-    # Every device holds the probes; the host has a copy of what it sends.
+    # Every device holds the probes, and so does the host.
     left = budget - (devices + 1) * k * values * itemsize
     item = _COPIES * values * itemsize + _MATRICES * 4 * k
     m = int(left // item) // step * step
@@ -254,7 +254,7 @@ def _plan(
 
 
 def _rounded_up(n: int, step: int) -> int:
-  """A multiple of `step`, of few: at most a quarter more than `n`, or `step`.
+  """Rounds up to one of few multiples of `step`, at most a quarter above `n`.
 
   Galleries of like sizes then share a program.
   """

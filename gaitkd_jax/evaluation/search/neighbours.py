@@ -1,4 +1,4 @@
-"""The nearest of a gallery."""
+"""Finds the nearest items of a gallery."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ def nearest(
       shape, a dtype and slices.
     gallery: `[b, p, d]`, likewise; a memory-mapped array or a
       `store.EmbeddingStore` is never read as a whole.
-    k: of a gallery of fewer all are given.
+    k: how many; all of a gallery that has fewer.
     metric: "euclidean" or "cosine", the mean over parts; computed in float32.
     memory_gib: bound of the blocks that are in memory at once.
     devices: by default those of this process.
@@ -84,7 +84,7 @@ def nearest(
 
 
 def _nothing(rows: int, k: int) -> _Best:
-  """What was found before any block was seen."""
+  """The state before any block was searched."""
   return (
     np.full((rows, k), np.inf, np.float32),
     np.zeros((rows, k), np.int32),
@@ -95,7 +95,7 @@ def _nothing(rows: int, k: int) -> _Best:
 def _gathered(
   best: Mapping[int, _Best], probe_slices: Sequence[slice]
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Distances and rows of all probes `[a, k]`, on the host."""
+  """Brings distances and rows of all probes, `[a, k]`, to the host."""
   distances_found, rows_found = [], []
   for probes in probe_slices:
     distance, row, finite = jax.device_get(best[probes.start])
@@ -115,7 +115,7 @@ def _gathered(
 def _make_step(
   mesh: Mesh, metric: str, k: int
 ) -> Callable[[_Best, jax.Array, jax.Array, np.int32, np.int32], _Best]:
-  """Returns the function that brings a block into what was found before."""
+  """Returns the function that merges a block into what was found before."""
   axis = blocks_lib.AXIS
 
   def of_one_device(
@@ -154,7 +154,7 @@ def _make_step(
     stop: jax.Array,
   ) -> _Best:
     value, row, finite = local(probe, items, start, stop)
-    # In the order of the gallery, so that of equal distances the first wins.
+    # Joined in the order of the gallery: of equal distances the first wins.
     value = jnp.concatenate([best[0], value], axis=1)
     row = jnp.concatenate([best[1], row], axis=1)
     negative, column = jax.lax.top_k(-value, k)

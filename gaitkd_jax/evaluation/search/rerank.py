@@ -1,8 +1,8 @@
 """Re-ranking with k-reciprocal neighbours (Zhong et al., CVPR 2017).
 
-The variant of OpenGait, to the bit: distances are not squared, every item's are
-divided by its largest, weights and their sums are float16. The weights of an
-item are zero but for its neighbourhood, so that they are kept sparse.
+OpenGait's variant, to the bit: distances are not squared, those of an item are
+divided by the largest of them, and weights and their sums are float16. Weights
+are zero outside an item's neighbourhood, so they are kept sparse.
 """
 
 from collections.abc import Iterator
@@ -32,8 +32,9 @@ def rerank_distances(
   Args:
     distance: of all items to all items, `[n, n]`, the probes first.
     queries: how many items are probes, q.
-    k1: neighbours of which an item has to be one of each other.
-    k2: neighbours over which weights are averaged; 1 averages none.
+    k1: two items are mutual neighbours if each is among the k1 nearest of the
+      other.
+    k2: how many nearest items' weights are averaged; 1 averages none.
     lambda_value: share of the distance in the result, the rest is the Jaccard
       distance of the neighbourhoods; from 0 to 1.
 
@@ -83,7 +84,7 @@ def rerank(
   metric: str = "euclidean",
   memory_gib: float = 1.0,
 ) -> Iterator[tuple[slice, slice, np.ndarray]]:
-  """Re-ranks embeddings; no matrix of all items is ever there.
+  """Re-ranks embeddings without ever holding a matrix of all items.
 
   All distances are computed twice (the neighbours; the largest of each item and
   those within neighbourhoods), those of probes to the gallery once more.
@@ -197,7 +198,7 @@ class _Sets:
     self.values = values
 
   def rows(self, part: slice = slice(None)) -> np.ndarray:
-    """Of every member of the sets of a slice, whose set it is."""
+    """For every member of the sets of a slice, the item whose set it is in."""
     first, last, _ = part.indices(len(self.start) - 1)
     sizes = np.diff(self.start[first : last + 1])
     return np.repeat(np.arange(first, last), sizes)
@@ -215,7 +216,7 @@ class _Sets:
 
 
 class _Columns:
-  """Which sets of a slice of the items have an item, and its weight there."""
+  """Finds the sets, of a slice of the items, that contain a given item."""
 
   def __init__(self, sets: _Sets, part: slice):
     n = len(sets.start) - 1
@@ -246,7 +247,7 @@ class _Columns:
 
 
 def _neighbourhoods(order: np.ndarray, k1: int) -> _Sets:
-  """Neighbours that have an item as a neighbour, too, and their neighbours.
+  """Mutual neighbours of every item, and those of its close neighbours.
 
   Args:
     order: the nearest of every item, int32 `[n, k]`, k > k1 unless k is n.
@@ -264,7 +265,7 @@ def _neighbourhoods(order: np.ndarray, k1: int) -> _Sets:
       kept[:, None, None, :]
     )
     count = np.sum(shared.any(axis=-1) & mutual, axis=-1)
-    # Two thirds of a neighbour's neighbours are in the set already.
+    # Added if two thirds of a neighbour's neighbours are in the set already.
     taken = kept & (count > 2 / 3 * mutual.sum(axis=-1))
     key = np.arange(n)[rows] * n
     keys = (
@@ -276,7 +277,7 @@ def _neighbourhoods(order: np.ndarray, k1: int) -> _Sets:
 
 
 def _mutual(near: np.ndarray) -> np.ndarray:
-  """Which of the nearest `[n, k]` have the item among their nearest."""
+  """Which neighbours `[n, k]` are mutual: the item is among their nearest."""
   result = np.zeros(near.shape, bool)
   for rows in _parts(len(near), near.shape[1] ** 2):
     item = np.arange(len(near))[rows, None, None]
@@ -321,19 +322,24 @@ def _mixed(
 
 
 def _positive(largest: np.ndarray) -> np.ndarray:
-  """Divisors: items that are all the same have distances of zero."""
+  """Divisors: 1 for items that are all the same and have no distance."""
   return np.where(largest > 0, largest, np.float32(1))
 
 
 def _parts(n: int, values: int) -> Iterator[slice]:
-  """Slices of n rows that have so many values each."""
+  """Slices of n rows that make no more than `_VALUES` values.
+
+  Args:
+    n: number of rows.
+    values: that are made for one row.
+  """
   step = max(_VALUES // values, 1)
   for i in range(0, n, step):
     yield slice(i, min(i + step, n))
 
 
 def _ragged(first: np.ndarray, count: np.ndarray) -> np.ndarray:
-  """first[0], first[0] + 1, ...: count[0] of them, then of first[1], ..."""
+  """Joins ranges: count[i] numbers from first[i] on, for every i."""
   before = np.cumsum(count) - count
   return np.repeat(first - before, count) + np.arange(count.sum())
 

@@ -32,11 +32,11 @@ _UNREADABLE = (
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-  """Where the embeddings of one archive lie, and its texts.
+  """The labels of one archive, and where its embeddings lie.
 
   Attributes:
     path: the archive.
-    size: its bytes, to find that it was written anew.
+    size: in bytes, to notice if it was replaced.
     offset: bytes before the first number; -1: `values` has them.
     shape: (m, p, d).
     dtype: as stored.
@@ -56,7 +56,7 @@ class Shard:
 
   @property
   def read_dtype(self) -> np.dtype:
-    """Of what `EmbeddingStore` gives."""
+    """The dtype in which `EmbeddingStore` gives these rows."""
     return np.dtype(np.float16 if self.dtype.itemsize == 2 else np.float32)
 
   def read(self, rows: np.ndarray) -> np.ndarray:
@@ -144,7 +144,7 @@ def _array_header(
     raise ValueError(
       f"{info.filename} is pickled content, which is never executed"
     )
-  # So that no header makes us reserve more than is there.
+  # A header must not make the program reserve more memory than is used.
   if before + math.prod(shape) * dtype.itemsize != info.file_size:
     raise ValueError(f"{info.filename} does not have the size it claims")
   return shape, fortran, dtype, before

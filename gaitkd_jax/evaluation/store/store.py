@@ -124,7 +124,7 @@ def write(
 
 
 def _swap(new: pathlib.Path, folder: pathlib.Path, old: pathlib.Path) -> None:
-  """Puts a new folder in the place of one that may exist, which goes to `old`.
+  """Replaces a folder by a new one; what was there before goes to `old`.
 
   Raises:
     OSError: it cannot be done; the folder is as it was.
@@ -143,8 +143,8 @@ class EmbeddingStore:
   """Embeddings on disk; made by `open`.
 
   `store[start:stop]` and `store[rows]`, int `[k]`, read `[k, p, d]` from the
-  shards concerned; `np.asarray(store)` reads all. Of a shard no more than its
-  place is kept: neither files nor mapped memory stay open.
+  shards concerned; `np.asarray(store)` reads all. Neither files nor mapped
+  memory stay open in between.
 
   Attributes:
     subjects: str `[n]`.
@@ -162,7 +162,7 @@ class EmbeddingStore:
     shards: Sequence[shard_lib.Shard],
     metadata: Mapping[str, Any],
   ):
-    """Joins shards that were checked one by one; see `open`."""
+    """Joins shards that `open` has checked."""
     self._path = path
     self._shards = tuple(shards)
     self._starts = np.cumsum([0, *(shard.shape[0] for shard in shards)])
@@ -274,7 +274,7 @@ def _place(folder: pathlib.Path, number: int) -> pathlib.Path:
 def _check_columns(
   embeddings: np.ndarray, columns: Mapping[str, np.ndarray]
 ) -> None:
-  """Raises a UserError for what cannot be rows of one store."""
+  """Raises a UserError for what cannot be written as one store."""
   if len(embeddings.shape) != 3 or not all(embeddings.shape):
     raise errors.UserError(
       f"embeddings have the shape {list(embeddings.shape)}; give [sequences, "
@@ -299,7 +299,7 @@ def _check_names(names: np.ndarray, where: str) -> None:
 
 
 def _check_place(folder: pathlib.Path) -> None:
-  """Raises a UserError where a store would take something else's place."""
+  """Raises a UserError if the folder is something else than a store."""
   if not folder.exists():
     return
   if not folder.is_dir():

@@ -117,9 +117,9 @@ def test_where_the_lists_of_a_run_come_from(tmp_path):
   path.write_text("name,role\n1-c-0,probe\n1-a-0,gallery\n")
   given = ml_collections.ConfigDict({"lists": str(path)})
   none = ml_collections.ConfigDict({"lists": ""})
-  own = {"probes": ["1-c-0"], "gallery": ["1-a-0"]}
+  expected = {"probes": ["1-c-0"], "gallery": ["1-a-0"]}
   by_csv, by_data = (protocols.PROTOCOLS[n] for n in ("lists", "gait3d"))
-  assert by_csv.roles(given, list) == own
+  assert by_csv.roles(given, list) == expected
   assert by_data.roles(none, lambda: ["1-c-0"]) == {"probes": ["1-c-0"]}
   with pytest.raises(errors.UserError, match="lists needs probes and a gall"):
     by_csv.roles(none, list)

@@ -24,11 +24,11 @@ def published(distance, queries, k1, k2, lambda_value):
     return near[np.where(order[near, :k] == i)[0]]
 
   for i in range(n):
-    own = chosen = mutual(i, k1 + 1)
-    for candidate in own:
-      theirs = mutual(candidate, half)
-      if len(np.intersect1d(theirs, own)) > 2 / 3 * len(theirs):
-        chosen = np.append(chosen, theirs)
+    first = chosen = mutual(i, k1 + 1)
+    for candidate in first:
+      more = mutual(candidate, half)
+      if len(np.intersect1d(more, first)) > 2 / 3 * len(more):
+        chosen = np.append(chosen, more)
     chosen = np.unique(chosen)
     weight = np.exp(-distance[i, chosen])
     weights[i, chosen] = weight / np.sum(weight)
@@ -66,9 +66,9 @@ def gathered(blocks, queries, items):
 def test_parity():
   arrays, _ = vectors.load("eval_rerank")
   expected = arrays.pop("reranked")
-  ours = rerank_lib.rerank_distances(**arrays)
-  assert ours.dtype == np.float32 and ours.shape == expected.shape
-  np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6)
+  found = rerank_lib.rerank_distances(**arrays)
+  assert found.dtype == np.float32 and found.shape == expected.shape
+  np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ def test_equals_the_published_loops(count, queries, k1, k2, lambda_value):
   skewed = rng.uniform(0.1, 1, (count, count)).astype(np.float32)
   for distance in (symmetric, skewed):
     given = distance.copy()
-    ours = rerank_lib.rerank_distances(given, queries, k1, k2, lambda_value)
+    found = rerank_lib.rerank_distances(given, queries, k1, k2, lambda_value)
     np.testing.assert_array_equal(given, distance)
     expected = published(distance, queries, k1, k2, lambda_value)
-    np.testing.assert_array_equal(ours, expected)
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("k1, k2", [(6, 6), (20, 1), (400, 3)])
@@ -105,9 +105,9 @@ def test_embeddings(k1, k2, metric):
     distances.part_distances(x, x, metric), q, k1, k2, lambda_value=0.3
   )
   blocks = rerank_lib.rerank(x[:q], x[q:], k1, k2, 0.3, metric)
-  ours, _ = gathered(blocks, q, 110)
+  found, _ = gathered(blocks, q, 110)
   # Distances differ by rounding, and float16 weights by their last bit then.
-  np.testing.assert_allclose(ours, expected, rtol=0, atol=2e-3)
+  np.testing.assert_allclose(found, expected, rtol=0, atol=2e-3)
 
 
 def test_a_budget_makes_blocks_and_changes_nothing():
@@ -133,21 +133,21 @@ def test_two_thousand_items_take_seconds():
 def test_finds_what_distances_miss():
   # The end of the probe's own group is farther than a stranger, who has a
   # group of their own.
-  own, strangers = [0, 1, 2, 3], [-2.9, -3, -3.1, -3.2, -3.3]
-  x = np.array(own + strangers, np.float32)[:, None, None]
+  group, strangers = [0, 1, 2, 3], [-2.9, -3, -3.1, -3.2, -3.3]
+  x = np.array(group + strangers, np.float32)[:, None, None]
   distance = distances.part_distances(x, x)
   assert distance[0, 4] < distance[0, 3]
-  ours = rerank_lib.rerank_distances(distance, 1, k1=4, k2=1)[0]
-  assert ours[:3].max() < ours[3:].min()
+  found = rerank_lib.rerank_distances(distance, 1, k1=4, k2=1)[0]
+  assert found[:3].max() < found[3:].min()
 
 
 def test_items_that_are_all_the_same():
   x = np.ones((9, 2, 3), np.float32)
   zeros = np.zeros((9, 9), np.float32)
-  ours = rerank_lib.rerank_distances(zeros, 2, k1=3, k2=2)
-  np.testing.assert_array_equal(ours, ours[0, 0] * np.ones((2, 7)))
-  ours, _ = gathered(rerank_lib.rerank(x[:2], x[2:], k1=3), 2, 7)
-  assert np.isfinite(ours).all()
+  found = rerank_lib.rerank_distances(zeros, 2, k1=3, k2=2)
+  np.testing.assert_array_equal(found, found[0, 0] * np.ones((2, 7)))
+  found, _ = gathered(rerank_lib.rerank(x[:2], x[2:], k1=3), 2, 7)
+  assert np.isfinite(found).all()
 
 
 @pytest.mark.parametrize(

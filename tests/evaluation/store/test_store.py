@@ -142,15 +142,15 @@ def test_a_store_takes_anothers_place(written):
 
 
 def test_nothing_else_is_replaced(tmp_path):
-  (tmp_path / "file").write_text("mine")
+  (tmp_path / "file").write_text("a thesis")
   (tmp_path / "folder").mkdir()
-  (tmp_path / "folder" / "thesis.tex").write_text("mine")
+  (tmp_path / "folder" / "thesis.tex").write_text("a thesis")
   for name, words in (("file", "is a file"), ("folder", "something else")):
     with pytest.raises(errors.UserError, match=words):
       store_lib.write(tmp_path / name, **data(), metadata={})
   with pytest.raises(errors.UserError, match="cannot be written"):
     store_lib.write(tmp_path / "file" / "below", **data(), metadata={})
-  assert (tmp_path / "folder" / "thesis.tex").read_text() == "mine"
+  assert (tmp_path / "folder" / "thesis.tex").read_text() == "a thesis"
 
 
 def edit_header(folder, **changes):
@@ -268,11 +268,11 @@ def test_no_such_folder(tmp_path):
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_others_archives_are_stores(tmp_path, save):
   values = data()
-  own = np.asfortranarray(values["embeddings"], np.float64)
+  doubles = np.asfortranarray(values["embeddings"], np.float64)
   path = tmp_path / "others.npz"
   save(
     path,
-    embeddings=own,
+    embeddings=doubles,
     subjects=np.arange(10),
     conditions=values["conditions"],
     views=np.array([b"090"] * 10),
