@@ -1,4 +1,4 @@
-"""Views: clips that come again, and training that shows them."""
+"""Numbered clips of sequences, which come again, and training with them."""
 
 import itertools
 import zlib
@@ -24,7 +24,7 @@ def store():
   return store_lib.SequenceStore.from_arrays(sequences, *keys, heatmaps)
 
 
-def _views(store, **options):
+def _numbered(store, **options):
   defaults = dict(batch_size=5, clip=CLIP, augment=AUGMENT, seed=3, views=3)
   return list(pipeline.view_batches(store, **defaults | options))
 
@@ -46,20 +46,20 @@ def _joined(batches):
 
 @pytest.mark.parametrize("sampler", pipeline.SAMPLERS)
 @pytest.mark.parametrize("clip", [CLIP, UNEQUAL], ids=["equal", "unequal"])
-def test_training_shows_the_views_again(store, clip, sampler):
-  views = _joined(_views(store, clip=clip))
+def test_training_shows_the_numbered_clips_again(store, clip, sampler):
+  clips = _joined(_numbered(store, clip=clip))
   shown = _joined(_train(store, 12, clip=clip, sampler=sampler))
   rows = shown["sequence"] * 3 + shown["view"]
   assert {"silhouettes", "heatmaps", "labels"} < shown.keys()
   assert ("lengths" in shown) == (clip is UNEQUAL)
   for name, values in shown.items():
-    np.testing.assert_array_equal(values, views[name][rows])
+    np.testing.assert_array_equal(values, clips[name][rows])
   assert shown["sequence"].dtype == shown["view"].dtype == np.int32
   assert len(np.unique(rows)) > 24
 
 
-def test_every_view_comes_once_and_in_order(store):
-  batches = _views(store)
+def test_every_clip_comes_once_and_in_order(store):
+  batches = _numbered(store)
   joined = _joined(batches)
   mask = joined["mask"]
   assert len(batches) == 8 and mask.sum() == 36 and mask[:36].all()
@@ -70,14 +70,14 @@ def test_every_view_comes_once_and_in_order(store):
   assert len(different) == 36
 
 
-def test_views_depend_on_seed_sequence_and_view_alone(store):
-  whole = _joined(_views(store))
-  larger = _joined(_views(store, batch_size=9, views=5))
+def test_clips_depend_on_seed_sequence_and_number_alone(store):
+  whole = _joined(_numbered(store))
+  larger = _joined(_numbered(store, batch_size=9, views=5))
   for i, v in ((0, 0), (4, 2), (11, 1)):
     np.testing.assert_array_equal(
       whole["silhouettes"][i * 3 + v], larger["silhouettes"][i * 5 + v]
     )
-  other = _joined(_views(store, seed=4))["silhouettes"]
+  other = _joined(_numbered(store, seed=4))["silhouettes"]
   same = [
     np.array_equal(a, b)
     for a, b in zip(whole["silhouettes"], other, strict=True)
@@ -85,16 +85,16 @@ def test_views_depend_on_seed_sequence_and_view_alone(store):
   assert not any(same)
 
 
-def test_resumed_views_are_those_of_an_undisturbed_run(store):
-  resumed = _joined(_views(store, start=20))
-  for name, values in _joined(_views(store)).items():
+def test_resumed_clips_are_those_of_an_undisturbed_run(store):
+  resumed = _joined(_numbered(store, start=20))
+  for name, values in _joined(_numbered(store)).items():
     np.testing.assert_array_equal(values[20:], resumed[name])
-  assert _views(store, start=40) == []
+  assert _numbered(store, start=40) == []
 
 
 def test_shares_make_up_the_whole(store):
   kinds = (
-    lambda **options: _views(store, batch_size=8, **options),
+    lambda **options: _numbered(store, batch_size=8, **options),
     lambda **options: _train(store, 4, **options),
   )
   for make in kinds:
@@ -107,7 +107,7 @@ def test_shares_make_up_the_whole(store):
         np.testing.assert_array_equal(batch[name], joined[name])
 
 
-def test_all_views_are_equally_likely():
+def test_all_clips_are_equally_likely():
   drawn = np.concatenate([sampling.draw_views(8, 4, 1, s) for s in range(2000)])
   np.testing.assert_allclose(np.bincount(drawn) / len(drawn), 0.25, atol=0.02)
   again = sampling.draw_views(8, 4, 1, 5)
@@ -117,7 +117,7 @@ def test_all_views_are_equally_likely():
 @pytest.mark.parametrize(
   "sampler, checksum", [("triplet", 2802223147), ("shuffled", 1428902003)]
 )
-def test_batches_without_views_never_change(sampler, checksum):
+def test_batches_without_numbered_clips_never_change(sampler, checksum):
   store = store_lib.SequenceStore.from_arrays(*small_store.columns())
   found = []
   for kind in ("fixed_ordered", "unfixed_unordered"):
@@ -136,7 +136,7 @@ def test_batches_without_views_never_change(sampler, checksum):
   assert zlib.crc32(b"".join(found)) == checksum
 
 
-def test_bad_views_are_refused(store):
+def test_bad_arguments_are_refused(store):
   for options, words in (
     ({"batch_size": 0}, "at least 1"),
     ({"views": 0}, "at least 1"),
@@ -146,6 +146,6 @@ def test_bad_views_are_refused(store):
     ({"process_count": 3}, "5, which 3 processes"),
   ):
     with pytest.raises(errors.UserError, match=words):
-      _views(store, **options)
+      _numbered(store, **options)
   with pytest.raises(errors.UserError, match="views -1"):
     _train(store, 1, views=-1)
