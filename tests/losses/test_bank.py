@@ -36,14 +36,14 @@ def expected_loss(anchors, memory, hardest, delta=0.1, skip_self=False):
       for j, (ms, mt, other) in enumerate(memory):
         if skip_self and i == j:
           continue
-        ours, theirs = unit(es)[p] @ ms[p], unit(et)[p] @ mt[p]
-        gap = abs(ours - theirs)
+        student, teacher = unit(es)[p] @ ms[p], unit(et)[p] @ mt[p]
+        gap = abs(student - teacher)
         short = min(gap, delta)
         term = short * (gap - 0.5 * short)
         if label == other:
           positives.append(term)
         else:
-          found.append((max(ours, theirs), term))
+          found.append((max(student, teacher), term))
       found.sort(key=lambda x: -x[0])
       negatives.extend(term for _, term in found[:hardest])
   return np.mean(positives) + np.mean(negatives)
@@ -156,9 +156,9 @@ def test_equal_similarities_are_mined_in_the_order_of_the_bank():
   # All negatives look alike to both, so that only the order decides; but only
   # the first is a negative of another gap.
   bank = losses.init_bank(6, 1, 2, 2)
-  ours = jnp.array([[1.0, 0.0]] * 6).reshape(6, 1, 2)
-  theirs = jnp.array([[0.6, 0.8]] + [[0.0, 1.0]] * 5).reshape(6, 1, 2)
-  bank = losses.push(bank, ours, theirs, jnp.arange(6))
+  student = jnp.array([[1.0, 0.0]] * 6).reshape(6, 1, 2)
+  teacher = jnp.array([[0.6, 0.8]] + [[0.0, 1.0]] * 5).reshape(6, 1, 2)
+  bank = losses.push(bank, student, teacher, jnp.arange(6))
   anchor = jnp.array([[1.0, 0.0]]).reshape(1, 1, 2)
 
   def loss(x):

@@ -26,57 +26,6 @@ def embeddings():
   return arrays(N, P, D), [arrays(N, P, D, seed=i) for i in (1, 2, 3)]
 
 
-def test_overlap_matrix():
-  for p in (1, 4, 15, 16):
-    np.testing.assert_array_equal(losses.overlap_matrix(p, p), np.eye(p))
-  for p, q in ((16, 15), (15, 16), (16, 4), (3, 7)):
-    matrix = losses.overlap_matrix(p, q)
-    assert matrix.shape == (p, q) and matrix.dtype == np.float32
-    np.testing.assert_allclose(matrix.sum(axis=1), 1.0, rtol=1e-6)
-  row = losses.overlap_matrix(16, 15)[7]
-  np.testing.assert_allclose(row[6:8], [7 / 15, 8 / 15], rtol=1e-5)
-  assert not row[:6].any() and not row[8:].any()
-  np.testing.assert_allclose(
-    losses.overlap_matrix(16, 4), np.repeat(np.eye(4), 4, axis=0), rtol=1e-6
-  )
-  np.testing.assert_allclose(
-    losses.overlap_matrix(4, 16), np.repeat(np.eye(4), 4, axis=1) / 4, rtol=1e-6
-  )
-
-
-def test_overlap_matrix_of_declared_parts():
-  pyramid = losses.pyramid_boundaries((4, 2, 1))
-  assert pyramid[3:6] == [(0.75, 1.0), (0.0, 0.5), (0.5, 1.0)]
-  matrix = losses.overlap_matrix(2, pyramid)
-  # Half the body: two quarters, one half, and as much of the whole.
-  np.testing.assert_allclose(
-    matrix[0], np.array([0.25, 0.25, 0, 0, 0.5, 0, 0.5]) / 1.5, rtol=1e-6
-  )
-  np.testing.assert_allclose(
-    losses.overlap_matrix([(0.1, 0.4)], [(0.0, 0.2), (0.2, 0.6)]),
-    [[1 / 3, 2 / 3]],
-    rtol=1e-6,
-  )
-  with pytest.raises(ValueError, match="student part 1"):
-    losses.overlap_matrix([(0.0, 0.5), (0.5, 1.0)], [(0.0, 0.5)])
-  with pytest.raises(ValueError, match="teacher parts need"):
-    losses.overlap_matrix(2, [(0.5, 0.5)])
-
-
-def test_mixed_probabilities_are_distributions():
-  probabilities = jax.nn.softmax(4 * arrays(N, 15, K))
-  mixed = losses.mix_probabilities(probabilities, losses.overlap_matrix(16, 15))
-  assert mixed.shape == (N, 16, K)
-  np.testing.assert_allclose(mixed.sum(-1), 1.0, rtol=1e-5)
-  np.testing.assert_allclose(
-    mixed[:, 7],
-    7 / 15 * probabilities[:, 6] + 8 / 15 * probabilities[:, 7],
-    rtol=1e-5,
-  )
-  with pytest.raises(ValueError, match=r"\(16, 14\).*\(4, 15, 6\)"):
-    losses.mix_probabilities(probabilities, losses.overlap_matrix(16, 14))
-
-
 def value_and_grad(fn, x):
   return jax.jit(jax.value_and_grad(fn))(x)
 
@@ -145,8 +94,8 @@ def test_copies_of_one_teacher(logits):
       lambda z: losses.decision_loss(z, teachers[0], 2.0), student
     )
     for times, reduce in ((3, "sum"), (1, "mean")):
-      for ours, theirs in zip(ensemble[reduce], one, strict=True):
-        assert vectors.difference(ours, times * theirs) < 1e-5
+      for found, single in zip(ensemble[reduce], one, strict=True):
+        assert vectors.difference(found, times * single) < 1e-5
 
 
 def test_mean_of_unequal_temperatures(logits):
@@ -165,7 +114,7 @@ def test_mean_of_unequal_temperatures(logits):
 def test_decisions_of_other_strips(reduce):
   student, teacher = arrays(N, 16, K), arrays(N, 15, K, seed=1)
   matrix = losses.overlap_matrix(16, 15)
-  p_t = losses.mix_probabilities(jax.nn.softmax(4 * teacher), matrix)
+  p_t = losses.mix_parts(jax.nn.softmax(4 * teacher), matrix)
   log_s = jax.nn.log_softmax(4 * student)
   expected = 16 * jnp.mean(jnp.sum(p_t * (jnp.log(p_t) - log_s), axis=-1))
   value = losses.decision_ensemble_loss(
@@ -202,14 +151,17 @@ def test_mean_uses_the_parts_of_all(logits):
 def test_common_classes(logits):
   student, _ = logits
   teacher = arrays(N, P, 9, seed=4)
-  ours, theirs = np.array([5, 0, 2]), np.array([1, 8, 3])
+  of_student, of_teacher = np.array([5, 0, 2]), np.array([1, 8, 3])
   expected, expected_grad = value_and_grad(
-    lambda z: losses.decision_loss(z[..., ours], teacher[..., theirs]), student
+    lambda z: losses.decision_loss(
+      z[..., of_student], teacher[..., of_teacher]
+    ),
+    student,
   )
   for reduce in ("sum", "mean"):
     value, grad = value_and_grad(
       lambda z, reduce=reduce: losses.decision_ensemble_loss(
-        z, [teacher], classes=[(ours, theirs)], reduce=reduce
+        z, [teacher], classes=[(of_student, of_teacher)], reduce=reduce
       ),
       student,
     )
@@ -221,14 +173,14 @@ def test_common_classes(logits):
   other = arrays(N, P, 9, seed=5)
   _, grad = value_and_grad(
     lambda z: losses.decision_ensemble_loss(
-      z, [teacher, other], classes=[(ours, theirs)] * 2, reduce="mean"
+      z, [teacher, other], classes=[(of_student, of_teacher)] * 2, reduce="mean"
     ),
     student,
   )
   _, expected = value_and_grad(
     lambda z: losses.decision_ensemble_loss(
-      z[..., ours],
-      [teacher[..., theirs], other[..., theirs]],
+      z[..., of_student],
+      [teacher[..., of_teacher], other[..., of_teacher]],
       reduce="mean",
     ),
     student,
@@ -361,11 +313,11 @@ def test_each_teacher_reaches_the_student(logits, embeddings, index, mode):
     return fn(student, teachers, **kwargs)
 
   grad = jax.jit(jax.grad(loss, (0, 1)))
-  ours, theirs = grad(student, teachers)
+  found, teacher_grads = grad(student, teachers)
   changed = list(teachers)
   changed[index] = -changed[index]
-  assert np.abs(ours - grad(student, changed)[0]).max() > 1e-3
-  assert not any(np.any(t) for t in theirs)
+  assert np.abs(found - grad(student, changed)[0]).max() > 1e-3
+  assert not any(np.any(t) for t in teacher_grads)
 
 
 def test_wrong_arguments(logits, embeddings):
@@ -388,3 +340,30 @@ def test_wrong_arguments(logits, embeddings):
   ):
     with pytest.raises(ValueError, match=message):
       losses.boundary_ensemble_loss(student, teachers, **kwargs)
+
+
+def test_values_are_put_together_by_weight():
+  values = [jnp.array(x) for x in (1.0, 2.0, 4.0)]
+  weights = [0.5, jnp.array(0.0), jnp.array(1.5)]
+  assert losses.weighted_sum(values, weights) == 6.5
+  assert losses.weighted_mean(values, weights) == 3.25
+  np.testing.assert_allclose(losses.mean_weight(weights), 2 / 3, rtol=1e-6)
+  assert losses.mean_weight(weights, members=4) == 0.5
+  # Nobody is heard.
+  assert losses.weighted_mean(values, [0.0] * 3) == 0.0
+  assert losses.weighted_sum([], []) == 0.0
+  with pytest.raises(ValueError, match="shorter"):
+    losses.weighted_sum(values, weights[:2])
+
+
+def test_common_logits(logits):
+  student, teachers = logits
+  teacher = teachers[0][..., :4]
+  same = losses.common_logits(student, teacher)
+  assert same[0] is student and same[1] is teacher
+  classes = np.array([5, 0]), np.array([1, 3])
+  found = losses.common_logits(student, teacher, classes, factor=0.25)
+  np.testing.assert_array_equal(found[0], student[..., np.array([5, 0])])
+  np.testing.assert_array_equal(found[1], 0.25 * teacher[..., np.array([1, 3])])
+  with pytest.raises(ValueError, match="2 and 1 common classes"):
+    losses.common_logits(student, teacher, ([5, 0], [1]))

@@ -1,4 +1,4 @@
-"""The losses against the reference, and their properties."""
+"""The losses against the reference."""
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +22,8 @@ def parts_first(x):
 def check(arrays, name, fn, argument):
   value, grad = jax.jit(jax.value_and_grad(fn))(argument)
   assert vectors.difference(value, arrays[f"{name}/value"]) < 1e-5
-  theirs = np.swapaxes(arrays[f"{name}/grad"], 1, 2)
-  assert vectors.difference(grad, theirs) < 1e-5
+  expected = np.swapaxes(arrays[f"{name}/grad"], 1, 2)
+  assert vectors.difference(grad, expected) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ def test_part_accuracy_parity(arrays):
   accuracy = losses.part_accuracy(
     parts_first(arrays["student_logits"]), jnp.asarray(arrays["labels"])
   )
-  theirs = arrays["cross_entropy_s16_nosmooth/info_accuracy"]
-  np.testing.assert_allclose(accuracy, theirs, rtol=1e-6)
+  expected = arrays["cross_entropy_s16_nosmooth/info_accuracy"]
+  np.testing.assert_allclose(accuracy, expected, rtol=1e-6)
 
 
 def test_triplet_parity(arrays):
@@ -120,8 +120,8 @@ def test_dkd_halves_parity(arrays, temperature):
   labels = jnp.asarray(arrays["labels"])
   for half, weights in (("tckd", (1.0, 0.0)), ("nckd", (0.0, 1.0))):
     value = reference_dkd(student, teacher, labels, *weights, temperature)
-    theirs = arrays[f"dkd_T{temperature}_s16_a1_b2/info_{half}"]
-    assert vectors.difference(value, theirs) < 1e-5
+    expected = arrays[f"dkd_T{temperature}_s16_a1_b2/info_{half}"]
+    assert vectors.difference(value, expected) < 1e-5
 
 
 EMBEDDING_LOSSES = {
@@ -147,84 +147,3 @@ def test_every_reference_loss_is_compared(arrays):
   here |= {"cross_entropy_s16_eps0.1", "cross_entropy_s16_nosmooth"}
   names = {k.removesuffix("/value") for k in arrays if k.endswith("/value")}
   assert names == here | set(LOGIT_LOSSES) | set(EMBEDDING_LOSSES)
-
-
-def test_triplet_by_hand():
-  # Two of label 0 at 0 and 1, one of label 1 at 3: distances 1, 3, 2.
-  embedding = jnp.array([0.0, 1.0, 3.0]).reshape(3, 1, 1)
-  labels = jnp.array([0, 0, 1])
-  # Active: (0, 1 | 2) 1 - 3 + 2.5, (1, 0 | 2) 1 - 2 + 2.5, the self-pair
-  # (1, 1 | 2) 0 - 2 + 2.5 and (2, 2 | 1) 0 - 2 + 2.5.
-  value, active = losses.triplet_parts(embedding, labels, 2.5)
-  assert active[0] == 4
-  np.testing.assert_allclose(value[0], (0.5 + 1.5 + 0.5 + 0.5) / 4, rtol=1e-6)
-
-
-@pytest.mark.parametrize("value", [0.0, 1e-20, 1.0, 1e4])
-def test_gradients_are_finite_for_equal_embeddings(value):
-  embedding = jnp.full([6, 2, 3], value)
-  labels = jnp.array([0, 0, 1, 1, 2, 2])
-  grad = jax.grad(losses.triplet_loss)(embedding, labels)
-  assert np.isfinite(grad).all()
-
-
-def test_gradients_are_finite_for_saturated_logits():
-  logits = jnp.stack([jnp.full([2, 3], 1e4), jnp.full([2, 3], -1e4)], axis=-1)
-  logits = logits.astype(jnp.float32)
-  labels = jnp.array([1, 0])
-  for fn in (
-    lambda z: losses.cross_entropy_loss(z, labels),
-    lambda z: losses.decision_loss(z, -logits),
-    lambda z: losses.decision_loss(z, logits, 1.0),
-  ):
-    value, grad = jax.value_and_grad(fn)(logits)
-    assert np.isfinite(value) and np.isfinite(grad).all()
-
-
-def test_decision_oracles():
-  keys = jax.random.split(jax.random.key(0), 3)
-  student = jax.random.uniform(keys[0], (5, 4, 7), minval=-1)
-  teacher = jax.random.uniform(keys[1], (5, 4, 7), minval=-1)
-  # Adding a constant to a row changes nothing.
-  shifted = student + jax.random.normal(keys[2], (5, 4, 1))
-  assert abs(losses.decision_loss(student, shifted)) < 1e-4
-  # The gradient is T a (P_s - P_t) / (n p).
-  p_s = jax.nn.softmax(4 * student)
-  p_t = jax.nn.softmax(4 * teacher)
-  grad = jax.grad(losses.decision_loss)(student, teacher)
-  assert vectors.difference(grad, 4 * 16 * (p_s - p_t) / 20) < 1e-5
-  # Identical parts count as one.
-  one = losses.decision_loss(student[:, :1], teacher[:, :1])
-  many = losses.decision_loss(
-    jnp.repeat(student[:, :1], 6, axis=1), jnp.repeat(teacher[:, :1], 6, axis=1)
-  )
-  np.testing.assert_allclose(one, many, rtol=1e-6)
-  # Equal weights are the default; no gradient reaches the teacher.
-  weighted = losses.decision_loss(
-    student, teacher, part_weight=jnp.full([4], 0.25)
-  )
-  np.testing.assert_allclose(
-    weighted, losses.decision_loss(student, teacher), rtol=1e-6
-  )
-  assert not jax.grad(losses.decision_loss, 1)(student, teacher).any()
-
-
-def test_boundary_oracles():
-  keys = jax.random.split(jax.random.key(1), 2)
-  student = jax.random.normal(keys[0], (5, 4, 7))
-  teacher = jax.random.normal(keys[1], (5, 4, 7)).at[0, 0, 0].set(0.0)
-  side = jnp.where(teacher > 0, 1.0, -1.0)
-  value, grad = jax.value_and_grad(losses.boundary_loss)(student, teacher)
-  np.testing.assert_allclose(
-    value, losses.boundary_loss(student, 3 * teacher), rtol=1e-6
-  )
-  assert losses.boundary_loss(1.01 * side, teacher) == 0
-  expected = -2 * side * jnp.maximum(1 - side * student, 0) / 20
-  assert vectors.difference(grad, expected) < 1e-6
-  assert not jax.grad(losses.boundary_loss, 1)(student, teacher).any()
-
-
-@pytest.mark.parametrize("loss", [losses.decision_loss, losses.boundary_loss])
-def test_unequal_shapes_name_both_sides(loss):
-  with pytest.raises(ValueError, match=r"\(2, 4, 3\).*\(2, 5, 2\)"):
-    loss(jnp.zeros([2, 4, 3]), jnp.zeros([2, 5, 2]))
