@@ -26,6 +26,7 @@ def test_partners_and_strong_augmentation():
   assert 0 < share.max() <= 0.25 and share.std() > 0
 
 
+@pytest.mark.slow
 def test_terms_that_run_the_networks_again():
   history, state = helpers.train(8, steps=2, kind="clips")
   # Also without a teacher's weight they depend on the student's parameters.

@@ -198,6 +198,7 @@ def test_eight_devices_equal_one():
   assert one[0]["loss"] != pytest.approx(one[4]["loss"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_teachers_reach_the_student_and_do_not_change():
   plain, _, _ = run(1, teachers="none")
   distilled, _, _ = run(1)
