@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flax import linen as nn
 import numpy as np
 
 from gaitkd_jax import errors
 from gaitkd_jax import losses
+from gaitkd_jax import models
 from gaitkd_jax.distill import teachers as teachers_lib
 
 
 def check_compatible(
-  student: nn.Module,
+  student: models.GaitNetwork,
   student_name: str,
   teachers: Mapping[str, teachers_lib.Teacher],
   distillation: Mapping[str, Any] | None = None,
@@ -79,7 +79,10 @@ def check_compatible(
 
 
 def _truncated(
-  student_name: str, student: nn.Module, name: str, teacher: nn.Module
+  student_name: str,
+  student: models.GaitNetwork,
+  name: str,
+  teacher: models.GaitNetwork,
 ) -> str:
   """What pairing parts by their number leaves out, if anything."""
   edges, teacher_edges = (

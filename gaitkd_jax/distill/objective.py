@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
-from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
 from gaitkd_jax import errors
 from gaitkd_jax import losses
+from gaitkd_jax import models
 from gaitkd_jax.distill import class_mapping
 from gaitkd_jax.distill import context as context_lib
 from gaitkd_jax.distill import pairing
@@ -107,7 +107,7 @@ class Objective:
 
 
 def create_objective(
-  student: nn.Module,
+  student: models.GaitNetwork,
   teachers: Mapping[str, teachers_lib.Teacher],
   distillation: Mapping[str, Any] | None = None,
   terms: Mapping[str, Any] | None = None,
@@ -158,7 +158,7 @@ def create_objective(
 
 
 def _pairing(
-  student: nn.Module,
+  student: models.GaitNetwork,
   student_shapes: Mapping[str, tuple[int, ...]],
   teacher: teachers_lib.Teacher,
   by_height: bool,

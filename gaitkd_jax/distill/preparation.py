@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
-from flax import linen as nn
 from jax.sharding import Mesh
 import numpy as np
 
+from gaitkd_jax import models
 from gaitkd_jax.distill import cache as cache_lib
 from gaitkd_jax.distill import class_mapping
 from gaitkd_jax.distill import compatibility
@@ -53,7 +53,7 @@ class Prepared:
   """
 
   config: Any
-  student: nn.Module
+  student: models.GaitNetwork
   teachers: Mapping[str, teachers_lib.Teacher]
   variables: Mapping[str, Any]
   objective: objective_lib.Objective | None
@@ -88,7 +88,7 @@ class Prepared:
     return Distillation(objective, variables, stores)
 
 
-def prepare(config: Any, student: nn.Module, mesh: Mesh) -> Prepared:
+def prepare(config: Any, student: models.GaitNetwork, mesh: Mesh) -> Prepared:
   """Makes what a config says of teachers, before the data are prepared.
 
   It prints what of two networks cannot be compared.
@@ -128,7 +128,7 @@ def prepare(config: Any, student: nn.Module, mesh: Mesh) -> Prepared:
 
 def _create_objective(
   config: Any,
-  student: nn.Module,
+  student: models.GaitNetwork,
   teachers: Mapping[str, teachers_lib.Teacher],
   classes: Mapping[str, class_mapping.Classes | None] | None = None,
 ) -> objective_lib.Objective:

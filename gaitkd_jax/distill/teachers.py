@@ -6,7 +6,6 @@ import dataclasses
 import functools
 from typing import Any
 
-from flax import linen as nn
 import jax
 from jax.sharding import Mesh
 
@@ -42,7 +41,7 @@ class Teacher:
   """
 
   name: str
-  module: nn.Module
+  module: models.GaitNetwork
   decision_weight: Schedule | None
   boundary_weight: Schedule | None
   temperature: Schedule
@@ -179,7 +178,7 @@ def restore_teachers(
   return variables
 
 
-def output_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+def output_shapes(module: models.GaitNetwork) -> dict[str, tuple[int, ...]]:
   """Shapes of all that a network returns for one clip of two frames."""
   shape = (1, 2, 64, 44, module.in_channels)
   x = jax.ShapeDtypeStruct(shape, "float32")
@@ -187,7 +186,7 @@ def output_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
   return {key: value.shape for key, value in out.items()}
 
 
-def _run(module: nn.Module, variables: Any, batch: Batch) -> Any:
+def _run(module: models.GaitNetwork, variables: Any, batch: Batch) -> Any:
   return module.apply(
     variables,
     inputs.network_input(batch, module.in_channels),

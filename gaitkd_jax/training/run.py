@@ -9,7 +9,6 @@ import functools
 import pathlib
 from typing import Any
 
-from flax import linen as nn
 import jax
 from jax.sharding import Mesh
 import numpy as np
@@ -46,7 +45,7 @@ class Run:
   config: Any
   workdir: pathlib.Path
   mesh: Mesh
-  student: nn.Module
+  student: models.GaitNetwork
   distillation: distill.Distillation
   init_state: Callable[[jax.Array], step_lib.TrainState]
   train_step: Callable[..., tuple[step_lib.TrainState, dict[str, jax.Array]]]

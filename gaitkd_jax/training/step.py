@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import functools
 from typing import Any
 
-from flax import linen as nn
 from flax import struct
 import jax
 import jax.numpy as jnp
@@ -51,7 +51,7 @@ class TrainState:
 
 
 def make_init(
-  module: nn.Module,
+  module: models.GaitNetwork,
   optimizer: optax.GradientTransformation,
   mesh: Mesh,
   objective: distill.Objective | None = None,
@@ -74,7 +74,7 @@ def make_init(
 
 
 def make_train_step(
-  module: nn.Module,
+  module: models.GaitNetwork,
   optimizer: optax.GradientTransformation,
   schedule: optax.Schedule,
   loss_config: Mapping[str, Any],
@@ -121,16 +121,8 @@ def make_train_step(
     teacher_outputs = teachers_forward(batch)
 
     def loss_fn(params: Any, aux_params: Any) -> tuple[jax.Array, Any]:
-      def forward(batch: Batch) -> tuple[distill.Outputs, Any]:
-        return module.apply(
-          {"params": params, "batch_stats": state.batch_stats},
-          inputs.network_input(batch, module.in_channels),
-          batch.get("lengths"),
-          train=True,
-          mutable=["batch_stats"],
-          rngs=rngs,
-        )
-
+      variables = state.variables | {"params": params}
+      forward = functools.partial(_forward, module, variables, rngs)
       out, updated = forward(batch)
       loss, metrics = _supervised_loss(loss_config, out, labels)
       context = distill.Context(
@@ -153,27 +145,14 @@ def make_train_step(
     ) = jax.value_and_grad(loss_fn, argnums=(0, 1), has_aux=True)(
       state.params, aux["params"]
     )
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    aux_opt_state = state.aux_opt_state
-    if aux["params"]:
-      aux_updates, aux_opt_state = optimizer.update(
-        aux_grads, aux_opt_state, aux["params"]
-      )
-      new_aux["params"] = optax.apply_updates(aux["params"], aux_updates)
     metrics |= {
       "loss": loss,
       "gradient_norm": optax.tree.norm(grads),
       "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
     }
-    state = TrainState(
-      step=state.step + 1,
-      params=optax.apply_updates(state.params, updates),
-      batch_stats=batch_stats,
-      opt_state=opt_state,
-      aux=new_aux,
-      aux_opt_state=aux_opt_state,
-    )
-    return state, metrics
+    state = _updated(optimizer, state, grads, aux_grads)
+    new_aux["params"] = state.aux.get("params", {})
+    return state.replace(batch_stats=batch_stats, aux=new_aux), metrics
 
   whole, split = sharding.replicated(mesh), sharding.by_sequence(mesh)
   return jax.jit(
@@ -181,6 +160,46 @@ def make_train_step(
     donate_argnums=0,
     in_shardings=(whole, whole, split),
     out_shardings=(whole, whole),
+  )
+
+
+def _forward(
+  module: models.GaitNetwork,
+  variables: Mapping[str, Any],
+  rngs: Mapping[str, jax.Array],
+  batch: Batch,
+) -> tuple[distill.Outputs, Any]:
+  """The network's outputs in training mode, and its new statistics."""
+  return module.apply(
+    variables,
+    inputs.network_input(batch, module.in_channels),
+    batch.get("lengths"),
+    train=True,
+    mutable=["batch_stats"],
+    rngs=rngs,
+  )
+
+
+def _updated(
+  optimizer: optax.GradientTransformation,
+  state: TrainState,
+  grads: Any,
+  aux_grads: Any,
+) -> TrainState:
+  """The state after a step of the optimiser, which counts."""
+  updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+  aux, aux_opt_state = state.aux, state.aux_opt_state
+  if aux.get("params"):
+    aux_updates, aux_opt_state = optimizer.update(
+      aux_grads, aux_opt_state, aux["params"]
+    )
+    aux = aux | {"params": optax.apply_updates(aux["params"], aux_updates)}
+  return state.replace(
+    step=state.step + 1,
+    params=optax.apply_updates(state.params, updates),
+    opt_state=opt_state,
+    aux=aux,
+    aux_opt_state=aux_opt_state,
   )
 
 
