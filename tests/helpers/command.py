@@ -7,7 +7,7 @@ import sys
 from tests.helpers import paths
 
 
-def run(*args, program=("-m", "gaitkd_jax.main")):
+def run(*args, program=("-m", "gaitkd_jax.main"), **environment):
   return subprocess.run(
     [sys.executable, *program, *args],
     cwd=paths.ROOT,
@@ -18,5 +18,6 @@ def run(*args, program=("-m", "gaitkd_jax.main")):
       "PATH": "",
       "HOME": "/nonexistent",
       "PYTHONPATH": os.pathsep.join([str(paths.ROOT), *sys.path]),
+      **environment,
     },
   )
