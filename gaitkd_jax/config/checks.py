@@ -1,4 +1,4 @@
-"""What is wrong with a config, as far as that costs nothing to find."""
+"""Mistakes in a config that can be found without data or networks."""
 
 from collections.abc import Collection
 
@@ -9,7 +9,7 @@ from gaitkd_jax.config import defaults
 
 
 def check(c: ConfigDict) -> None:
-  """Raises a UserError for values that cannot work, or that do nothing."""
+  """Raises a UserError for values that cannot work, or have no effect."""
   _check_keys(c)
   positive = (
     "batch.identities batch.sequences train.steps train.log_every "
@@ -29,22 +29,7 @@ def check(c: ConfigDict) -> None:
   _check_one_of("batch.sampler", c.batch.sampler, defaults.SAMPLERS)
   _check_distillation(c)
   _check_clip(c.clip)
-  for modality in c.data.modalities:
-    _check_one_of("data.modalities", modality, defaults.MODALITIES)
-  if "silhouettes" not in c.data.modalities:
-    raise errors.UserError(
-      "config.data.modalities has no silhouettes, which every batch holds; "
-      "add them"
-    )
-  for name, one in {"the student": c, **c.teachers}.items():
-    if one.get("cache") and name in c.teachers:
-      continue  # what it saw need not be read again
-    channels = one.model.get("in_channels", 1)
-    if channels > 1 and "heatmaps" not in c.data.modalities:
-      raise errors.UserError(
-        f"in_channels of {name} is {channels}, which takes heat maps; add "
-        "heatmaps to data.modalities"
-      )
+  _check_modalities(c)
 
 
 def check_batch(c: ConfigDict, num_devices: int) -> None:
@@ -57,10 +42,30 @@ def check_batch(c: ConfigDict, num_devices: int) -> None:
     )
 
 
+def _check_modalities(c: ConfigDict) -> None:
+  for modality in c.data.modalities:
+    _check_one_of("data.modalities", modality, defaults.MODALITIES)
+  if "silhouettes" not in c.data.modalities:
+    raise errors.UserError(
+      "config.data.modalities has no silhouettes, which every batch holds; "
+      "add them"
+    )
+  networks = {"the student": c.model}
+  # The outputs of a cached teacher are stored; it is not shown any clip.
+  networks |= {name: t.model for name, t in c.teachers.items() if not t.cache}
+  for name, model in networks.items():
+    channels = model.get("in_channels", 1)
+    if channels > 1 and "heatmaps" not in c.data.modalities:
+      raise errors.UserError(
+        f"in_channels of {name} is {channels}, which takes heat maps; add "
+        "heatmaps to data.modalities"
+      )
+
+
 def _check_keys(c: ConfigDict) -> None:
   """Raises a UserError for a key that is unknown or missing.
 
-  Those of models and of schedules are checked where these are built.
+  Keys of models and of schedules are checked where these are built.
   """
   known = defaults.default()
   sections = {"config": (c, known)}

@@ -7,7 +7,7 @@ import sys
 from tests.helpers import paths
 
 
-def run(*args, program=("-m", "gaitkd_jax.main")):
+def run(*args, program=("-m", "gaitkd_jax.main"), **environment):
   """Runs a program to its end; returns its status and what it printed."""
   return subprocess.run(
     [sys.executable, *program, *args],
@@ -19,6 +19,7 @@ def run(*args, program=("-m", "gaitkd_jax.main")):
       "PATH": "",
       "HOME": "/nonexistent",
       "PYTHONPATH": os.pathsep.join([str(paths.ROOT), *sys.path]),
+      **environment,
     },
   )
 

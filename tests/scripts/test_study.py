@@ -1,0 +1,110 @@
+"""The study of objectives: what its rows run, and what its report says."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from gaitkd_jax import config as config_lib
+from tests.helpers import command
+from tests.helpers import scripts
+
+PROGRAM = ("scripts/study.py",)
+
+
+@pytest.fixture(scope="module")
+def script():
+  return scripts.load("study")
+
+
+def folder(name):
+  return "".join(ch if ch.isalnum() else "_" for ch in name.lower())
+
+
+def write(workdir, name, seed, rank1, where=""):
+  path = workdir / folder(name) / str(seed) / where / "eval" / "7.json"
+  path.parent.mkdir(parents=True)
+  path.write_text(
+    json.dumps(
+      {
+        f"{c}/rank1": rank1 + d
+        for c, d in zip(("NM", "BG", "CL"), (9, 0, -9), strict=True)
+      }
+    )
+  )
+
+
+def test_every_row_is_a_config(script):
+  for objective in script.ROWS.values():
+    path = script._ROOT / "configs" / f"{objective.config}.py"
+    config = config_lib.load(path, objective.variant)
+    before = config.to_dict()
+    config.update_from_flattened_dict(objective.changes)
+    config_lib.check(config)
+    assert (config.to_dict() != before) == bool(objective.changes) or (
+      objective.changes == {"distillation.decision": "mean"}
+    )
+
+
+def test_the_report_pairs_seeds(tmp_path):
+  workdir = tmp_path / "runs"
+  for seed, rank1 in enumerate((30.0, 32.0, 40.0)):
+    write(workdir, "student alone", seed, rank1)
+    write(workdir, "student alone", seed, rank1 - 10, "recorded")
+    if seed < 2:
+      write(workdir, "GaitKD", seed, rank1 + 4 + seed)
+  write(workdir, "RKD", 1, 22.0)
+  (tmp_path / "study_notes.md").write_text("## What it says\n")
+  args = (f"--workdir={workdir}", f"--docs={tmp_path}", "--report")
+  done = command.run(*args, "--seeds=3", "--steps=7", program=PROGRAM)
+  assert done.returncode == 0, done.stderr
+  text = (tmp_path / "study.md").read_text()
+  tables = text.split("\n## ")
+  assert [t.splitlines()[0] for t in tables[1:]] == [
+    "Test walkers",
+    "Recorded walks",
+    "What it says",
+  ]
+  assert "--seeds=3 --steps=7`" in text and " 7 steps each" in text
+  rows = [line for line in tables[1].splitlines() if line.startswith("| ")][1:]
+  # Student's t of one degree of freedom, times 0.7071, over the root of two.
+  assert rows == [
+    "| student alone | 3 | 34.00 | 5.29 | - |",
+    "| GaitKD | 2 | 35.50 | 2.12 | +4.50 ± 6.36 |",
+    "| RKD | 1 | 22.00 | - | -10.00 ± - |",
+  ]
+  assert "| student alone | 3 | 24.00 | 5.29 | - |" in tables[2]
+  plot = (tmp_path / "study.svg").read_text()
+  assert plot.startswith("<svg") and plot.count("<circle") == 2
+  assert len(re.findall("font-weight", plot)) == 2
+  # GaitKD's interval includes zero; RKD's single pair lies below.
+  assert plot.count("#57606a") == plot.count("#cf222e") == 2
+
+
+def test_the_plot_is_to_scale(script):
+  row = script.Row(seeds=5, mean=40.0, spread=1.0, gain=6.0, half=2.0)
+  other = script.Row(seeds=5, mean=30.0, spread=1.0, gain=-4.0, half=1.0)
+  plot = script.plot({"a test": {"good": row, "bad": other}})
+  dots = [float(x) for x in re.findall(r'circle cx="([\d.]+)"', plot)]
+  middle = float(re.search(r'<line x1="([\d.]+)" x2="\1"', plot)[1])
+  np.testing.assert_allclose(
+    (dots[0] - middle) / (middle - dots[1]), 1.5, atol=0.01
+  )
+  assert plot.count("#1a7f37") == plot.count("#cf222e") == 2
+
+
+@pytest.mark.parametrize(
+  "args, words",
+  [
+    (("--rows=KD",), "--rows has 'KD'; give some of student alone, GaitKD"),
+    (("--part=2/2",), "--part is 2/2; give 0/2 and 1/2, say"),
+    (("--part=half",), "--part is half"),
+    (("--report",), "no run of"),
+  ],
+)
+def test_one_line_and_status_2(args, words, tmp_path):
+  done = command.run(*args, f"--workdir={tmp_path}", program=PROGRAM)
+  assert done.returncode == 2, done.stderr
+  assert words in done.stderr
+  assert done.stderr.count("\n") == 1, done.stderr
