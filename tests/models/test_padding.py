@@ -1,6 +1,4 @@
-"""Sequences of mixed lengths in one batch equal each of them alone."""
-
-import functools
+"""Frames beyond a sequence's end: sequences of mixed lengths in one batch."""
 
 import jax
 import jax.numpy as jnp
@@ -8,112 +6,117 @@ import numpy as np
 import pytest
 
 from gaitkd_jax import models
+from gaitkd_jax.models import padding
+from tests.helpers import networks
+from tests.helpers.networks import LENGTHS
 from tests.parity import vectors
 
-CONFIGS = {
-  "skeletongaitpp": dict(base_channels=8, blocks=(1, 1, 1, 1)),
-  # The second transformer block is a shifted one.
-  "swingait": dict(
-    channels=(4, 8), blocks=(0, 1, 2, 1), dim=16, drop_path_rate=0.0
-  ),
-}
-LENGTHS = (1, 2, 3, 4, 5, 6, 7)
 # SwinGait's windows make every length another case.
 ALONE = {"skeletongaitpp": (1, 4, 7), "swingait": LENGTHS}
 
 
-@pytest.fixture(params=CONFIGS, scope="module")
-def network(request):
-  config = dict(name=request.param, num_classes=3) | CONFIGS[request.param]
-  module = models.create_model(config)
-  rng = np.random.default_rng(0)
-  variables = jax.tree.map(
-    lambda x: (
-      rng.standard_normal(x.shape).astype(np.float32)
-      / np.sqrt(np.prod(x.shape[:-1]))
-    ),
-    jax.eval_shape(
-      lambda key: models.init_variables(module, key), jax.random.key(0)
-    ),
-  )
-  variables["batch_stats"] = jax.tree.map(
-    lambda x: np.abs(x) + 0.5, variables["batch_stats"]
-  )
-  x = rng.uniform(size=(len(LENGTHS), 7, 64, 44, module.in_channels))
+def test_masks():
+  valid = padding.frame_mask(jnp.array([2, 0, 3]), 3)
+  assert valid.tolist() == [[True, True, False], [False] * 3, [True] * 3]
+  assert padding.frame_mask(None, 3) is None
+  mask = padding.map_mask(valid)
+  assert mask.shape == (3, 3, 1, 1, 1)
+  assert mask[..., 0, 0, 0].tolist() == valid.tolist()
+  assert padding.map_mask(None) is None
+
+
+def test_whatever_lies_outside_is_zeroed():
+  x = jnp.array([[1.0, jnp.nan], [jnp.inf, 2.0]], jnp.bfloat16)
+  mask = jnp.array([[True, False], [False, True]])
+  zeroed = padding.zero_outside(x, mask)
+  assert zeroed.dtype == jnp.bfloat16
+  assert zeroed.tolist() == [[1, 0], [0, 2]]
+  grad = jax.grad(lambda x: padding.zero_outside(x, mask).sum())(x)
+  assert grad.tolist() == [[1, 0], [0, 1]]
+  assert padding.zero_outside(x, None) is x
+
+
+@pytest.fixture(params=networks.RESIDUAL, scope="module")
+def residual(request):
+  module = models.create_model(networks.RESIDUAL[request.param])
   apply = jax.jit(module.apply, static_argnames=("train", "mutable"))
-  return request.param, apply, variables, jnp.asarray(x, jnp.float32)
+  variables = networks.random_variables(module, gain=1.0)
+  return request.param, apply, variables, networks.clips(module)
 
 
-def with_nan(x):
-  """The batch with NaN beyond each sequence's length."""
-  beyond = jnp.arange(x.shape[1])[None, :] >= jnp.array(LENGTHS)[:, None]
-  return jnp.where(beyond[:, :, None, None, None], jnp.nan, x)
-
-
-def test_each_equals_itself_alone(network):
-  name, apply, variables, x = network
-  padded = apply(variables, with_nan(x), jnp.array(LENGTHS))
+def test_each_equals_itself_alone(residual):
+  name, apply, variables, x = residual
+  padded = apply(variables, networks.with_nan(x), jnp.array(LENGTHS))
   for length in ALONE[name]:
-    own = slice(LENGTHS.index(length), LENGTHS.index(length) + 1)
-    alone = apply(variables, x[own, :length])
+    place = slice(LENGTHS.index(length), LENGTHS.index(length) + 1)
+    alone = apply(variables, x[place, :length])
     for key in ("embedding", "logits", "set"):
-      assert vectors.difference(padded[key][own], alone[key]) < 1e-5, length
+      difference = vectors.difference(padded[key][place], alone[key])
+      assert difference < 1e-5, (key, length)
 
 
-def test_more_padding_changes_no_statistic(network):
-  _, apply, variables, x = network
-  longer = jnp.pad(x, ((0, 0), (0, 3), (0, 0), (0, 0), (0, 0)))
-  longer = with_nan(longer)
+def test_more_padding_changes_no_statistic(residual):
+  _, apply, variables, x = residual
   lengths = jnp.array(LENGTHS)
   common = dict(train=True, mutable=("batch_stats",))
-  ours = apply(variables, longer, lengths, **common)
-  theirs = apply(variables, x, lengths, **common)
+  longer = networks.with_nan(x, more=3)
+  padded, padded_stats = apply(variables, longer, lengths, **common)
+  out, stats = apply(variables, x, lengths, **common)
   for name in ("embedding", "logits"):
-    assert vectors.difference(ours[0][name], theirs[0][name]) < 1e-4, name
-  ours, theirs = vectors.flat(ours[1]), vectors.flat(theirs[1])
-  for path, value in theirs.items():
-    assert vectors.difference(ours[path], value) < 1e-5, path
+    assert vectors.difference(padded[name], out[name]) < 1e-4, name
+  padded_stats, stats = vectors.flat(padded_stats), vectors.flat(stats)
+  for path, value in stats.items():
+    assert vectors.difference(padded_stats[path], value) < 1e-5, path
 
 
-def gradients(module, variables, x, key):
-  def loss(params):
-    out, _ = module.apply(
+@pytest.fixture(params=networks.LEAKY, scope="module")
+def leaky(request):
+  module = models.create_model(networks.LEAKY[request.param])
+  variables = networks.random_variables(module)
+  return module, variables, networks.clips(module)
+
+
+def test_each_sequence_alone_equals_itself_in_a_batch(leaky):
+  module, variables, x = leaky
+  apply = jax.jit(module.apply)
+  together = apply(variables, networks.with_nan(x), jnp.array(LENGTHS))
+  for i, length in enumerate(LENGTHS):
+    alone = apply(variables, x[i : i + 1, :length])
+    assert alone.keys() == together.keys()
+    for key in {"embedding", "retrieval", "logits", "set"} & alone.keys():
+      difference = vectors.difference(together[key][i : i + 1], alone[key])
+      assert difference < 1e-5, (key, length)
+
+
+def test_training_does_not_see_padding(leaky):
+  module, variables, x = leaky
+  weights = np.random.default_rng(2).standard_normal((7, 1, 8))
+
+  def loss(params, x, lengths):
+    out, updated = module.apply(
       {**variables, "params": params},
-      with_nan(x),
-      jnp.array(LENGTHS),
+      x,
+      lengths,
       train=True,
       mutable=["batch_stats"],
-      rngs={"dropout": key},
     )
-    return jnp.sum(jnp.square(out["logits"])), out
+    total = jnp.sum(jnp.asarray(weights, jnp.float32) * out["embedding"])
+    if "logits" in out:
+      total += jnp.sum(jnp.square(out["logits"]))
+    return total, updated
 
-  return jax.grad(loss, has_aux=True)(variables["params"])
-
-
-def test_bfloat16_of_stages_only(network):
-  name, _, variables, x = network
-  config = dict(name=name, num_classes=3) | CONFIGS[name]
-  module = models.create_model(config, "bfloat16")
-  step = functools.partial(gradients, module)
-  grads, out = jax.eval_shape(step, variables, x, jax.random.key(0))
-  for key in ("embedding", "logits", "retrieval"):
-    assert out[key].dtype == jnp.float32
-  for key in ("stage1", "stage2", "stage3", "stage4", "set"):
-    assert out[key].dtype == jnp.bfloat16
-  assert {g.dtype for g in jax.tree.leaves(grads)} == {jnp.dtype("float32")}
-
-
-@pytest.mark.parametrize("network", ["swingait"], indirect=True)
-def test_dropped_paths_follow_the_key(network):
-  name, _, variables, x = network
-  config = dict(name=name, num_classes=3) | CONFIGS[name]
-  module = models.create_model(config | {"drop_path_rate": 0.5}, "bfloat16")
-  step = jax.jit(functools.partial(gradients, module))
-  first, again, second = (
-    vectors.flat(step(variables, x, jax.random.key(seed))[0])
-    for seed in (0, 0, 1)
+  step = jax.jit(jax.value_and_grad(loss, has_aux=True))
+  lengths = jnp.array(LENGTHS)
+  (value, stats), grads = step(variables["params"], x, lengths)
+  (padded_value, padded_stats), padded_grads = step(
+    variables["params"], networks.with_nan(x, more=3), lengths
   )
-  assert all(np.isfinite(v).all() for v in first.values())
-  for path, value in first.items():
-    np.testing.assert_array_equal(value, again[path])
-  assert any((first[path] != second[path]).any() for path in first)
+  assert abs(padded_value / value - 1) < 1e-5
+  for padded, expected, tolerance in (
+    (padded_stats, stats, 1e-5),
+    (padded_grads, grads, 1e-4),
+  ):
+    padded, expected = vectors.flat(padded), vectors.flat(expected)
+    assert padded.keys() == expected.keys()
+    for path, value in expected.items():
+      assert vectors.difference(padded[path], value) < tolerance, path

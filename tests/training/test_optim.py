@@ -1,7 +1,5 @@
 """Optimisers against numbers computed by hand."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,34 +24,14 @@ SWINGAIT = dict(
 )
 
 
-def test_swin_cosine_is_held_for_a_thousand_steps():
-  _, schedule = optim.create_optimizer(SWINGAIT)
-
-  def by_hand(at):
-    return max(3e-4 * 0.5 * (1 + math.cos(math.pi * at / 60_000)), 1e-6)
-
-  for now, at in (
-    (0, 0),
-    (999, 0),
-    (1000, 1000),
-    (30_500, 30_000),
-    (57_000, 57_000),
-    (59_999, 59_000),
-  ):
-    np.testing.assert_allclose(schedule(now), by_hand(at), rtol=2e-5)
-  for now in (60_000, 79_999, 130_000):
-    np.testing.assert_allclose(schedule(now), 1e-6, rtol=1e-6)
+NETWORK = models.create_model(
+  dict(name="swingait", channels=(2, 2), blocks=(1, 1, 1, 1), num_classes=2)
+  | dict(dim=16)
+)
 
 
 def swingait_params():
-  module = models.create_model(
-    dict(name="swingait", channels=(2, 2), blocks=(1, 1, 1, 1), num_classes=2)
-    | dict(dim=16)
-  )
-  shapes = jax.eval_shape(
-    lambda key: models.init_variables(module, key)["params"],
-    jax.random.key(0),
-  )
+  shapes = models.abstract_variables(NETWORK)["params"]
   return jax.tree.map(lambda x: jnp.ones(x.shape), shapes)
 
 
@@ -68,7 +46,7 @@ def swingait_params():
   ],
 )
 def test_swingait_groups(count, fast, slow):
-  optimizer, _ = optim.create_optimizer(SWINGAIT)
+  optimizer, _ = optim.create_optimizer(SWINGAIT, NETWORK)
   params = swingait_params()
   gradients = jax.tree.map(jnp.ones_like, params)
   state = optimizer.init(params)
@@ -99,17 +77,56 @@ def test_swingait_groups(count, fast, slow):
     np.testing.assert_allclose(updates[path], -value, rtol=1e-4, err_msg=path)
 
 
-def test_groups_ask_for_a_transformer():
-  optimizer, _ = optim.create_optimizer(SWINGAIT)
-  with pytest.raises(errors.UserError, match="does not have"):
-    optimizer.init({"stem": jnp.ones(3)})
+def test_groups_are_those_of_the_network():
   with pytest.raises(errors.UserError, match="give nothing or swingait"):
-    optim.create_optimizer(SWINGAIT | {"groups": "swin"})
+    optim.create_optimizer(SWINGAIT | {"groups": "swin"}, NETWORK)
+  gaitbase = models.create_model(dict(name="gaitbase"))
+  for network in (gaitbase, None):
+    with pytest.raises(errors.UserError, match="'swingait'.* not have; leave"):
+      optim.create_optimizer(SWINGAIT, network)
+  # Any network can do without.
+  for network in (gaitbase, NETWORK, None):
+    optim.create_optimizer(SWINGAIT | {"groups": ""}, network)
+
+
+def test_groups_of_what_learns_beside_the_network():
+  """A connector is no part of the network, but has a group all the same."""
+  optimizer, _ = optim.create_optimizer(SWINGAIT, NETWORK)
+  params = {"connectors": {"teacher": {"fc": {"kernel": jnp.ones(2)}}}}
+  updates, _ = optimizer.update(params, optimizer.init(params), params)
+  update = updates["connectors"]["teacher"]["fc"]["kernel"]
+  np.testing.assert_allclose(update, -3e-5 * 1.02, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+  "config, update",
+  [
+    # Decay is added to the gradient, which is clipped before, and multiplied.
+    (dict(name="sgd", momentum=0.9), -0.1 * (1 + 0.5 * 2)),
+    (dict(name="sgd", momentum=0.9, clip_norm=0.5), -0.1 * (0.5 + 0.5 * 2)),
+    # Adam's direction is 1 whatever the size; adamw adds the decay to that.
+    (dict(name="adam"), -0.1),
+    (dict(name="adamw"), -0.1 * (1 + 0.5 * 2)),
+  ],
+)
+def test_decay_and_clipping_by_hand(config, update):
+  common = dict(learning_rate=0.1, weight_decay=0.5, clip_norm=0.0)
+  schedule = dict(schedule=dict(kind="constant"))
+  optimizer, rate = optim.create_optimizer(common | schedule | config)
+  assert rate(7) == np.float32(0.1)
+  params, gradient = jnp.full(1, 2.0), jnp.full(1, 1.0)
+  updates, _ = optimizer.update(gradient, optimizer.init(params), params)
+  np.testing.assert_allclose(updates, [update], rtol=1e-5)
+
+
+def test_another_optimiser_is_refused():
+  with pytest.raises(errors.UserError, match="'lion'; give sgd, adam or adamw"):
+    optim.create_optimizer(SWINGAIT | {"name": "lion"}, NETWORK)
 
 
 def test_state_of_groups_survives_a_checkpoint(tmp_path):
   mesh = sharding.create_mesh(1)
-  optimizer, _ = optim.create_optimizer(SWINGAIT)
+  optimizer, _ = optim.create_optimizer(SWINGAIT, NETWORK)
   params = swingait_params()
   state = step.TrainState(
     step=jnp.ones([], jnp.int32),

@@ -1,0 +1,36 @@
+"""Pooling over time and over strips."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gaitkd_jax.models import pooling
+
+
+def test_maximum_has_one_gradient_per_sequence():
+  x = jnp.array([[2.0, 5.0, 5.0, 9.0], [1.0, 1.0, 0.0, 9.0]])[..., None]
+  mask = jnp.array([[True, True, True, False]] * 2)
+  grad = jax.grad(lambda x: jnp.sum(pooling.temporal_max(x, mask)))(x)
+  assert grad[..., 0].tolist() == [[0, 1, 0, 0], [1, 0, 0, 0]]
+
+
+def test_maximum_of_real_frames():
+  x = jnp.array([[2.0, -5.0, 9.0], [-3.0, -1.0, 0.0]])[..., None]
+  mask = jnp.array([[True, True, False], [True, True, False]])
+  assert pooling.temporal_max(x, mask)[:, 0].tolist() == [2, -1]
+  assert pooling.temporal_max(x)[:, 0].tolist() == [9, 0]
+
+
+def test_strips_by_hand():
+  x = jnp.arange(24.0).reshape(1, 4, 3, 2)
+  pooled = pooling.horizontal_pooling(x, 2)
+  for part, strip in enumerate((x[0, :2], x[0, 2:])):
+    pixels = np.asarray(strip).reshape(6, 2)
+    expected = pixels.mean(axis=0) + pixels.max(axis=0)
+    np.testing.assert_allclose(pooled[0, part], expected)
+
+
+def test_strips_of_unequal_height_are_refused():
+  with pytest.raises(ValueError, match="15 rows .* 16 equal strips"):
+    pooling.horizontal_pooling(jnp.zeros((1, 15, 3, 2)), 16)

@@ -1,0 +1,54 @@
+"""The program that times steps and forward passes."""
+
+import pytest
+
+from gaitkd_jax import models
+from tests.helpers import command
+
+BENCH = ("scripts/bench_step.py",)
+
+
+@pytest.mark.slow
+def test_a_step_is_timed_beside_the_roofline():
+  done = command.run(
+    "--config=configs/skeletongaitpp_ccpg.py:smoke",
+    "--sequences=2",
+    "--frames=3",
+    "--repeats=1",
+    "--dtypes=float32",
+    program=BENCH,
+  )
+  assert done.returncode == 0, done.stderr
+  title, row = done.stdout.splitlines()
+  assert "roofline (matrix product): float32 " in title
+  assert row.startswith("skeletongaitpp float32")
+  assert "% of the roofline), forward " in row
+
+
+def test_families_are_timed_in_their_default_sizes():
+  done = command.run(
+    "--families=gaitset",
+    "--sequences=2",
+    "--frames=3",
+    "--repeats=1",
+    "--dtypes=float32",
+    program=BENCH,
+  )
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.splitlines()[1].startswith("gaitset float32  teachers 0")
+
+
+@pytest.mark.parametrize(
+  "args, words",
+  [
+    (("--families=gaitbas",), ", ".join(list(models.MODELS)[1:])),
+    (("--families=deepgaitv2",), "give some of deepgaitv2-2d, deepgaitv2-p3d"),
+    (("--dtypes=float16",), "float16"),
+    (("--config=configs/casiab.py", "--families=gaitset"), "both"),
+  ],
+)
+def test_one_line_and_status_2(args, words):
+  done = command.run(*args, program=BENCH)
+  assert done.returncode == 2, done.stderr
+  assert words in done.stderr
+  assert done.stderr.count("\n") == 1, done.stderr

@@ -1,0 +1,150 @@
+"""The program that converts OpenGait's checkpoints, there and back."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from gaitkd_jax import checkpoint
+from gaitkd_jax import models
+from gaitkd_jax import sharding
+from gaitkd_jax.opengait import convert
+from tests.helpers import command
+from tests.parity import vectors
+from tests.parity import weights
+
+
+@pytest.fixture(scope="module")
+def gaitbase():
+  _, meta = vectors.load("gaitbase")
+  config = vectors.model_config(meta["model_cfg"])
+  return weights.state_dict(meta["state"]), config
+
+
+def run_script(*args):
+  return command.run(*args, program=("scripts/convert_opengait.py",))
+
+
+def convert_file(path, output, config, *more):
+  """Runs the script; the config is CASIA-B's baseline made narrow."""
+  model = " ".join(
+    f"--config.model.{key}={str(value).replace(' ', '')}"
+    for key, value in config.items()
+    if key != "name"
+  )
+  return run_script(
+    f"--input={path}",
+    f"--output={output}",
+    "--config=configs/casiab_baseline.py",
+    *model.split(),
+    *more,
+  )
+
+
+def test_there_and_back(gaitbase, tmp_path):
+  state, config = gaitbase
+  dressed = {f"module.{key}": value for key, value in state.items()}
+  dressed["module.teacher_models.big.FCs.fc_bin"] = np.zeros(3)
+  np.savez(tmp_path / "x.npz", **dressed)
+  done = convert_file(tmp_path / "x.npz", tmp_path / "out", config)
+  assert done.returncode == 0, done.stderr
+  assert "matched: 66 arrays: " in done.stdout
+  assert "fc 1, neck 5, stage1 " in done.stdout
+  assert "left out: 1 of teachers\n" in done.stdout
+  assert "module. dropped from 67 keys" in done.stdout
+  assert "retrieval=neck" in done.stdout
+  module = models.create_model(config)
+  variables = checkpoint.restore_model(
+    tmp_path / "out",
+    models.abstract_variables(module),
+    sharding.replicated(sharding.create_mesh(1)),
+  )
+  expected = vectors.flat(convert.variables_from_opengait(state, config))
+  for path, value in vectors.flat(variables).items():
+    np.testing.assert_array_equal(value, expected[path])
+  again = convert_file(tmp_path / "x.npz", tmp_path / "out", config)
+  assert again.returncode == 2 and "exists" in again.stderr
+  done = convert_file(
+    tmp_path / "out", tmp_path / "back" / "y.npz", config, "--reverse"
+  )
+  assert done.returncode == 0, done.stderr
+  with np.load(tmp_path / "back" / "y.npz") as back:
+    floats = {k: back[k] for k in back.files if back[k].dtype == np.float32}
+  assert floats.keys() == state.keys()
+  for key, value in state.items():
+    np.testing.assert_array_equal(floats[key], value)
+
+
+def test_reads_opengaits_yaml(gaitbase, tmp_path):
+  state, _ = gaitbase
+  _, meta = vectors.load("gaitbase")
+  np.savez(tmp_path / "x.npz", **state)
+  # JSON is YAML, too.
+  (tmp_path / "x.yaml").write_text(json.dumps({"model_cfg": meta["model_cfg"]}))
+  common = (f"--input={tmp_path / 'x.npz'}", f"--output={tmp_path / 'out'}")
+  yaml = f"--opengait_config={tmp_path / 'x.yaml'}"
+  done = run_script(*common, yaml, "--config=configs/casiab_baseline.py")
+  assert done.returncode == 2 and "give one" in done.stderr
+  done = run_script(*common)
+  assert done.returncode == 2 and "--opengait_config" in done.stderr
+  done = run_script(*common, yaml)
+  assert done.returncode == 0, done.stderr
+  assert "channels=(8, 16, 24, 32)" in done.stdout
+  assert "matched: 66 arrays" in done.stdout
+
+
+@pytest.mark.parametrize(
+  "args, words",
+  [
+    (("--input=none.npz", "--output=out"), "none.npz"),
+    (("--input=README.md", "--output=out"), "README.md"),
+    (("--input=none", "--output=out.txt", "--reverse"), "must end with"),
+    (("--input=none", "--output=/x.npz", "--reverse"), "no checkpoint in"),
+  ],
+)
+def test_refuses_in_one_line(args, words):
+  done = run_script(*args, "--config=configs/casiab_baseline.py")
+  assert done.returncode == 2, done.stderr
+  assert done.stderr.count("\n") == 1 and words in done.stderr
+
+
+def test_refuses_a_damaged_npz(gaitbase, tmp_path):
+  state, config = gaitbase
+  np.savez(tmp_path / "x.npz", **state)
+  whole = (tmp_path / "x.npz").read_bytes()
+  (tmp_path / "x.npz").write_bytes(whole[: len(whole) // 2])
+  done = convert_file(tmp_path / "x.npz", tmp_path / "out", config)
+  assert done.returncode == 2, done.stderr
+  assert done.stderr.count("\n") == 1 and "cannot be read" in done.stderr
+
+
+class Payload:
+  def __init__(self, path):
+    self.path = path
+
+  def __reduce__(self):
+    return os.mkdir, (str(self.path),)
+
+
+def test_reads_tensors_only(gaitbase, tmp_path):
+  torch = pytest.importorskip("torch")
+  state, config = gaitbase
+  tensors = {key: torch.tensor(value) for key, value in state.items()}
+  torch.save({"model": tensors, "iteration": 7}, tmp_path / "x.pt")
+  done = convert_file(tmp_path / "x.pt", tmp_path / "out", config)
+  assert done.returncode == 0, done.stderr
+  written = tmp_path / "y.pt"
+  done = convert_file(tmp_path / "out", written, config, "--reverse")
+  assert done.returncode == 0, done.stderr
+  back = torch.load(written, weights_only=True)
+  assert back["iteration"] == 7
+  for key, value in state.items():
+    np.testing.assert_array_equal(back["model"][key].numpy(), value)
+  torch.save({"model": Payload(tmp_path / "ran")}, tmp_path / "bad.pt")
+  (tmp_path / "cut.pt").write_bytes((tmp_path / "x.pt").read_bytes()[:999])
+  for name in ("bad.pt", "cut.pt"):
+    done = convert_file(tmp_path / name, tmp_path / name[:3], config)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1 and name in done.stderr
+  assert not (tmp_path / "ran").exists()
