@@ -36,7 +36,7 @@ def convert_file(path, output, config, *more):
   return run_script(
     f"--input={path}",
     f"--output={output}",
-    "--config=configs/casiab_baseline.py",
+    "--config=configs/gaitbase.py:casiab",
     *model.split(),
     *more,
   )
@@ -84,7 +84,7 @@ def test_reads_opengaits_yaml(gaitbase, tmp_path):
   (tmp_path / "x.yaml").write_text(json.dumps({"model_cfg": meta["model_cfg"]}))
   common = (f"--input={tmp_path / 'x.npz'}", f"--output={tmp_path / 'out'}")
   yaml = f"--opengait_config={tmp_path / 'x.yaml'}"
-  done = run_script(*common, yaml, "--config=configs/casiab_baseline.py")
+  done = run_script(*common, yaml, "--config=configs/gaitbase.py:casiab")
   assert done.returncode == 2 and "give one" in done.stderr
   done = run_script(*common)
   assert done.returncode == 2 and "--opengait_config" in done.stderr
@@ -104,7 +104,7 @@ def test_reads_opengaits_yaml(gaitbase, tmp_path):
   ],
 )
 def test_refuses_in_one_line(args, words):
-  done = run_script(*args, "--config=configs/casiab_baseline.py")
+  done = run_script(*args, "--config=configs/gaitbase.py:casiab")
   assert done.returncode == 2, done.stderr
   assert done.stderr.count("\n") == 1 and words in done.stderr
 
