@@ -57,6 +57,8 @@ class GaitNetwork(nn.Module, abc.ABC):
       the config keys that make one, by its name.
     expanded_modules: submodules that a table of costs lists by their own
       submodules.
+    optimizer_groups: ways to let parameters learn unequally, by the name in
+      `optim.groups`.
   """
 
   in_channels: int = 1
@@ -76,6 +78,7 @@ class GaitNetwork(nn.Module, abc.ABC):
   }
   kinds: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
   expanded_modules: ClassVar[tuple[str, ...]] = ()
+  optimizer_groups: ClassVar[Mapping[str, Grouping]] = {}
 
   @property
   @abc.abstractmethod
@@ -99,11 +102,6 @@ class GaitNetwork(nn.Module, abc.ABC):
   def rng_streams(self) -> tuple[str, ...]:
     """Names of the random streams that training draws from."""
     return ()
-
-  @property
-  def optimizer_groups(self) -> Mapping[str, Grouping]:
-    """Ways to let parameters learn unequally, by the name in `optim.groups`."""
-    return {}
 
   @property
   def opengait_rules(self) -> opengait_keys.Rules:

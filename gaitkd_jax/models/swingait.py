@@ -27,6 +27,18 @@ _HEADS = 16
 _UNDECAYED = {"patch_embed", "norm", "norm1", "norm2", "bias_table"}
 
 
+def parameter_group(path: Sequence[str]) -> network.ParameterGroup:
+  """OpenGait's groups for a SwinGait that starts from a DeepGaitV2.
+
+  All but the transformer learn at a tenth of the rate. In the transformer the
+  patch embedding, the bias tables and the normalisations of and behind the
+  blocks do not decay.
+  """
+  if path[0] != "transformer":
+    return network.ParameterGroup(0.1, decays=True)
+  return network.ParameterGroup(1.0, decays=_UNDECAYED.isdisjoint(path))
+
+
 class SwinGait(network.GaitNetwork):
   """DeepGaitV2-P3D's first stages, then a video Swin transformer.
 
@@ -70,6 +82,7 @@ class SwinGait(network.GaitNetwork):
     ),
   }
   expanded_modules = ("transformer",)
+  optimizer_groups = {"swingait": parameter_group}  # as OpenGait's recipe
 
   @property
   def bins(self) -> tuple[int, ...]:
@@ -90,11 +103,6 @@ class SwinGait(network.GaitNetwork):
   def rng_streams(self) -> tuple[str, ...]:
     """Which sequences skip which block."""
     return ("dropout",) if self.drop_path_rate else ()
-
-  @property
-  def optimizer_groups(self) -> Mapping[str, network.Grouping]:
-    """OpenGait's groups, under the name of the network."""
-    return {"swingait": parameter_group}
 
   @property
   def opengait_rules(self) -> opengait_keys.Rules:
@@ -166,18 +174,6 @@ class SwinGait(network.GaitNetwork):
       train,
     )
     return out | {name: value[:, :_STRIPS] for name, value in parts.items()}
-
-
-def parameter_group(path: Sequence[str]) -> network.ParameterGroup:
-  """OpenGait's groups for a SwinGait that starts from a DeepGaitV2.
-
-  All but the transformer learn at a tenth of the rate. In the transformer the
-  patch embedding, the bias tables and the normalisations of and behind the
-  blocks do not decay.
-  """
-  if path[0] != "transformer":
-    return network.ParameterGroup(0.1, decays=True)
-  return network.ParameterGroup(1.0, decays=_UNDECAYED.isdisjoint(path))
 
 
 def resize(x: jax.Array, size: tuple[int, int]) -> jax.Array:

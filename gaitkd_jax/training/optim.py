@@ -32,7 +32,7 @@ def create_optimizer(
       name of one of the network's `optimizer_groups`, by which parameters
       learn at unequal rates (the schedule then starts at a multiple of
       `learning_rate` for some) and decay or not. Empty: all are alike.
-    network: the network that is trained; None has no groups.
+    network: the network that is trained; None knows the groups of all.
 
   Returns:
     The transformation and the schedule of `learning_rate` itself.
@@ -79,7 +79,9 @@ def _grouping(
   """The network's groups of this name; none if it is empty."""
   if not name:
     return None
-  known = network.optimizer_groups if network else {}
+  known = dict(network.optimizer_groups) if network else {}
+  for other in () if network else models.MODELS.values():
+    known |= other.optimizer_groups
   if name not in known:
     advice = (
       f"give nothing or {', '.join(known)}" if known else "leave it empty"

@@ -157,9 +157,9 @@ class UnknownKey(gaitbase.GaitBase):
 
 
 class IdleGroup(gaitbase.GaitBase):
-  @property
-  def optimizer_groups(self):
-    return {"half": lambda path: network.ParameterGroup(0.0, decays=True)}
+  optimizer_groups = {
+    "half": lambda path: network.ParameterGroup(0.0, decays=True)
+  }
 
 
 @pytest.mark.parametrize(

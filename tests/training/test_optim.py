@@ -81,12 +81,17 @@ def test_groups_are_those_of_the_network():
   with pytest.raises(errors.UserError, match="give nothing or swingait"):
     optim.create_optimizer(SWINGAIT | {"groups": "swin"}, NETWORK)
   gaitbase = models.create_model(dict(name="gaitbase"))
-  for network in (gaitbase, None):
-    with pytest.raises(errors.UserError, match="'swingait'.* not have; leave"):
-      optim.create_optimizer(SWINGAIT, network)
+  with pytest.raises(errors.UserError, match="'swingait'.* not have; leave"):
+    optim.create_optimizer(SWINGAIT, gaitbase)
   # Any network can do without.
   for network in (gaitbase, NETWORK, None):
     optim.create_optimizer(SWINGAIT | {"groups": ""}, network)
+
+
+def test_without_a_network_all_groups_are_known():
+  optim.create_optimizer(SWINGAIT)
+  with pytest.raises(errors.UserError, match="give nothing or swingait"):
+    optim.create_optimizer(SWINGAIT | {"groups": "swin"})
 
 
 def test_groups_of_what_learns_beside_the_network():
