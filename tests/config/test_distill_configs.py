@@ -13,6 +13,8 @@ from tests.helpers import paths
 
 FOLDER = paths.ROOT / "configs" / "distill"
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py"))
+# Terms that teachers' weights ask for.
+LEVELS = ("decision", "boundary")
 VARIANTS = ("", "smoke", "gait3d", "ccpg", "sustech1k", "gait3d_smoke")
 
 
@@ -41,14 +43,19 @@ def test_the_objective_can_be_built(name, variant):
     objective = distill.create_objective(
       student, teachers, config.distillation, config.terms
     )
-    assert [t.name for t in objective.terms] == list(config.terms)
+    names = [t.name for t in objective.terms]
+    levels = [name for name in names if name not in config.terms]
+    assert names == [*levels, *config.terms]
+    assert set(levels) <= set(LEVELS)
   assert config.teachers or config.terms
 
 
 def test_every_kind_of_term_has_a_recipe():
   kinds = {t.kind for name in NAMES for t in load(name)[1].terms.values()}
   # The same objective without its memory has none of its own.
-  assert kinds == set(terms.KINDS) - {"relation"}
+  assert kinds == set(terms.KINDS) - {"relation", *LEVELS}
+  gaitkd = load("gaitkd")[1].teachers.deepgaitv2
+  assert gaitkd.decision_weight and gaitkd.boundary_weight
 
 
 def test_gaitkd_is_the_recipe_of_the_benchmark():
