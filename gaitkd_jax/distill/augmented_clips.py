@@ -69,8 +69,8 @@ def patch_swap(
   """Self-distillation of clips of one person that exchanged bands.
 
   A step costs about twice as much. The student's running statistics are those
-  of the batch itself. A clip without a partner in the batch is its own. See
-  `losses.patch_swap_loss`.
+  of the batch itself. A clip without a partner in the batch is its own
+  partner. See `losses.patch_swap_loss`.
 
   Args:
     context: of the step.

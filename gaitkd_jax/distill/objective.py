@@ -40,8 +40,8 @@ class Objective:
     """What training needs beside the student, at step 0.
 
     Returns:
-      "params" (of connectors, which learn), "batch_stats" (theirs) and "memory"
-      (of terms, by "<term>/<teacher>"); all empty for GaitKD itself.
+      "params" (of connectors, which learn), "batch_stats" (of connectors) and
+      "memory" (of terms, by "<term>/<teacher>"); all empty for GaitKD itself.
     """
     aux: dict[str, Any] = {"params": {}, "batch_stats": {}, "memory": {}}
     for i, name in enumerate(sorted(self._connected())):

@@ -29,9 +29,9 @@ def adadistill_loss(
   centres, so moved, go through the cross entropy of ArcFace (arXiv 1801.07698)
   or CosFace (arXiv 1801.09414). Only the teacher's embeddings are needed.
 
-  A batch of ours holds several clips of a person: their centres are averaged,
-  where the authors' overwrite each other. Teacher embeddings enter at length 1.
-  A class that has not been seen has cosine 0.
+  Batches here hold several clips of a person: the centres that they give are
+  averaged, where the authors' overwrite each other. Teacher embeddings enter at
+  length 1. A class that has not been seen has cosine 0.
 
   Args:
     student_embedding: `[n, p, d]`.

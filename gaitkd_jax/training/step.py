@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
-import functools
 from typing import Any
 
 from flax import struct
@@ -108,37 +107,11 @@ def make_train_step(
   def train_step(
     state: TrainState, teacher_variables: Mapping[str, Any], batch: Batch
   ) -> tuple[TrainState, dict[str, jax.Array]]:
-    labels = batch["labels"]
     key = jax.random.fold_in(jax.random.key(seed), state.step)
-    rngs = {stream: key for stream in module.rng_streams}
     aux = {"params": {}, "batch_stats": {}, "memory": {}} | state.aux
-
-    def teachers_forward(batch: Batch) -> dict[str, distill.Outputs]:
-      return distill.teacher_outputs(
-        objective.teachers, teacher_variables, batch
-      )
-
-    teacher_outputs = teachers_forward(batch)
-
-    def loss_fn(params: Any, aux_params: Any) -> tuple[jax.Array, Any]:
-      variables = state.variables | {"params": params}
-      forward = functools.partial(_forward, module, variables, rngs)
-      out, updated = forward(batch)
-      loss, metrics = _supervised_loss(loss_config, out, labels)
-      context = distill.Context(
-        student=out,
-        teacher_outputs=teacher_outputs,
-        labels=labels,
-        step=state.step,
-        batch=batch,
-        key=jax.random.fold_in(key, _TERMS),
-        student_forward=lambda batch: forward(batch)[0],
-        teachers_forward=teachers_forward,
-      )
-      extra, terms, new_aux = objective(context, aux | {"params": aux_params})
-      stats = updated.get("batch_stats", {})
-      return loss + extra, (stats, new_aux, metrics | terms)
-
+    loss_fn = _loss_function(
+      module, loss_config, objective, state, aux, teacher_variables, batch, key
+    )
     (
       (loss, (batch_stats, new_aux, metrics)),
       (grads, aux_grads),
@@ -163,21 +136,57 @@ def make_train_step(
   )
 
 
-def _forward(
+def _loss_function(
   module: models.GaitNetwork,
-  variables: Mapping[str, Any],
-  rngs: Mapping[str, jax.Array],
+  loss_config: Mapping[str, Any],
+  objective: distill.Objective,
+  state: TrainState,
+  aux: Mapping[str, Any],
+  teacher_variables: Mapping[str, Any],
   batch: Batch,
-) -> tuple[distill.Outputs, Any]:
-  """The network's outputs in training mode, and its new statistics."""
-  return module.apply(
-    variables,
-    inputs.network_input(batch, module.in_channels),
-    batch.get("lengths"),
-    train=True,
-    mutable=["batch_stats"],
-    rngs=rngs,
-  )
+  key: jax.Array,
+) -> Callable[[Any, Any], tuple[jax.Array, Any]]:
+  """The loss of a batch, as a function of what learns.
+
+  Returns:
+    A function of the student's parameters and those of `aux`, to the loss and
+    (next running statistics, next aux, metrics).
+  """
+  rngs = {stream: key for stream in module.rng_streams}
+
+  def teachers_forward(batch: Batch) -> dict[str, distill.Outputs]:
+    return distill.teacher_outputs(objective.teachers, teacher_variables, batch)
+
+  teacher_outputs = teachers_forward(batch)
+
+  def loss_fn(params: Any, aux_params: Any) -> tuple[jax.Array, Any]:
+    def forward(batch: Batch) -> tuple[distill.Outputs, Any]:
+      return module.apply(
+        {"params": params, "batch_stats": state.batch_stats},
+        inputs.network_input(batch, module.in_channels),
+        batch.get("lengths"),
+        train=True,
+        mutable=["batch_stats"],
+        rngs=rngs,
+      )
+
+    out, updated = forward(batch)
+    loss, metrics = _supervised_loss(loss_config, out, batch["labels"])
+    context = distill.Context(
+      student=out,
+      teacher_outputs=teacher_outputs,
+      labels=batch["labels"],
+      step=state.step,
+      batch=batch,
+      key=jax.random.fold_in(key, _TERMS),
+      student_forward=lambda batch: forward(batch)[0],
+      teachers_forward=teachers_forward,
+    )
+    extra, terms, new_aux = objective(context, {**aux, "params": aux_params})
+    stats = updated.get("batch_stats", {})
+    return loss + extra, (stats, new_aux, metrics | terms)
+
+  return loss_fn
 
 
 def _updated(
@@ -186,7 +195,7 @@ def _updated(
   grads: Any,
   aux_grads: Any,
 ) -> TrainState:
-  """The state after a step of the optimiser, which counts."""
+  """The state after a step of the optimiser."""
   updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
   aux, aux_opt_state = state.aux, state.aux_opt_state
   if aux.get("params"):

@@ -28,6 +28,8 @@ STUDIED = {
   "instance + relation bank": "instance_relation",
   "patch swap (no teacher)": "patch_swap",
 }
+# Terms that the teachers' weights ask for.
+LEVELS = ("decision", "boundary")
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -46,7 +48,10 @@ def test_the_objective_can_be_built(name, suffix):
     objective = distill.create_objective(
       student, teachers, config.distillation, config.terms
     )
-    assert [t.name for t in objective.terms] == list(config.terms)
+    names = [term.name for term in objective.terms]
+    levels = [name for name in names if name not in config.terms]
+    assert names == [*levels, *config.terms]
+    assert set(levels) <= set(LEVELS)
   assert config.teachers or config.terms
 
 
@@ -58,7 +63,7 @@ def test_every_method_is_on_every_data_set():
 def test_every_kind_of_term_has_a_recipe():
   kinds = {t.kind for n in NAMES for t in MODULE.get_config(n).terms.values()}
   # The same objective without its memory has none of its own.
-  assert kinds == set(terms.KINDS) - {"relation"}
+  assert kinds == set(terms.KINDS) - {"relation", *LEVELS}
 
 
 def test_a_rival_takes_the_place_of_gaitkd():

@@ -13,6 +13,7 @@ from gaitkd_jax import models
 from gaitkd_jax import sharding
 from gaitkd_jax.training import optim
 from gaitkd_jax.training import step
+from tests.helpers import distillation as helpers
 from tests.parity import vectors
 
 LOSSES = dict(
@@ -252,9 +253,12 @@ def test_sgd_is_pytorchs():
 
 def flops_of_a_step(**weights):
   """Of the compiled step, with a teacher that does not classify or none."""
-  teacher = teacher_of(num_classes=0) | weights
-  teachers = distill.create_teachers({"t": teacher} if weights else {})
-  module = models.create_model(small_model())
+  student = helpers.model()
+  teacher = dict(model=student | dict(num_classes=0), temperature=4.0)
+  teachers = distill.create_teachers(
+    {"t": teacher | weights} if weights else {}
+  )
+  module = models.create_model(student)
   optimizer = optax.sgd(0.1)
   mesh = sharding.create_mesh(1)
   train_step = step.make_train_step(
@@ -282,4 +286,5 @@ def test_the_compiled_step_has_no_work_of_what_is_silent():
   alone = flops_of_a_step()
   silent = flops_of_a_step(decision_weight=0.0, boundary_weight=0.0)
   assert silent == alone
-  assert flops_of_a_step(boundary_weight=1e-9) > 1.2 * alone
+  weights = dict(decision_weight=0.0, boundary_weight=1e-9)
+  assert flops_of_a_step(**weights) > 1.2 * alone
