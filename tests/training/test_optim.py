@@ -78,9 +78,7 @@ def test_swingait_groups(count, fast, slow):
 
 
 def test_groups_are_those_of_the_network():
-  with pytest.raises(
-    errors.UserError, match="give nothing or swingait"
-  ):
+  with pytest.raises(errors.UserError, match="give nothing or swingait"):
     optim.create_optimizer(SWINGAIT | {"groups": "swin"}, NETWORK)
   gaitbase = models.create_model(dict(name="gaitbase"))
   for network in (gaitbase, None):
