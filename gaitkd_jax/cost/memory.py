@@ -90,7 +90,9 @@ def saved_memory(module: models.GaitNetwork, clips: int, frames: int) -> int:
 
 def _stored(jaxpr: jax_core.Jaxpr) -> set[jax_core.Var]:
   """Arrays from which element-wise operations restore all results."""
-  root, maker, read = _roots(jaxpr), {}, set()
+  root = _roots(jaxpr)
+  maker: dict[jax_core.Var, Any] = {}
+  read: set[jax_core.Var] = set()
   for eqn in jaxpr.eqns:
     maker.update((v, eqn) for v in eqn.outvars)
     if program.count_equation(eqn):
@@ -124,21 +126,23 @@ def _overwritable(eqn: Any) -> list[jax_core.Var]:
   """The operands that an element-wise operation may write its result over."""
   if eqn.primitive.name in _MOVES | _VIEWS or program.count_equation(eqn):
     return []
-  shape = eqn.outvars[0].aval.shape
-  return [v for v in program.variables_of(eqn.invars) if v.aval.shape == shape]
+  shape = program.shape_of(eqn.outvars[0])
+  operands = program.variables_of(eqn.invars)
+  return [v for v in operands if program.shape_of(v) == shape]
 
 
 def _roots(jaxpr: jax_core.Jaxpr) -> Callable[[Any], Any]:
   """Returns the function from a variable to what it is a view of."""
-  views = {}
+  views: dict[jax_core.Var, Any] = {}
 
   def root(v: Any) -> Any:  # a literal is in no dictionary
     return views.get(v, v) if isinstance(v, jax_core.Var) else v
 
   for eqn in jaxpr.eqns:
-    name, source = eqn.primitive.name, eqn.invars[0] if eqn.invars else None
+    name = eqn.primitive.name
+    source: Any = eqn.invars[0] if eqn.invars else None
     widens = name == "convert_element_type" and (
-      source.aval.dtype.itemsize <= eqn.outvars[0].aval.dtype.itemsize
+      _itemsize(source) <= _itemsize(eqn.outvars[0])
     )
     if name in _VIEWS or widens:
       views[eqn.outvars[0]] = root(source)
@@ -146,4 +150,8 @@ def _roots(jaxpr: jax_core.Jaxpr) -> Callable[[Any], Any]:
 
 
 def _bytes(variable: jax_core.Var) -> int:
-  return math.prod(variable.aval.shape) * variable.aval.dtype.itemsize
+  return math.prod(program.shape_of(variable)) * _itemsize(variable)
+
+
+def _itemsize(variable: Any) -> int:
+  return variable.aval.dtype.itemsize

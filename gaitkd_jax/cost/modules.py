@@ -97,13 +97,13 @@ def module_costs(
     if name:
       cost = ordered.setdefault(name, found.get(name, ModuleCost()))
       if name != _OTHER:
-        cost.shape = eqn.outvars[0].aval.shape
+        cost.shape = program.shape_of(eqn.outvars[0])
       cost.gmac = (more[name] - less[name]) / _GIGA_FRAMES
     if traced.ends["set"] in eqn.outvars:
-      shape = eqn.outvars[0].aval.shape
+      shape = program.shape_of(eqn.outvars[0])
       ordered.setdefault("set", ModuleCost(shape=shape))
   for name in ordered.keys() & traced.ends.keys():
-    ordered[name].shape = traced.ends[name].aval.shape
+    ordered[name].shape = program.shape_of(traced.ends[name])
   return ordered
 
 
@@ -112,7 +112,7 @@ def output_shapes(
 ) -> dict[str, tuple[int, ...]]:
   """Shapes of the end points for one clip."""
   ends = program.trace(module, 1, frames).ends
-  return {name: v.aval.shape for name, v in ends.items()}
+  return {name: program.shape_of(v) for name, v in ends.items()}
 
 
 def gmac_per_frame(module: models.GaitNetwork) -> float:

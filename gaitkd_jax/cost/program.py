@@ -63,6 +63,11 @@ def variables_of(values: Iterable[Any]) -> list[jax_core.Var]:
   return [v for v in values if isinstance(v, jax_core.Var)]
 
 
+def shape_of(variable: Any) -> tuple[int, ...]:
+  """The shape of the array that a variable stands for."""
+  return variable.aval.shape
+
+
 def count(jaxpr: jax_core.Jaxpr) -> int:
   """Multiply-accumulates of all equations."""
   return sum(map(count_equation, jaxpr.eqns))
@@ -70,21 +75,21 @@ def count(jaxpr: jax_core.Jaxpr) -> int:
 
 def count_equation(eqn: Any) -> int:
   """Multiply-accumulates of one equation and of what it calls."""
-  name, shapes = eqn.primitive.name, [v.aval.shape for v in eqn.invars]
+  name, shapes = eqn.primitive.name, [shape_of(v) for v in eqn.invars]
   total = 0
   if name == "conv_general_dilated":
     numbers = eqn.params["dimension_numbers"]
     out_features = shapes[1][numbers.rhs_spec[0]]
     window = math.prod(shapes[1]) // out_features
-    total += math.prod(eqn.outvars[0].aval.shape) * window
+    total += math.prod(shape_of(eqn.outvars[0])) * window
   elif name == "dot_general":
     (contracted, _), _ = eqn.params["dimension_numbers"]
     depth = math.prod(shapes[0][i] for i in contracted)
-    total += math.prod(eqn.outvars[0].aval.shape) * depth
+    total += math.prod(shape_of(eqn.outvars[0])) * depth
   for inner in jax.tree.leaves(list(eqn.params.values()), is_leaf=_is_jaxpr):
     if _is_jaxpr(inner):
-      inner = getattr(inner, "jaxpr", inner)
-      total += count(inner) * eqn.params.get("length", 1)
+      jaxpr: Any = getattr(inner, "jaxpr", inner)
+      total += count(jaxpr) * eqn.params.get("length", 1)
   return total
 
 

@@ -89,8 +89,8 @@ def config_keys(name: str) -> set[str]:
 def known_kinds() -> dict[str, dict[str, Any]]:
   """Every network and every kind of one, as model configs by name.
 
-  Of a network without kinds the name is its own, else it has that of the kind
-  behind it, such as "deepgaitv2-p3d".
+  A network that has kinds is listed by its name and theirs, such as
+  "deepgaitv2-p3d"; another one by its name.
   """
   configs = {}
   for name, model in MODELS.items():

@@ -4,8 +4,8 @@ The rules that a network declares say where each of its arrays lies; what is
 left over or missing is an error that lists it.
 """
 
+from collections.abc import Iterable
 from collections.abc import Mapping
-from collections.abc import Sequence
 import re
 from typing import Any
 
@@ -106,11 +106,11 @@ def variables_to_opengait(
   return state
 
 
-def ignored(keys: Sequence[str]) -> dict[str, int]:
+def ignored(keys: Iterable[str]) -> dict[str, int]:
   """How many keys `variables_from_opengait` leaves out, by what they are."""
-  keys = [key.removeprefix("module.") for key in keys]
+  short = [key.removeprefix("module.") for key in keys]
   return {
-    name: sum(bool(pattern.search(key)) for key in keys)
+    name: sum(bool(pattern.search(key)) for key in short)
     for name, pattern in IGNORED.items()
   }
 

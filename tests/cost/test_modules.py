@@ -66,7 +66,7 @@ from gaitkd_jax import models
   ],
 )
 def test_sizes_equal_the_references(config, total, core, gmac):
-  # SkeletonGait's figure is DeepGaitV2's with a second channel (64 x 44 x 9 x
+  # SkeletonGait's size is DeepGaitV2's with a second channel (64 x 44 x 9 x
   # 64 products). The reference's for SwinGait lacks the resizing of maps (30 x
   # 22 x 32 and 30 x 20 x 22 products of 128 channels) and attention (150 tokens
   # x 45 keys x the width, twice a block).

@@ -35,8 +35,8 @@ def test_products_and_loops_by_hand():
   ],
 )
 def test_a_clips_products_equal_the_references(config, gmac):
-  # The reference's figures are means of 30 frames, with what comes once: the
-  # classifier too, which the large GaitGL's shows.
+  # The reference gives means of 30 frames and counts what comes once a clip,
+  # such as the classifier, which matters in the large GaitGL.
   module = models.create_model(config)
   variables, x = program.abstract(module, 1, 30)
   count = cost.multiply_accumulates(module.apply, variables, x)

@@ -1,4 +1,4 @@
-"""The convolution's own gradients against XLA's."""
+"""Gradients of convolutions against XLA's."""
 
 import jax
 from jax import lax
@@ -30,14 +30,14 @@ def test_gradients_equal_xlas(size, strides, channels, frames):
       x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
-  def ours(x, kernel):
+  def convolve(x, kernel):
     return convolution.for_frames(frames)(x, kernel, strides, padding)
 
   expected, vjp = jax.vjp(plain, x, kernel)
-  value, our_vjp = jax.vjp(ours, x, kernel)
+  value, tested_vjp = jax.vjp(convolve, x, kernel)
   np.testing.assert_array_equal(value, expected)
   g = jax.random.normal(keys[2], value.shape)
-  for a, b in zip(our_vjp(g), vjp(g), strict=True):
+  for a, b in zip(tested_vjp(g), vjp(g), strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
@@ -55,12 +55,12 @@ def test_gradients_of_clips_equal_xlas(stride, channels):
     )
 
   expected, vjp = jax.vjp(plain, x, kernel)
-  value, our_vjp = jax.vjp(
+  value, tested_vjp = jax.vjp(
     lambda x, kernel: convolution.for_clips(x, kernel, *options), x, kernel
   )
   np.testing.assert_array_equal(value, expected)
   g = jax.random.normal(keys[2], value.shape)
-  for a, b in zip(our_vjp(g), vjp(g), strict=True):
+  for a, b in zip(tested_vjp(g), vjp(g), strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-4)
 
 

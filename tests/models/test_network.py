@@ -23,7 +23,7 @@ _SMALL = 200_000  # parameters
 
 
 def check_size(module):
-  """The smoke size is of config keys, is small, and has itself as its own."""
+  """The smoke size is made of config keys, is small and shrinks no further."""
   fields = {field.name for field in dataclasses.fields(module)}
   assert set(module.smoke_size) <= fields - {"dtype", "in_channels"}
   small = module.clone(**module.smoke_size)

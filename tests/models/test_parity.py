@@ -37,8 +37,8 @@ def test_evaluation(vector):
   ):
     assert (name in out) == (f"eval/{key}" in arrays)
     if name in out:
-      theirs = parts_first(arrays[f"eval/{key}"])
-      assert vectors.difference(out[name], theirs) < 1e-4
+      expected = parts_first(arrays[f"eval/{key}"])
+      assert vectors.difference(out[name], expected) < 1e-4
 
 
 def test_cut_and_padded_sequences(vector):
@@ -98,14 +98,14 @@ def test_training_forward_statistics_and_gradients(vector, trained):
     {k: arrays.get(f"stats/{k}", v) for k, v in template.items()},
     config,
   ).get("batch_stats", {})
-  ours = vectors.flat(updated.get("batch_stats", {}))
-  theirs = vectors.flat(statistics)
-  assert ours.keys() == theirs.keys()
-  for path in theirs:
-    assert check(ours[path], theirs[path]) < 1e-4, path
+  updated = vectors.flat(updated.get("batch_stats", {}))
+  expected = vectors.flat(statistics)
+  assert updated.keys() == expected.keys()
+  for path in expected:
+    assert check(updated[path], expected[path]) < 1e-4, path
   grads = vectors.flat(grads)
   known = {k.removeprefix("grad/") for k in arrays if k.startswith("grad/")}
-  theirs = vectors.flat(
+  expected = vectors.flat(
     convert(
       {k: arrays.get(f"grad/{k}", v) for k, v in template.items()}, config
     )["params"]
@@ -125,12 +125,12 @@ def test_training_forward_statistics_and_gradients(vector, trained):
     path = paths[key]
     # Both sides are float32, and a rectifier or maximum near a tie may fall the
     # other way: against float64 the reference's single gradients are up to
-    # 6e-3 off, ours 3e-4. A bias that batch normalisation takes out again has
+    # 6e-3 off, these 3e-4. A bias that batch normalisation takes out again has
     # no gradient but rounding.
-    ours = np.linalg.norm(grads[path])
-    assert abs(ours - norm) < 1e-2 * norm + 1e-6 * largest, path
+    value = np.linalg.norm(grads[path])
+    assert abs(value - norm) < 1e-2 * norm + 1e-6 * largest, path
     if key in known:
-      assert check(grads[path], theirs[path]) < 1e-2, path
+      assert check(grads[path], expected[path]) < 1e-2, path
 
 
 @pytest.mark.slow
@@ -146,13 +146,15 @@ def test_training_on_padded_sequences_equals_packed_statistics(vector, trained):
     module, variables, padded, labels, lengths
   )
   assert vectors.difference(masked, plain) < 1e-5
-  ours, theirs = vectors.flat(masked_stats), vectors.flat(stats)
-  for path in theirs:
-    assert vectors.difference(ours[path], theirs[path]) < 1e-5, path
+  masked_stats, stats = vectors.flat(masked_stats), vectors.flat(stats)
+  for path in stats:
+    assert vectors.difference(masked_stats[path], stats[path]) < 1e-5, path
   # Ties again: in float64 all of these differ by less than 1e-12.
-  ours, theirs = vectors.flat(masked_grads), vectors.flat(grads)
-  norms = {path: np.linalg.norm(v) for path, v in theirs.items()}
-  off = {path: np.linalg.norm(ours[path] - v) for path, v in theirs.items()}
+  masked_grads, grads = vectors.flat(masked_grads), vectors.flat(grads)
+  norms = {path: np.linalg.norm(v) for path, v in grads.items()}
+  off = {
+    path: np.linalg.norm(masked_grads[path] - v) for path, v in grads.items()
+  }
   for path, norm in norms.items():
     assert off[path] < 0.1 * norm + 1e-6 * max(norms.values()), path
   assert np.linalg.norm([*off.values()]) < 1e-2 * np.linalg.norm(

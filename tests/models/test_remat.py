@@ -1,4 +1,4 @@
-"""Recomputation of blocks: the same figures, less to keep."""
+"""Recomputation of blocks: the same values, less to keep."""
 
 import functools
 import math
@@ -58,25 +58,25 @@ def test_remat_keeps_less(name):
 # SkeletonGait++ has the stages of DeepGaitV2.
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["deepgaitv2", "swingait"])
-def test_remat_changes_no_figure(name):
+def test_remat_changes_no_value(name):
   plain, remat = networks(name)
   variables = models.init_variables(plain, jax.random.key(0))
-  ours, theirs = (
+  with_remat, without = (
     jax.jit(
       jax.value_and_grad(lambda p, m=m: loss(m, p, variables), has_aux=True)
     )(variables["params"])
     for m in (remat, plain)
   )
-  (value, stats), grads = theirs
-  assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+  (value, stats), grads = without
+  assert jax.tree.structure(with_remat) == jax.tree.structure(without)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
-    ours[0],
+    with_remat[0],
     (value, stats),
   )
   largest = max(float(jnp.linalg.norm(g)) for g in jax.tree.leaves(grads))
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3 * largest),
-    ours[1],
+    with_remat[1],
     grads,
   )

@@ -168,22 +168,22 @@ def leaves(tree):
 @pytest.mark.parametrize("name", vectors.NETWORKS)
 def test_vectors(name):
   _, meta = vectors.load(name)
-  ours = opengait_config.model_config_from_opengait(meta["model_cfg"])
+  translated = opengait_config.model_config_from_opengait(meta["model_cfg"])
   expected = vectors.model_config(meta["model_cfg"])
   expected.pop("drop_path_rate", None)
-  assert {key: ours[key] for key in expected} == expected
+  assert {key: translated[key] for key in expected} == expected
 
 
 def test_same_keys_as_the_configs_have():
-  for text, ours in (
+  for text, config in (
     (BASELINE, config_lib.gaitbase()),
     (DEEPGAITV2, config_lib.deepgaitv2(blocks=(1, 4, 4, 1), num_classes=3000)),
     (SKELETONGAITPP, config_lib.skeletongaitpp()),
     (SWINGAIT, config_lib.swingait()),
   ):
     # OpenGait has no recomputation.
-    ours = {k: v for k, v in ours.to_dict().items() if k != "remat"}
-    assert translate(text) == ours
+    config = {k: v for k, v in config.to_dict().items() if k != "remat"}
+    assert translate(text) == config
 
 
 def test_what_is_searched():

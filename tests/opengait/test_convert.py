@@ -39,10 +39,10 @@ def test_prefixes_and_counters(gaitbase):
     "loss_aggregator.kd.weight": np.zeros(3),
     "Backbone.forward_block.bn1.num_batches_tracked": np.zeros((), np.int64),
   }
-  ours = vectors.flat(convert.variables_from_opengait(dressed, config))
-  assert ours.keys() == expected.keys()
+  converted = vectors.flat(convert.variables_from_opengait(dressed, config))
+  assert converted.keys() == expected.keys()
   for path, value in expected.items():
-    np.testing.assert_array_equal(ours[path], value)
+    np.testing.assert_array_equal(converted[path], value)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -127,13 +127,14 @@ def test_axes_of_linear_layers():
   config = vectors.model_config(meta["model_cfg"])
   state = weights.state_dict(meta["state"])
   block = "transformer.layers.1.blocks.0.attn"
-  ours = vectors.flat(convert.variables_from_opengait(state, config))
+  converted = vectors.flat(convert.variables_from_opengait(state, config))
   at = "params/transformer/stage1_block0/attention"
   np.testing.assert_array_equal(
-    ours[f"{at}/qkv/kernel"], state[f"{block}.qkv.weight"].T
+    converted[f"{at}/qkv/kernel"], state[f"{block}.qkv.weight"].T
   )
   np.testing.assert_array_equal(
-    ours[f"{at}/bias_table"], state[f"{block}.relative_position_bias_table"]
+    converted[f"{at}/bias_table"],
+    state[f"{block}.relative_position_bias_table"],
   )
 
 

@@ -72,11 +72,11 @@ class Forgetful(gaitbase.GaitBase):
 @pytest.mark.parametrize(
   "network, words",
   [
-    (Unknown(), "model mine has no counterpart in OpenGait"),
-    (Forgetful(), "params/stage1_block0/.* has no counterpart in OpenGait"),
+    (Unknown(), "model gaitbase has no counterpart in OpenGait"),
+    (Forgetful(), "stage1_block0/.* has no counterpart in OpenGait"),
   ],
 )
 def test_what_opengait_lacks(network, words):
   small = network.clone(**network.smoke_size)
   with pytest.raises(errors.UserError, match=words):
-    rules.places(small, "mine")
+    rules.places(small, "gaitbase")
