@@ -163,12 +163,14 @@ def test_some_subjects_while_training_all_at_the_end(
   module, variables, _ = embed.restore(config, tmp_path, mesh)
   embedder = embed.Embedder(config, module, mesh)
   chosen, everybody = embedder(variables, 3), embedder(variables)
-  assert len(np.unique(chosen.subjects)) == 3
-  there = np.isin(everybody.names, chosen.names)
+  assert len(np.unique(chosen.labels.subjects)) == 3
+  there = np.isin(everybody.labels.names, chosen.labels.names)
   np.testing.assert_allclose(
     chosen.embeddings, everybody.embeddings[there], rtol=1e-5, atol=1e-5
   )
-  np.testing.assert_array_equal(chosen.subjects, everybody.subjects[there])
+  np.testing.assert_array_equal(
+    chosen.labels.subjects, everybody.labels.subjects[there]
+  )
 
 
 def test_what_cannot_be_scored_is_found_before_training(config, tmp_path):

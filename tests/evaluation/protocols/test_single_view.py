@@ -76,6 +76,8 @@ def test_pairs_are_what_is_averaged():
     assert results[f"{name}/rank1_identical_view"] == identical.mean()
     others = (matrix.sum(axis=1) - identical) / (len(views) - 1)
     assert results[f"{name}/rank1"] == pytest.approx(others.mean())
+    by_view = [results[f"{name}/view/{view}"] for view in views]
+    assert by_view == pytest.approx(others)
 
 
 @pytest.mark.parametrize("name", ["casiab", "grew_labelled", "ccpg"])
