@@ -1,4 +1,4 @@
-"""What the programs share: flags, quiet libraries, mistakes in one line."""
+"""What all programs share: flags, quiet libraries, one-line mistakes."""
 
 from collections.abc import Callable
 from logging import WARNING
@@ -18,7 +18,7 @@ from gaitkd_jax import errors
 def run(main: Callable[[list[str]], None]) -> None:
   """Runs `main`; a user's mistake is one line and status 2.
 
-  `--config=<file>:help` prints what the file offers in place of running.
+  With `--config=<file>:help` it prints what the file offers, and runs nothing.
   """
   try:
     app.run(lambda argv: _main(main, argv), flags_parser=_parse)
@@ -35,7 +35,7 @@ def config(flag: flags.FlagHolder) -> ConfigDict:
     raise errors.UserError("--config is missing; give --config=configs/x.py")
   try:
     return flag.value.lock()
-  except OSError as e:  # ml_collections tells at the first use
+  except OSError as e:  # ml_collections raises it at the first use
     path = config_flags.get_config_filename(flags.FLAGS[flag.name])
     file = path.partition(":")[0]
     raise errors.UserError(
@@ -43,10 +43,9 @@ def config(flag: flags.FlagHolder) -> ConfigDict:
     ) from e
 
 
-def config_name(flag: flags.FlagHolder) -> str:
-  """Names what `--config` names: the file's stem, and the variant behind it."""
-  path = config_flags.get_config_filename(flags.FLAGS[flag.name])
-  file, _, variant = path.partition(":")
+def run_name(config: str) -> str:
+  """Names a run after its `--config`: "gaitbase_grew" for gaitbase.py:grew."""
+  file, _, variant = config.partition(":")
   return "_".join(filter(None, (pathlib.Path(file).stem, variant)))
 
 
@@ -54,7 +53,7 @@ def _main(main: Callable[[list[str]], None], argv: list[str]) -> None:
   if len(argv) > 1:
     raise errors.UserError(f"unknown arguments: {' '.join(argv[1:])}")
   logging.set_verbosity(logging.WARNING)
-  # Of the libraries only errors: TFDS warns of its own deprecated calls.
+  # Warnings of libraries are not shown: TFDS warns of its own deprecated calls.
   logging.get_absl_handler().addFilter(
     lambda record: (
       record.levelno > WARNING or "data_pipelines" in record.pathname
@@ -72,8 +71,11 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def _reason(error: BaseException) -> str:
-  """One line; of a config that could not be read, the last of its traceback."""
-  if isinstance(error, KeyError):  # ml_collections says no more than the key
+  """What is wrong, in one line.
+
+  Of a config file that fails it is the last line of the traceback.
+  """
+  if isinstance(error, KeyError):  # ml_collections gives the key alone
     return f"the config has no key {' '.join(str(error.args[0]).split())}"
   lines = [line.strip() for line in str(error).splitlines() if line.strip()]
   if any(line.startswith("Traceback") for line in lines):

@@ -29,7 +29,9 @@ _CONFIG = config_flags.DEFINE_config_file(
   help_string="file[:variant], or file:help for what it offers",
   lock_config=True,
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "folder for all results")
+_WORKDIR = flags.DEFINE_string(
+  "workdir", None, "folder for all results; runs/<file>_<variant> if not given"
+)
 _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "what to do")
 _MULTIHOST = flags.DEFINE_bool(
   "multihost", False, "connect the processes of a pod or cluster first"
@@ -50,7 +52,8 @@ def main(argv: list[str]) -> None:
   """Runs the mode; the logic is in modules that can be imported."""
   del argv
   config = cli.config(_CONFIG)
-  workdir = _WORKDIR.value or os.path.join("runs", cli.config_name(_CONFIG))
+  name = cli.run_name(config_flags.get_config_filename(flags.FLAGS["config"]))
+  workdir = _WORKDIR.value or os.path.join("runs", name)
   if _MULTIHOST.value:
     _connect()
   print(f"{jax.device_count()} devices ({jax.devices()[0].device_kind})")

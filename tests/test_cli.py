@@ -2,6 +2,7 @@
 
 import pytest
 
+from gaitkd_jax import cli
 from gaitkd_jax import config as config_lib
 from tests.helpers import command
 from tests.helpers import configs
@@ -49,3 +50,15 @@ def test_help_of_a_config_is_printed_with_status_0(program):
     module.get_config("help")
   assert done.stdout == f"{caught.value}\n"
   assert "Rank-1 97.4 / 94.5 / 83.8 (NM / BG / CL)" in done.stdout
+
+
+@pytest.mark.parametrize(
+  "config, name",
+  [
+    ("configs/casiab.py", "casiab"),
+    ("configs/gaitbase.py:grew", "gaitbase_grew"),
+    ("/a.b/gait3d.py:baseline_smoke", "gait3d_baseline_smoke"),
+  ],
+)
+def test_runs_of_two_variants_have_two_folders(config, name):
+  assert cli.run_name(config) == name

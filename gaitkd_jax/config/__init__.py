@@ -30,7 +30,6 @@ from gaitkd_jax.config.networks import gaitpart
 from gaitkd_jax.config.networks import gaitset
 from gaitkd_jax.config.networks import skeletongaitpp
 from gaitkd_jax.config.networks import swingait
-from gaitkd_jax.config.recipes import SCHEDULES
 from gaitkd_jax.config.recipes import gaitkd
 from gaitkd_jax.config.recipes import supervised
 from gaitkd_jax.config.recipes import walkers_gaitkd
@@ -60,7 +59,6 @@ __all__ = [
   "OPENGAIT_GREW",
   "RANDOM",
   "SAMPLERS",
-  "SCHEDULES",
   "TRAIN_SUBJECTS",
   "Variant",
   "adam_optim",

@@ -1,7 +1,7 @@
 """The keys that every config has, and the sections that recipes share.
 
-Recipes "as published" are those of OpenGait's configs
-(github.com/ShiqiYu/OpenGait); those of GaitKD are of its own (arXiv
+Published recipes of networks are those of OpenGait
+(github.com/ShiqiYu/OpenGait), those of distillation are GaitKD's (arXiv
 2604.26255).
 """
 
@@ -13,7 +13,7 @@ from gaitkd_jax.config import networks
 
 RANDOM = "random"
 MODALITIES = ("silhouettes", "heatmaps")
-# The values that a kind of clip uses; see `default`.
+# Kinds of clips, and the values that each uses; see `default`.
 CLIP_KEYS = dict(
   fixed_ordered=("frames", "skip"),
   fixed_unordered=("frames",),
@@ -22,7 +22,7 @@ CLIP_KEYS = dict(
   all_ordered=("max_frames",),
 )
 SAMPLERS = ("triplet", "shuffled")
-# Benchmarks, and how many subjects train.
+# Benchmarks, and how many subjects each trains on.
 TRAIN_SUBJECTS = dict(
   casiab=74, oumvlp=5153, grew=20_000, gait3d=3000, ccpg=100, sustech1k=250
 )
@@ -32,31 +32,31 @@ def default() -> ConfigDict:
   """Every key with its default; configs change values, never names."""
   c = ConfigDict()
   c.seed = 0
-  # Of the computation: "float32" or "bfloat16". Parameters are float32.
+  # In which networks compute: "float32" or "bfloat16". Parameters are float32.
   c.dtype = "float32"
   c.data = data()
-  # fixed_ordered: `frames` of a window of `frames + skip`, in order.
-  # fixed_unordered: `frames` at random.
-  # unfixed_ordered, unfixed_unordered: min_frames to max_frames, drawn for each
-  # clip. all_ordered: the first max_frames.
+  # fixed_ordered: `frames` out of a window of `frames + skip`, in order.
+  # fixed_unordered: `frames` out of the whole sequence, in any order.
+  # unfixed_ordered, unfixed_unordered: the same, but each clip draws its number
+  # of frames, min_frames to max_frames. all_ordered: the first max_frames.
   c.clip = clip("fixed_ordered")
   c.augment = augment()
   # "triplet": a batch holds `sequences` clips of each of `identities` subjects.
-  # "shuffled": as many sequences, each once an epoch.
+  # "shuffled": it holds as many clips, and every sequence comes once an epoch.
   c.batch = ConfigDict(dict(sampler="triplet", identities=8, sequences=16))
   c.model = networks.gaitbase()
   c.teachers = ConfigDict()
-  # How teachers are put together: gaitkd_jax/distill/objective.py.
-  # decision: "sum" or "mean"; boundary: "sum", "vote" or "agree"; parts:
-  # "truncate" (the first of both, as GaitKD's code) or "overlap" (by height).
+  # How several teachers are combined. decision: "sum" or "mean"; boundary:
+  # "sum", "vote" or "agree". parts, where a teacher has other ones than the
+  # student: "truncate" compares the first of both, as GaitKD's code does,
+  # "overlap" those at the same height.
   c.distillation = ConfigDict(
     dict(decision="sum", boundary="sum", parts="truncate")
   )
   # Further objectives by name, see `term`.
   c.terms = ConfigDict()
-  # Of `--mode=cache`: `views` clips of every sequence, and how what teachers
-  # make of them is stored; logits=0 stores all logits, k > 0 the k largest of a
-  # part.
+  # `--mode=cache` shows the teachers `views` clips of every sequence and stores
+  # their outputs: all logits (0), or the so many largest of each part.
   c.cache = ConfigDict(dict(views=4, logits=0, dtype="float16"))
   c.losses = ConfigDict()
   c.losses.triplet = ConfigDict(dict(weight=1.0, margin=0.2))
@@ -70,23 +70,30 @@ def default() -> ConfigDict:
 
 
 def augment(**values: float) -> ConfigDict:
-  """Probabilities, one draw a clip; what is not given is left out."""
+  """The probability of each augmentation of a clip; 0 if it is not given."""
   return ConfigDict(
     dict(perspective=0.0, affine=0.0, flip=0.0, rotate=0.0, erase=0.0) | values
   )
 
 
 def data(name: str = "", **values: Any) -> ConfigDict:
-  """A data set; `root` is the publisher's or OpenGait's tree.
+  """A data set.
 
-  `modalities` adds "heatmaps" where a network needs them. `pickles` says which
-  of several pickles in a folder hold what, by index or by a part of the name:
-  "silhouettes=6,heatmaps=heatmap". `cache_gib` bounds
-  the sequences, compressed, that stay in the host's memory. `variant` is the
-  size of walkers. The subject lists, where not empty, replace the data set's
-  own; `partition` is the path of a JSON of OpenGait's or "halves", for a trial
-  on few subjects: where the data set's own division leaves nobody to train or
-  to test, the first half of the subjects trains.
+  Args:
+    name: of the data set, see `data_pipelines.datasets.NAMES`.
+    **values: any of the following.
+      root: the folder of the publisher's tree or of OpenGait's.
+      prepared: where the data are kept once they were read.
+      modalities: adds "heatmaps" where a network needs them.
+      pickles: which pickle holds what, where a folder has several; by index or
+        by a part of the name: "silhouettes=6,heatmaps=heatmap".
+      cache_gib: how much of the compressed sequences stays in memory.
+      variant: the size of walkers.
+      partition: the path of a JSON of OpenGait's; or "halves", for a trial on
+        few subjects: where the usual division leaves nobody to train or to
+        test, the first half of the subjects trains.
+      train_subjects, test_subjects: where not empty, they replace the usual
+        division.
   """
   return ConfigDict(
     dict(
@@ -106,9 +113,9 @@ def data(name: str = "", **values: Any) -> ConfigDict:
 
 
 def clip(kind: str, **values: int) -> ConfigDict:
-  """How clips are cut from sequences; kinds: see `default`.
+  """How clips are cut from sequences; `default` explains the kinds.
 
-  What a kind does not use (`CLIP_KEYS`) keeps the value that it has here.
+  Leave the values that a kind does not use (`CLIP_KEYS`) as they are here.
   """
   return ConfigDict(
     dict(kind=kind, frames=30, skip=4, min_frames=0, max_frames=0) | values
@@ -123,8 +130,8 @@ def da_augment() -> ConfigDict:
 def benchmark(c: ConfigDict, name: str) -> None:
   """Sets the data, the protocol and the number of classes of a benchmark.
 
-  Heat maps are read if one of the networks, which must be set before, needs
-  them.
+  Call it when all networks are set: their classes are counted, and heat maps
+  are read if one of them needs these.
   """
   c.data = data(name)
   c.eval.protocol = name
@@ -135,17 +142,26 @@ def benchmark(c: ConfigDict, name: str) -> None:
       c.data.modalities = MODALITIES
 
 
-def teacher(model: ConfigDict, checkpoint: str = "", **values: Any):
+def teacher(
+  model: ConfigDict, checkpoint: str = "", **values: Any
+) -> ConfigDict:
   """A teacher with GaitKD's published weights.
 
-  `checkpoint` is a workdir, its checkpoints folder or one step of it;
-  "random" is an untrained teacher, for trials only. The weights and the
-  temperature are numbers or schedules. `scale` is that of the cross entropy
-  which trained it (1 where its logits are not cosines). `connector` lets the
-  student learn a layer that brings its embedding to the teacher's width.
-  `classes` is a text file of the names of its classes, one a line, in order;
-  empty: as its checkpoint says, else those of the data. `cache` is its folder
-  of a `--mode=cache` run, which replaces running it.
+  Args:
+    model: its network.
+    checkpoint: a workdir, its checkpoints folder or one step of it; "random" is
+      an untrained teacher, for trials only.
+    **values: any of the following.
+      decision_weight, boundary_weight, temperature: of GaitKD's two levels,
+        numbers or schedules.
+      scale: of the cross entropy that trained it; 1 where its logits are no
+        cosines.
+      connector: whether the student learns a layer that brings its embedding
+        to the teacher's width.
+      classes: a text file with the names of its classes in order, one a line;
+        if empty those that its checkpoint names, else those of the data.
+      cache: the folder that a `--mode=cache` run wrote of it; the teacher is
+        then not run.
   """
   return ConfigDict(
     dict(
@@ -166,11 +182,13 @@ def teacher(model: ConfigDict, checkpoint: str = "", **values: Any):
 def term(
   kind: str, weight: float | ConfigDict = 1.0, teacher: str = "", **options: Any
 ) -> ConfigDict:
-  """An objective beside, or instead of, GaitKD's two.
+  """An objective beside, or instead of, GaitKD's two levels.
 
-  `kind` is one of `gaitkd_jax.distill.terms.KINDS`, whose options are those of
-  the loss; `weight` a number or a schedule; `teacher` the name of one, empty
-  for all.
+  Args:
+    kind: one of `gaitkd_jax.distill.terms.KINDS`.
+    weight: a number or a schedule.
+    teacher: the name of one; empty for all.
+    **options: those of the loss.
   """
   return ConfigDict(dict(kind=kind, weight=weight, teacher=teacher) | options)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
 import difflib
-import importlib.util
+from importlib import machinery
 import os
 import pathlib
 import textwrap
@@ -97,9 +97,10 @@ def load_module(path: str | os.PathLike[str]) -> ModuleType:
   path = pathlib.Path(path)
   if path.suffix != ".py" or not path.is_file():
     raise errors.UserError(f"{path} is no config file; name one of configs/")
-  spec = importlib.util.spec_from_file_location(path.stem, path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
+  loader = machinery.SourceFileLoader(path.stem, str(path))
+  module = ModuleType(loader.name)
+  module.__file__ = loader.path  # from which some find the shipped teachers
+  loader.exec_module(module)
   return module
 
 
