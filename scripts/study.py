@@ -44,6 +44,7 @@ _RECORDED = flags.DEFINE_string("recorded", "", "folder of recorded walks")
 _PART = flags.DEFINE_string("part", "0/1", "i/n: every n-th run from i")
 _REPORT = flags.DEFINE_bool("report", False, "only write table and plot")
 _DOCS = flags.DEFINE_string("docs", "docs", "where table and plot go")
+_SMOKE = flags.DEFINE_bool("smoke", False, "short runs on few walkers, to try")
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 _ALONE = "student alone"
 # Student's t at 97.5 %, by degrees of freedom from 1.
@@ -114,6 +115,8 @@ def create_config(row: Row, seed: int) -> ConfigDict:
       section = section[name]
     section[last] = value
   c.seed = seed
+  if _SMOKE.value:
+    config_lib.smoke(c)
   c.train.steps = _STEPS.value or c.train.steps
   return c
 
