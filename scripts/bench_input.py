@@ -23,7 +23,6 @@ import tempfile
 import time
 
 import numpy as np
-import tensorflow as tf
 import tqdm
 
 from data_pipelines import pipeline
@@ -51,6 +50,9 @@ def write_records(
   path: pathlib.Path, subjects: int, sequences: int, frames: int
 ) -> None:
   """Writes a few different walks, repeated to the given size, as TFRecord."""
+  # Here, after data_pipelines has silenced the notices of TensorFlow's build.
+  import tensorflow as tf
+
   rng = np.random.default_rng(0)
   walks = [
     make_walk(frames, rng.uniform(0, 6.3), rng.uniform(0.8, 1.3))

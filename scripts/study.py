@@ -44,6 +44,7 @@ _RECORDED = flags.DEFINE_string("recorded", "", "folder of recorded walks")
 _PART = flags.DEFINE_string("part", "0/1", "i/n: every n-th run from i")
 _REPORT = flags.DEFINE_bool("report", False, "only write table and plot")
 _DOCS = flags.DEFINE_string("docs", "docs", "where table and plot go")
+_SMOKE = flags.DEFINE_bool("smoke", False, "short runs on few walkers, to try")
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 _ALONE = "student alone"
 # Student's t at 97.5 %, by degrees of freedom from 1.
@@ -139,6 +140,8 @@ def create_config(objective: Objective, seed: int) -> ConfigDict:
   c = config_lib.load(path, objective.variant)
   c.update_from_flattened_dict(objective.changes)
   c.seed = seed
+  if _SMOKE.value:
+    config_lib.smoke(c)
   c.train.steps = _STEPS.value or c.train.steps
   return c
 

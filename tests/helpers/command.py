@@ -6,6 +6,11 @@ import sys
 
 from tests.helpers import paths
 
+# Programs are compiled without optimisations, which take most of a short run.
+_QUICK = (
+  "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+
 
 def run(*args, program=("-m", "gaitkd_jax.main"), **environment):
   """Runs a program to its end; returns its status and what it printed."""
@@ -18,22 +23,23 @@ def run(*args, program=("-m", "gaitkd_jax.main"), **environment):
       "JAX_PLATFORMS": "cpu",
       "PATH": "",
       "HOME": "/nonexistent",
+      "XLA_FLAGS": _QUICK,
       "PYTHONPATH": os.pathsep.join([str(paths.ROOT), *sys.path]),
       **environment,
     },
   )
 
 
-def output(*args, program=("-m", "gaitkd_jax.main")):
+def output(*args, **options):
   """Runs a program that does its work; returns its standard output."""
-  done = run(*args, program=program)
+  done = run(*args, **options)
   assert done.returncode == 0, done.stderr
   return done.stdout
 
 
-def mistake(*args, program=("-m", "gaitkd_jax.main")):
+def mistake(*args, **options):
   """Runs a program that a mistake ends; returns the one line that it prints."""
-  done = run(*args, program=program)
+  done = run(*args, **options)
   assert done.returncode == 2, done.stderr
   assert done.stderr.startswith("error: "), done.stderr
   assert done.stderr.count("\n") == 1, done.stderr
