@@ -83,7 +83,7 @@ KINDS: Mapping[str, kinds.Kind] = {
     },
     of_teachers=dict(weight="boundary_weight"),
   ),
-  # Of logits.
+  # Rivals on logits.
   "kd": kinds.Kind(losses.kd_loss, "logits", calibrated=False),
   "ka_ps": kinds.Kind(losses.ka_ps_loss, "logits"),
   "ka_lsr": kinds.Kind(losses.ka_lsr_loss, "logits"),
@@ -94,7 +94,7 @@ KINDS: Mapping[str, kinds.Kind] = {
   "grouped_kd": kinds.Kind(losses.grouped_kd_loss, "logits"),
   "ofa": kinds.Kind(losses.ofa_loss, "logits"),
   "dist": kinds.Kind(losses.dist_loss, "logits"),
-  # Of embeddings.
+  # Rivals on embeddings.
   "feature_mse": kinds.Kind(losses.feature_mse_loss, "embedding"),
   "unit_mse": kinds.Kind(losses.unit_embedding_mse_loss, "embedding"),
   "cosine": kinds.Kind(losses.embedding_cosine_loss, "embedding"),
@@ -124,14 +124,14 @@ KINDS: Mapping[str, kinds.Kind] = {
     memory=kinds.Memory("centres", _init_centres, dict(classes=0)),
     calibrated=False,
   ),
-  # Of feature maps, or of embeddings as maps of parts.
+  # On feature maps, or on embeddings as maps of parts.
   "attention": kinds.Kind(
     losses.attention_transfer_loss, "embedding", any_end_point=True
   ),
   "channel_wise": kinds.Kind(
     losses.channel_wise_loss, "embedding", any_end_point=True
   ),
-  # Of augmented copies of the clips.
+  # On augmented copies of the clips.
   "cross_view": kinds.Kind(
     losses.cross_view_loss,
     "logits",

@@ -1,4 +1,4 @@
-"""Two small teachers, and stores of what they say."""
+"""Two small teachers, and stores of their outputs."""
 
 import functools
 

@@ -23,7 +23,7 @@ TWO = ("one", "two")
 def test_every_teacher_reaches_the_student_and_is_not_reached():
   rng = np.random.default_rng(0)
   student = helpers.outputs(rng)
-  said = {name: helpers.outputs(rng) for name in TWO}
+  teacher_out = {name: helpers.outputs(rng) for name in TWO}
   for level in ("decision_weight", "boundary_weight"):
     for one in TWO:
       # Only one term of one teacher has a weight.
@@ -39,7 +39,9 @@ def test_every_teacher_reaches_the_student_and_is_not_reached():
         context = helpers.context_of(student, **outputs)
         return helpers.value_of(objective, context)[0]
 
-      grads, teacher_grads = jax.grad(loss, argnums=(0, 1))(student, said)
+      grads, teacher_grads = jax.grad(loss, argnums=(0, 1))(
+        student, teacher_out
+      )
       key = "logits" if level == "decision_weight" else "embedding"
       other = "embedding" if key == "logits" else "logits"
       assert np.abs(grads[key]).max() > 1e-4, (level, one)

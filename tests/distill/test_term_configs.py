@@ -37,7 +37,7 @@ MODES = (
 @pytest.mark.parametrize("modes", MODES, ids=lambda m: m["boundary"])
 def test_the_number_0_asks_what_a_schedule_of_zeros_asks(modes):
   rng = np.random.default_rng(8)
-  student, *said = (helpers.outputs(rng) for _ in range(4))
+  student, *teacher_out = (helpers.outputs(rng) for _ in range(4))
   never = dict(kind="constant", value=0.0)
 
   def value_and_grad(silent):
@@ -50,7 +50,7 @@ def test_the_number_0_asks_what_a_schedule_of_zeros_asks(modes):
 
     def loss(student):
       context = helpers.context_of(
-        student, **dict(zip("abc", said, strict=True))
+        student, **dict(zip("abc", teacher_out, strict=True))
       )
       return helpers.value_of(objective, context)
 
@@ -73,8 +73,8 @@ def test_the_number_0_asks_what_a_schedule_of_zeros_asks(modes):
 
 def test_levels_can_be_asked_for_as_terms():
   rng = np.random.default_rng(11)
-  student, said = helpers.outputs(rng), helpers.outputs(rng)
-  context = helpers.context_of(student, a=said)
+  student, teacher_out = helpers.outputs(rng), helpers.outputs(rng)
+  context = helpers.context_of(student, a=teacher_out)
   asked = helpers.make_teachers(a=dict(temperature=2.0))
   expected, metrics = helpers.value_of(helpers.objective_of(asked), context)
   silent = helpers.make_teachers(

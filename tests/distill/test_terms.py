@@ -40,17 +40,17 @@ def test_the_bank_is_off_until_a_quarter_is_filled_and_wraps():
   assert int(bank.count) == 40 and int(bank.cursor) == 4 * 16 % 40
 
 
-def untouched(objective, student, said):
+def untouched(objective, student, teacher_out):
   """The outputs that nothing is computed from, and the primitives used."""
-  context = helpers.context_of(student, a=said)
+  context = helpers.context_of(student, a=teacher_out)
   jaxpr = jax.make_jaxpr(
-    lambda student, said: helpers.value_of(
+    lambda student, teacher_out: helpers.value_of(
       objective,
       dataclasses.replace(
-        context, student=student, teacher_outputs={"a": said}
+        context, student=student, teacher_outputs={"a": teacher_out}
       ),
     )
-  )(student, said)
+  )(student, teacher_out)
   names = [f"{who}/{key}" for who in ("student", "teacher") for key in student]
   read = {
     str(v)
@@ -86,11 +86,11 @@ def untouched(objective, student, said):
 )
 def test_what_is_silent_is_not_computed(options, terms, expected):
   rng = np.random.default_rng(9)
-  student, said = helpers.outputs(rng), helpers.outputs(rng)
+  student, teacher_out = helpers.outputs(rng), helpers.outputs(rng)
   objective = helpers.objective_of(
     helpers.make_teachers(a=options), terms=terms
   )
-  found, program = untouched(objective, student, said)
+  found, program = untouched(objective, student, teacher_out)
   assert found == expected
   # The teacher's logits are read for its accuracy, not for a distribution.
   assert (" exp" in program) == ("student/logits" not in expected)
@@ -98,17 +98,18 @@ def test_what_is_silent_is_not_computed(options, terms, expected):
 
 def test_a_rival_on_embeddings_needs_no_logits():
   rng = np.random.default_rng(10)
-  student, said = helpers.outputs(rng), helpers.outputs(rng)
+  student, teacher_out = helpers.outputs(rng), helpers.outputs(rng)
   silent = dict(decision_weight=0.0, boundary_weight=0.0)
   objective = helpers.objective_of(
     helpers.make_teachers(a=silent), terms={"mse": dict(kind="feature_mse")}
   )
-  for outputs in (student, said):
+  for outputs in (student, teacher_out):
     del outputs["logits"]
   total, metrics = helpers.value_of(
-    objective, helpers.context_of(student, a=said)
+    objective, helpers.context_of(student, a=teacher_out)
   )
   assert metrics.keys() == {"mse/a"}
   np.testing.assert_allclose(
-    total, losses.feature_mse_loss(student["embedding"], said["embedding"])
+    total,
+    losses.feature_mse_loss(student["embedding"], teacher_out["embedding"]),
   )

@@ -1,4 +1,4 @@
-"""Stores of what teachers said, and training from them."""
+"""Stores of teachers' outputs, and training from them."""
 
 import functools
 import itertools
@@ -51,14 +51,14 @@ def test_rows_are_what_the_teacher_says_of_the_clips(filled):
   batch = next(
     cache_lib.attach(teacher_cache.batches_of(config, split), stores)
   )
-  said = jax.jit(functools.partial(distill.teacher_outputs, teachers))(
+  expected = jax.jit(functools.partial(distill.teacher_outputs, teachers))(
     frozen, {"silhouettes": batch["silhouettes"]}
   )
   for name in stores:
     found = cache_lib.outputs(batch, name, 32)
     assert found.keys() == {"embedding", "logits"}
     for key, value in found.items():
-      np.testing.assert_allclose(value, said[name][key], atol=2e-5)
+      np.testing.assert_allclose(value, expected[name][key], atol=2e-5)
       assert np.std(value) > 1e-3
 
 

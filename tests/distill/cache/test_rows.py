@@ -26,9 +26,11 @@ def test_largest_logits_keep_their_probabilities():
     for x in (logits, found["logits"])
   )
   top = np.argsort(-logits, axis=-1)[..., :6]
-  kept, said = (np.take_along_axis(x, top, axis=-1) for x in (q, p))
-  np.testing.assert_allclose(kept, said, rtol=1e-5)
-  np.testing.assert_allclose(q.sum(-1) - kept.sum(-1), 1 - said.sum(-1), 1e-4)
+  kept, expected = (np.take_along_axis(x, top, axis=-1) for x in (q, p))
+  np.testing.assert_allclose(kept, expected, rtol=1e-5)
+  np.testing.assert_allclose(
+    q.sum(-1) - kept.sum(-1), 1 - expected.sum(-1), 1e-4
+  )
   np.put_along_axis(q, top, np.nan, axis=-1)
   assert np.all(np.nanmax(q, -1) - np.nanmin(q, -1) == 0)
 
