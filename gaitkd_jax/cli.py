@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from logging import WARNING
+import os
 import pathlib
 import sys
 
@@ -23,7 +24,7 @@ def run(main: Callable[[list[str]], None]) -> None:
   try:
     app.run(lambda argv: _main(main, argv), flags_parser=_parse)
   except config_lib.Help as text:
-    print(text)
+    _print(str(text))
   except errors.UserError as e:
     print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
     sys.exit(2)
@@ -41,6 +42,15 @@ def config(flag: flags.FlagHolder) -> ConfigDict:
     raise errors.UserError(
       f"--config={file} cannot be read; name one of the files in configs/"
     ) from e
+
+
+def _print(text: str) -> None:
+  """Prints, also to a reader such as `head` that does not take it all."""
+  try:
+    print(text, flush=True)
+  except BrokenPipeError:
+    # Python would complain once more when it flushes at its end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run_name(config: str) -> str:

@@ -1,11 +1,16 @@
 """A user's mistake is one line on standard error and status 2."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from gaitkd_jax import cli
 from gaitkd_jax import config as config_lib
 from tests.helpers import command
 from tests.helpers import configs
+from tests.helpers import paths
 
 DESCRIBE = ("scripts/describe_model.py",)
 CASIAB = "--config=configs/gaitbase.py:casiab_smoke"
@@ -62,3 +67,23 @@ def test_help_of_a_config_is_printed_with_status_0(program):
 )
 def test_runs_of_two_variants_have_two_folders(config, name):
   assert cli.run_name(config) == name
+
+
+def test_help_may_be_read_in_part():
+  """As `| head` does."""
+  with subprocess.Popen(
+    [
+      sys.executable,
+      "-m",
+      "gaitkd_jax.main",
+      "--config=configs/distill.py:help",
+    ],
+    cwd=paths.ROOT,
+    env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+  ) as process:
+    process.stdout.read(1)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+  assert process.returncode == 0
