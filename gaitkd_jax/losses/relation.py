@@ -77,7 +77,7 @@ def rkd_loss(
     >>> teacher = jnp.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])[:, None]
     >>> print(f"{rkd_loss(2 * teacher, teacher):.3f}")
     0.000
-    >>> print(f"{rkd_loss(teacher * jnp.array([2.0, 1.0]), teacher):.3f}")
+    >>> print(f"{rkd_loss(teacher * jnp.array([[[2, 1]]]), teacher):.3f}")
     0.652
 
   Args:

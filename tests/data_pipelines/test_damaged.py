@@ -376,6 +376,8 @@ def test_a_full_disk_is_one_line(tmp_path):
     f"--root={data.root}",
     f"--prepared={data.prepared}",
     program=("-c", program),
+    # Half a compiled module would be kept for other programs.
+    PYTHONDONTWRITEBYTECODE="1",
   )
   last = done.stdout.splitlines()[-1]
   assert "the prepared data cannot be written" in last, done.stderr

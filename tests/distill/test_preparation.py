@@ -43,7 +43,8 @@ def test_a_config_without_teachers(prepared):
 
 def test_teachers_of_the_students_classes_are_ready_at_once(prepared):
   config = config_of(prepared)
-  config.terms.kd = config_lib.term("kd")
+  with config.unlocked():
+    config.terms.kd = config_lib.term("kd")
   ready = prepare(config)
   assert names(ready.objective) == ["decision", "boundary", "kd"]
   distillation = ready.with_data(None, SUBJECTS)
@@ -63,7 +64,8 @@ def test_mistakes_are_found_before_the_data(prepared):
       prepare(config_of(prepared, **changes))
     assert "\n" not in str(e.value)
   config = config_of(prepared)
-  config.terms.rival = config_lib.term("kd", teacher="nobody")
+  with config.unlocked():
+    config.terms.rival = config_lib.term("kd", teacher="nobody")
   with pytest.raises(errors.UserError, match="nobody is none"):
     prepare(config)
 
@@ -102,7 +104,7 @@ def test_a_cached_teacher_is_read_and_not_run(filled):
   teacher = distillation.objective.teachers["deepgaitv2"]
   found = teacher.lookup(batch)
   rows = distillation.stores["deepgaitv2"].rows(
-    batch["sequence"], batch["view"]
+    batch["sequence"], batch["clip"]
   )
   for key, values in rows.items():
     np.testing.assert_array_equal(found[key], values)

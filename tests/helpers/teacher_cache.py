@@ -85,7 +85,7 @@ def batches_of(config, split):
     clip=pipeline.Clip(**config.clip),
     augment=pipeline.Augment(**config.augment),
     seed=config.seed,
-    views=CLIPS,
+    clips_per_sequence=CLIPS,
   )
 
 

@@ -100,7 +100,7 @@ def test_rows_come_back_by_sequence_and_clip(tmp_path):
   assert store.clips == 2
   sequences, clips = np.array([2, 0, 2]), np.array([1, 0, 0])
   found = store.rows(sequences, clips)
-  batch = {"sequence": sequences, "view": clips, "labels": np.arange(3)}
+  batch = {"sequence": sequences, "clip": clips, "labels": np.arange(3)}
   (attached,) = cache_lib.attach([batch], {"a": store})
   for key, x in rows.items():
     np.testing.assert_array_equal(found[key], x[[5, 0, 4]])
