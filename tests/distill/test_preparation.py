@@ -18,6 +18,7 @@ SUBJECTS = [f"walkers/{i:03}" for i in range(32)]
 def config_of(prepared, **changes):
   changes = {"teachers.deepgaitv2.checkpoint": "random"} | changes
   config = configs.smoke_config(prepared).copy_and_resolve_references()
+  config.unlock()
   config.update_from_flattened_dict(changes)
   return config
 

@@ -352,7 +352,7 @@ def test_values_are_put_together_by_weight():
   # Nobody is heard.
   assert losses.weighted_mean(values, [0.0] * 3) == 0.0
   assert losses.weighted_sum([], []) == 0.0
-  with pytest.raises(ValueError, match="zip.. argument 2 is"):
+  with pytest.raises(ValueError, match="argument 2 is"):
     losses.weighted_sum(values, weights[:2])
 
 
