@@ -189,6 +189,7 @@ def test_one_and_eight_devices():
     assert b.sharding.is_fully_replicated
 
 
+@pytest.mark.slow
 def test_aux_is_restored_and_not_deployed(tmp_path):
   whole, state = helpers.train(1)
   resumed, other = helpers.train(1, folder=tmp_path / "checkpoints")
@@ -207,6 +208,7 @@ def test_aux_is_restored_and_not_deployed(tmp_path):
   )
 
 
+@pytest.mark.slow
 def test_a_connector_learns():
   _, state = helpers.train(1)
   _, other = helpers.train(1, steps=3)

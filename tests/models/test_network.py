@@ -162,6 +162,7 @@ class IdleGroup(gaitbase.GaitBase):
   }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "broken, check, failure",
   [

@@ -218,6 +218,7 @@ def test_bfloat16_is_close_and_keeps_float32_parameters():
   assert all(x.dtype == jnp.float32 for x in jax.tree.leaves(state.params))
 
 
+@pytest.mark.slow
 def test_weights_follow_their_schedule():
   plain, _, _ = run(1, teachers="none")
   ramped, _, _ = run(1, teachers="ramp")
