@@ -11,7 +11,7 @@ BENCH = ("scripts/bench_step.py",)
 @pytest.mark.slow
 def test_a_step_is_timed_beside_the_roofline():
   done = command.run(
-    "--config=configs/skeletongaitpp_ccpg.py:smoke",
+    "--config=configs/skeletongaitpp.py:ccpg_smoke",
     "--sequences=2",
     "--frames=3",
     "--repeats=1",
