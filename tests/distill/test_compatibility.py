@@ -12,28 +12,6 @@ from gaitkd_jax import models
 from tests.helpers import distillation as helpers
 
 
-def small_model(**changes):
-  return (
-    dict(
-      name="gaitbase",
-      channels=(4, 4, 8, 8),
-      blocks=(1, 1, 1, 1),
-      embedding_dim=8,
-      num_classes=4,
-    )
-    | changes
-  )
-
-
-def teacher_of(**changes):
-  return dict(
-    model=small_model(**changes),
-    decision_weight=1.0,
-    boundary_weight=0.01,
-    temperature=4.0,
-  )
-
-
 @pytest.mark.parametrize(
   "change, words",
   [
@@ -41,8 +19,8 @@ def teacher_of(**changes):
   ],
 )
 def test_a_teacher_that_does_not_fit_is_one_line(change, words):
-  teachers = distill.create_teachers({"big": teacher_of(**change)})
-  student = models.create_model(small_model())
+  teachers = distill.create_teachers({"big": helpers.teacher_of(**change)})
+  student = models.create_model(helpers.small_model())
   with pytest.raises(errors.UserError, match=words) as e:
     distill.check_compatible(student, "gaitbase", teachers)
   assert "big" in str(e.value) and "\n" not in str(e.value)
@@ -61,8 +39,8 @@ def test_a_teacher_that_does_not_fit_is_one_line(change, words):
   ],
 )
 def test_what_two_networks_have_in_common(change, words, terms):
-  student = models.create_model(small_model())
-  teachers = distill.create_teachers({"big": teacher_of(**change)})
+  student = models.create_model(helpers.small_model())
+  teachers = distill.create_teachers({"big": helpers.teacher_of(**change)})
   notes = distill.check_compatible(student, "gaitbase", teachers)
   assert [words in note for note in notes] == ([True] if words else [])
   x = jax.random.uniform(jax.random.key(0), (4, 2, 64, 44))

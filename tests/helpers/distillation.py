@@ -153,3 +153,25 @@ def train(num_devices, steps=4, kind="memory", folder=None):
         abstract = jax.eval_shape(init, jax.random.key(0))
         state = c.restore(abstract, sharding.replicated(mesh))
   return history, state
+
+
+def small_model(**changes):
+  return (
+    dict(
+      name="gaitbase",
+      channels=(4, 4, 8, 8),
+      blocks=(1, 1, 1, 1),
+      embedding_dim=8,
+      num_classes=4,
+    )
+    | changes
+  )
+
+
+def teacher_of(**changes):
+  return dict(
+    model=small_model(**changes),
+    decision_weight=1.0,
+    boundary_weight=0.01,
+    temperature=4.0,
+  )

@@ -112,32 +112,12 @@ def test_gaitkd_training_parity(file, bounds):
     )
 
 
-def small_model(**changes):
-  return (
-    dict(
-      name="gaitbase",
-      channels=(4, 4, 8, 8),
-      blocks=(1, 1, 1, 1),
-      embedding_dim=8,
-      num_classes=4,
-    )
-    | changes
-  )
-
-
-def teacher_of(**changes):
-  return dict(
-    model=small_model(**changes),
-    decision_weight=1.0,
-    boundary_weight=0.01,
-    temperature=4.0,
-  )
-
-
 def ramp():
   """A decision weight of 0 at step 0 and 1 from step 1."""
   weight = dict(kind="linear", start=0.0, end=1.0, steps=1)
-  return teacher_of() | dict(decision_weight=weight, boundary_weight=0.0)
+  return helpers.teacher_of() | dict(
+    decision_weight=weight, boundary_weight=0.0
+  )
 
 
 @functools.cache
@@ -145,9 +125,11 @@ def run(
   num_devices, steps=5, dtype="float32", teachers="one", learning_rate=1e-3
 ):
   """Losses and final variables of a few steps on random silhouettes."""
-  module = models.create_model(small_model(), dtype)
+  module = models.create_model(helpers.small_model(), dtype)
   teachers = distill.create_teachers(
-    {"one": {"t": teacher_of()}, "none": {}, "ramp": {"t": ramp()}}[teachers],
+    {"one": {"t": helpers.teacher_of()}, "none": {}, "ramp": {"t": ramp()}}[
+      teachers
+    ],
     dtype,
   )
   optimizer, schedule = optim.create_optimizer(
