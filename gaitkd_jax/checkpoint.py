@@ -10,11 +10,13 @@ A checkpoint `<folder>/<step>/` has the items
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+import functools
 import hashlib
 import json
 import math
 import os
 import pathlib
+import re
 from typing import Any
 
 import jax
@@ -29,6 +31,14 @@ Paths = str | os.PathLike[str]
 # Keys of the item "optimizer" that have another name than the state's field:
 # checkpoints from before the fields were renamed can still be restored.
 _FIELDS = {"aids": "aux", "aids_opt_state": "aux_opt_state"}
+# What arrays were called when a convolution and its normalisation were two
+# modules side by side, and what they are called now.
+_ARRAY = r"(scale|bias|mean|var)"
+_RENAMED = (
+  (re.compile(r"/conv/kernel$"), "/kernel"),
+  (re.compile(rf"/bn([12])/{_ARRAY}$"), r"/conv\1/norm/\2"),
+  (re.compile(rf"_bn/{_ARRAY}$"), r"/norm/\1"),
+)
 
 
 class Checkpointer:
@@ -179,19 +189,14 @@ def restore_matching(
   """
   place = _find(path)
   stored = _stored(place, "model")
-  wanted, found = _shapes(variables), _shapes(stored)
+  wanted, found = _shapes(variables), _current_names(place, _shapes(stored))
   taken = [name for name, shape in wanted.items() if found.get(name) == shape]
   if not taken:
     raise errors.UserError(
       f"no array of checkpoint {place} has a name and shape of this network; "
       "give the checkpoint of one that shares its first stages"
     )
-  read = {
-    _name(k): x
-    for k, x in jax.tree.leaves_with_path(
-      _read(place, "model", stored, sharding)
-    )
-  }
+  read = _by_current_name(_read(place, "model", stored, sharding))
   variables = jax.tree.map_with_path(
     lambda k, x: read[_name(k)] if _name(k) in taken else x, variables
   )
@@ -279,7 +284,11 @@ def _read(place: _Place, item: str, abstract: Any, sharding: Sharding) -> Any:
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
     abstract,
   )
-  wanted, found = _shapes(target), _shapes(_stored(place, item))
+  stored = _stored(place, item)
+  wanted, found = _shapes(target), _shapes(stored)
+  if wanted != found and wanted == (found := _current_names(place, found)):
+    old = _by_current_name(_read(place, item, stored, sharding))
+    return jax.tree.map_with_path(lambda k, _: old[_name(k)], target)
   if wanted != found:
     different = [k for k in wanted | found if wanted.get(k) != found.get(k)]
     key = min(different)
@@ -324,6 +333,36 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
 
 def _name(path: Sequence[Any]) -> str:
   return "/".join(str(getattr(k, "key", getattr(k, "name", k))) for k in path)
+
+
+def _current_names(
+  place: _Place, shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
+  """The shapes by the names of today; says so if there are others."""
+  current = {_current(name): shape for name, shape in shapes.items()}
+  if current.keys() != shapes.keys():
+    _tell_earlier(place)
+  return current
+
+
+@functools.cache  # once for all items
+def _tell_earlier(place: _Place) -> None:
+  print(
+    f"checkpoint {place} is of an earlier version, which named arrays "
+    "otherwise; they are read under today's names",
+    flush=True,
+  )
+
+
+def _by_current_name(tree: Any) -> dict[str, Any]:
+  leaves = jax.tree.leaves_with_path(tree)
+  return {_current(_name(path)): leaf for path, leaf in leaves}
+
+
+def _current(name: str) -> str:
+  for pattern, replacement in _RENAMED:
+    name = pattern.sub(replacement, name)
+  return name
 
 
 def _text(shape: tuple[int, ...] | None) -> str:

@@ -7,12 +7,16 @@ import shutil
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from gaitkd_jax import checkpoint
 from gaitkd_jax import errors
+from gaitkd_jax import models
 from gaitkd_jax import sharding
 from gaitkd_jax.training import step
+
+SMALL = dict(channels=(4, 4, 8, 8), blocks=(1, 1, 1, 1), num_classes=3)
 
 
 def state_of(value, mesh):
@@ -133,3 +137,92 @@ def test_a_network_starts_from_what_fits_of_another(saved, tmp_path):
     checkpoint.restore_matching(
       saved, {"params": {"other": jnp.zeros((2,))}}, sharded
     )
+
+
+def old_names(tree):
+  """The tree of a network as earlier versions laid it out."""
+  result = {}
+  for key, value in tree.items():
+    if not isinstance(value, dict):
+      result[key] = value
+      continue
+    if "norm" not in value:
+      result[key] = old_names(value)
+      continue
+    if "kernel" in value:  # there is none among statistics
+      result[key] = {"conv": {"kernel": value["kernel"]}}
+    old = {"conv1": "bn1", "conv2": "bn2"}.get(key, f"{key}_bn")
+    result[old] = value["norm"]
+  return result
+
+
+@pytest.fixture
+def earlier(tmp_path):
+  """A network's variables, and a checkpoint of them with the old names."""
+  module = models.create_model(dict(name="deepgaitv2", **SMALL))
+  state = step.make_init(
+    module, optax.sgd(0.1, momentum=0.9), sharding.create_mesh(1)
+  )(jax.random.key(0))
+  state = state.replace(
+    opt_state=jax.tree.map(lambda x: x + 1.0, state.opt_state)
+  )
+  trace, *rest = state.opt_state
+  old = state.replace(
+    params=old_names(state.params),
+    batch_stats=old_names(state.batch_stats),
+    opt_state=(trace._replace(trace=old_names(trace.trace)), *rest),
+  )
+  with checkpoint.Checkpointer(tmp_path / "checkpoints", "rank1") as c:
+    c.save(3, old, {}, None)
+  assert (
+    "stem_bn" in old.params and "temporal_bn" in (old.params["stage2_block0"])
+  )
+  return tmp_path, state
+
+
+def test_earlier_names_of_arrays_are_read(earlier, capsys):
+  workdir, state = earlier
+  whole = sharding.replicated(sharding.create_mesh(1))
+  abstract = jax.eval_shape(lambda: state)
+  with checkpoint.Checkpointer(workdir / "checkpoints", "rank1") as c:
+    restored = c.restore(abstract, whole)
+  for a, b in zip(
+    jax.tree.leaves_with_path(restored),
+    jax.tree.leaves_with_path(state),
+    strict=True,
+  ):
+    assert a[0] == b[0]
+    np.testing.assert_array_equal(a[1], b[1])
+  lines = capsys.readouterr().out.splitlines()
+  assert len(lines) == 1 and "earlier version" in lines[0]
+
+
+def test_a_network_starts_from_one_with_earlier_names(earlier, capsys):
+  workdir, state = earlier
+  other = models.create_model(
+    dict(name="swingait", channels=(4, 4), blocks=(1, 1, 1, 1), dim=16)
+  )
+  variables = models.init_variables(other, jax.random.key(1))
+  started, taken, _ = checkpoint.restore_matching(
+    workdir, variables, sharding.replicated(sharding.create_mesh(1))
+  )
+  assert "params/stem/norm/scale" in taken
+  np.testing.assert_array_equal(
+    started["params"]["stage2_block0"]["temporal"]["kernel"],
+    state.params["stage2_block0"]["temporal"]["kernel"],
+  )
+  assert capsys.readouterr().out.count("earlier version") == 1
+
+
+def test_earlier_names_do_not_hide_another_network(earlier):
+  workdir, _ = earlier
+  wider = models.create_model(
+    dict(name="deepgaitv2", **{**SMALL, "channels": (4, 4, 8, 16)})
+  )
+  with pytest.raises(errors.UserError, match="another model") as e:
+    checkpoint.restore_model(
+      workdir,
+      models.abstract_variables(wider),
+      sharding.replicated(sharding.create_mesh(1)),
+    )
+  assert "stage4_block0/conv1/norm/mean, [8] there" in str(e.value)

@@ -44,7 +44,7 @@ class GaitBase(residual_network.ResidualNetwork):
     """OpenGait's "Baseline" with a ResNet9."""
     return (
       *opengait_keys.conv(f"{_RESNET}.conv1.conv", "stem"),
-      *opengait_keys.norm(f"{_RESNET}.bn1", "stem_bn"),
+      *opengait_keys.norm(f"{_RESNET}.bn1", "stem/norm"),
       *(
         rule
         for i in (1, 2, 3, 4)

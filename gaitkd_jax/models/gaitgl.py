@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gaitkd_jax.models import checks
+from gaitkd_jax.models import conv_layer
 from gaitkd_jax.models import heads
 from gaitkd_jax.models import inputs
 from gaitkd_jax.models import layers
@@ -105,19 +106,27 @@ class GaitGL(network.GaitNetwork):
   ) -> dict[str, jax.Array]:
     """Computes the end points; see `GaitNetwork.encode`."""
     x, lengths = repeat_short(frames.pixels, frames.lengths)
-    mask = padding.map_mask(padding.frame_mask(lengths, x.shape[1]))
+    valid = padding.frame_mask(lengths, x.shape[1])
+    clips = padding.Clips(x.shape[1], valid)
     stem, depth, strips = VARIANTS[self.variant]
     out = {}
     for i in range(stem):
-      x = layers.SpatioTemporalConv(
-        self.channels[0], dtype=self.dtype, name=f"stem{i}"
-      )(x, mask)
-      x = leaky_stages.leaky_relu(x)
+      x = _conv(self.channels[0], self.dtype, f"stem{i}")(
+        padding.zero_outside(x, clips.mask)
+      )
     out["stage0"] = x
-    x = layers.TemporalConv(
-      self.channels[0], stride=_PACE, dtype=self.dtype, name="pace"
-    )(x, mask)
-    x = leaky_stages.leaky_relu(x)
+    # One frame of every three; the rest is dropped.
+    pace = conv_layer.ConvLayer(
+      self.channels[0],
+      (3, 1),
+      (_PACE, 1),
+      (0, 0),
+      normalized=False,
+      activation="leaky_relu",
+      dtype=self.dtype,
+      name="pace",
+    )
+    x = layers.over_time(lambda x, mask: pace(x), x, clips)
     lengths = None if lengths is None else lengths // _PACE
     valid = padding.frame_mask(lengths, x.shape[1])
     mask = padding.map_mask(valid)
@@ -145,7 +154,7 @@ class GaitGL(network.GaitNetwork):
     if self.neck:
       return heads.describe_parts(x, d, self.num_classes, self.dtype, train)
     x = heads.SeparateFC(d, dtype=self.dtype, name="fc")(x)
-    x = normalization.BatchNorm(name="bn")(x, train=train)
+    x = normalization.BatchNorm(d, name="bn")(x, train=train)
     out = {"embedding": x}
     if self.num_classes:
       out["logits"] = heads.SeparateFC(self.num_classes, name="classifier")(x)
@@ -174,15 +183,25 @@ class GlobalLocal(nn.Module):
     leaky_stages.check_strips(h, self.strips)
     x = padding.zero_outside(x, mask)
     whole, local = (
-      layers.SpatioTemporalConv(self.features, dtype=self.dtype, name=name)
-      for name in ("global", "local")
+      _conv(self.features, self.dtype, name) for name in ("global", "local")
     )
     y = x.reshape(n, s, self.strips, h // self.strips, w, c)
     y = y.swapaxes(1, 2).reshape(n * self.strips, s, h // self.strips, w, c)
-    y = local(y, None).reshape(n, self.strips, s, -1, w, self.features)
+    y = local(y).reshape(n, self.strips, s, -1, w, self.features)
     y = y.swapaxes(1, 2).reshape(n, s, h, w, self.features)
-    x, y = leaky_stages.leaky_relu(whole(x, None)), leaky_stages.leaky_relu(y)
+    x = whole(x)
     return jnp.concatenate([x, y], axis=2) if self.stack else x + y
+
+
+def _conv(features: int, dtype: jnp.dtype, name: str) -> conv_layer.ConvLayer:
+  return conv_layer.ConvLayer(
+    features,
+    (3, 3, 3),
+    normalized=False,
+    activation="leaky_relu",
+    dtype=dtype,
+    name=name,
+  )
 
 
 class GeneralisedMean(nn.Module):

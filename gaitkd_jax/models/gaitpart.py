@@ -8,10 +8,11 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from gaitkd_jax.models import activations
 from gaitkd_jax.models import checks
+from gaitkd_jax.models import conv_layer
 from gaitkd_jax.models import heads
 from gaitkd_jax.models import inputs
-from gaitkd_jax.models import layers
 from gaitkd_jax.models import leaky_stages
 from gaitkd_jax.models import network
 from gaitkd_jax.models import opengait_keys
@@ -99,23 +100,23 @@ class GaitPart(network.GaitNetwork):
   ) -> dict[str, jax.Array]:
     """Computes the end points; see `GaitNetwork.encode`."""
     del train
-    x = frames.pixels
+    x, clips = frames.merged, frames.clips
     out = {}
     stages = zip(self.channels, STAGES[self.variant], strict=True)
     for i, (features, (strips, pool)) in enumerate(stages):
-      x = out[f"stage{i + 1}"] = leaky_stages.stage(
+      x = leaky_stages.stage(
         x,
         features,
         name=f"stage{i + 1}",
         dtype=self.dtype,
+        frames=clips.frames,
         first_size=3 if i else 5,
         strips=strips,
         pool=pool,
       )
-    n, s, h, w, c = x.shape
-    x = x.astype(jnp.float32).reshape(n * s, h, w, c)
-    x = pooling.horizontal_pooling(x, _PARTS).reshape(n, s, _PARTS, c)
-    out["parts"] = x
+      out[f"stage{i + 1}"] = clips.split(x)
+    x = pooling.horizontal_pooling(x.astype(jnp.float32), _PARTS)
+    x = out["parts"] = clips.split(x)
     x = MicroMotion(dtype=self.dtype, name="motion")(x, frames.valid)
     out["set"] = x
     out["embedding"] = heads.SeparateFC(
@@ -140,7 +141,7 @@ class MicroMotion(nn.Module):
       y = PartConv(
         c // _SQUEEZE, 3, dtype=self.dtype, name=f"window{window}_squeeze"
       )(x)
-      y = padding.zero_outside(leaky_stages.leaky_relu(y), mask)
+      y = padding.zero_outside(activations.leaky_relu(y), mask)
       score = PartConv(
         c, size, dtype=self.dtype, name=f"window{window}_expand"
       )(y)
@@ -170,7 +171,7 @@ class PartConv(nn.Module):
     shape = (self.size, c, self.features)
     # Drawn one by one: the initialiser must see the fans of one part.
     kernel = jnp.stack(
-      [self.param(f"part{i}", layers.conv_init, shape) for i in range(p)]
+      [self.param(f"part{i}", conv_layer.conv_init, shape) for i in range(p)]
     )
     windows = jnp.stack(_windows(x.astype(self.dtype), self.size, 0.0), axis=3)
     return jnp.einsum("nspkc,pkcd->nspd", windows, kernel.astype(self.dtype))

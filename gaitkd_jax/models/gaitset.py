@@ -73,22 +73,27 @@ class GaitSet(network.GaitNetwork):
   ) -> dict[str, jax.Array]:
     """Computes the end points; see `GaitNetwork.encode`."""
     del train
-    x = frames.pixels
+    x, clips = frames.merged, frames.clips
     out = {}
     for i, features in enumerate(self.channels):
       stage = functools.partial(
         leaky_stages.stage, dtype=self.dtype, pool=i < 2
       )
-      x = out[f"stage{i + 1}"] = stage(
-        x, features, name=f"stage{i + 1}", first_size=3 if i else 5
+      x = stage(
+        x,
+        features,
+        name=f"stage{i + 1}",
+        frames=clips.frames,
+        first_size=3 if i else 5,
       )
-      highest = pooling.temporal_max(x, frames.valid)
+      out[f"stage{i + 1}"] = clips.split(x)
+      highest = pooling.temporal_max(clips.split(x), frames.valid)
       if i == 0:
         total = highest
         continue
       # A set is a sequence of one frame.
-      total = stage(total[:, None], features, name=f"set_stage{i + 1}")
-      total = total[:, 0] + highest
+      total = stage(total, features, name=f"set_stage{i + 1}", frames=1)
+      total = total + highest
     out["set"], out["global"] = highest, total
     parts = [
       pooling.horizontal_pooling(x.astype(jnp.float32), bins)

@@ -66,7 +66,7 @@ class Neck(nn.Module):
       `[n, p, k]`, both float32.
     """
     n, p, d = embedding.shape
-    x = normalization.BatchNorm(name="bn")(
+    x = normalization.BatchNorm(p * d, name="bn")(
       embedding.reshape(n, p * d), train=train
     )
     feature = unit_length(x.reshape(n, p, d), axis=-1)
@@ -95,7 +95,7 @@ class Connector(nn.Module):
     """Maps float32 `[n, p, d]` to `[n, p, features]`."""
     n, p, _ = embedding.shape
     x = SeparateFC(self.features, name="fc")(embedding)
-    x = normalization.BatchNorm(name="bn")(
+    x = normalization.BatchNorm(p * self.features, name="bn")(
       x.reshape(n, p * self.features), train=train
     )
     return x.reshape(n, p, self.features)

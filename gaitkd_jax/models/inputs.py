@@ -16,13 +16,21 @@ class Frames(NamedTuple):
     pixels: `[n, s, h, w, c]` in the network's dtype, 0 beyond each sequence.
     lengths: int32 `[n]`, valid frames of each sequence; None if all are valid.
     valid: bool `[n, s]`, True for valid frames; None if all are valid.
-    mask: the same, `[n, s, 1, 1, 1]`, for feature maps.
   """
 
   pixels: jax.Array
   lengths: jax.Array | None
   valid: jax.Array | None
-  mask: jax.Array | None
+
+  @property
+  def clips(self) -> padding.Clips:
+    """How merged frames make sequences."""
+    return padding.Clips(self.pixels.shape[1], self.valid)
+
+  @property
+  def merged(self) -> jax.Array:
+    """The pixels as `[n * s, h, w, c]`."""
+    return padding.merge(self.pixels)
 
 
 def network_input(
@@ -93,4 +101,4 @@ def read_frames(
   mask = padding.map_mask(valid)
   # Multiplying by the mask would not do: NaN times 0 is NaN in a gradient.
   pixels = padding.zero_outside(x.astype(dtype), mask)
-  return Frames(pixels, lengths, valid, mask)
+  return Frames(pixels, lengths, valid)

@@ -1,115 +1,28 @@
-"""Convolutions, residual blocks and stages on frames `[n, s, h, w, c]`.
+"""Residual blocks and stages on merged frames `[n * s, h, w, c]`.
 
-Blocks are 2-D, pseudo-3-D or 3-D. All that mixes frames, or takes statistics
-over them, has an argument `mask`, bool `[n, s, 1, 1, 1]` or None: True where a
-frame is real; see `padding`.
+Blocks are 2-D, pseudo-3-D or 3-D. All of them take `clips`, which says how the
+frames make sequences and which of them are real; see `padding`.
 """
+
+from collections.abc import Callable
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from gaitkd_jax.models import convolution
-from gaitkd_jax.models import normalization
+from gaitkd_jax.models import activations
+from gaitkd_jax.models import conv_layer
 from gaitkd_jax.models import padding
 
-conv_init = nn.initializers.xavier_uniform()
 # In space, of the four stages of residual networks.
 STRIDES = (1, 2, 2, 1)
-
-
-class SpatialConv(nn.Module):
-  """A bias-free convolution of every frame on its own."""
-
-  features: int
-  kernel_size: int = 3
-  stride: int = 1
-  dtype: jnp.dtype = jnp.float32
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """Maps `[n, s, h, w, c]` to `[n, s, h', w', features]`."""
-    # PyTorch pads both sides, also at stride 2, where "SAME" would not.
-    pad = self.kernel_size // 2
-    return nn.Conv(
-      self.features,
-      (self.kernel_size,) * 2,
-      strides=self.stride,
-      padding=((pad, pad),) * 2,
-      use_bias=False,
-      conv_general_dilated=convolution.for_frames(x.shape[1]),
-      dtype=self.dtype,
-      kernel_init=conv_init,
-      name="conv",
-    )(x)
-
-
-class TemporalConv(nn.Module):
-  """A bias-free (3, 1, 1) convolution over time, lowered to two dimensions.
-
-  `[n, s, h, w, c]` is seen as an image `[n, s, h * w, c]` under a (3, 1)
-  kernel: the same sums as the 3-D convolution, but compilers and quantisers
-  have fast 2-D kernels.
-
-  Attributes:
-    features: width of the result.
-    stride: 1 keeps the length, with zeros beyond both ends; 3 makes one frame
-      of every three, and drops the rest.
-    dtype: of the computation.
-  """
-
-  features: int
-  stride: int = 1
-  dtype: jnp.dtype = jnp.float32
-
-  @nn.compact
-  def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """Maps `[n, s, h, w, c]` to `[n, s / stride, h, w, features]`."""
-    n, s, h, w, c = x.shape
-    pad = 1 if self.stride == 1 else 0
-    x = padding.zero_outside(x, mask).reshape(n, s, h * w, c)
-    x = nn.Conv(
-      self.features,
-      (3, 1),
-      strides=(self.stride, 1),
-      padding=((pad, pad), (0, 0)),
-      use_bias=False,
-      conv_general_dilated=convolution.for_frames(1),
-      dtype=self.dtype,
-      kernel_init=conv_init,
-      name="conv",
-    )(x)
-    return x.reshape(n, -1, h, w, self.features)
-
-
-class SpatioTemporalConv(nn.Module):
-  """A bias-free 3 x 3 x 3 convolution, strided in space only."""
-
-  features: int
-  stride: int = 1
-  dtype: jnp.dtype = jnp.float32
-
-  @nn.compact
-  def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """Maps `[n, s, h, w, c]` to `[n, s, h', w', features]`."""
-    return nn.Conv(
-      self.features,
-      (3, 3, 3),
-      strides=(1, self.stride, self.stride),
-      padding=((1, 1),) * 3,
-      use_bias=False,
-      conv_general_dilated=convolution.for_clips,
-      dtype=self.dtype,
-      kernel_init=conv_init,
-      name="conv",
-    )(padding.zero_outside(x, mask))
 
 
 class Block(nn.Module):
   """A residual block.
 
-  Called as `block(x, train=..., mask=...)`, it maps `[n, s, h, w, c]` to
-  `[n, s, h', w', features]`.
+  Called as `block(x, clips, train=...)`, it maps `[n * s, h, w, c]` to
+  `[n * s, h', w', features]`.
 
   Attributes:
     features: width of the result.
@@ -127,16 +40,12 @@ class BasicBlock2D(Block):
 
   @nn.compact
   def __call__(
-    self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
+    self, x: jax.Array, clips: padding.Clips, *, train: bool
   ) -> jax.Array:
     """See `Block`."""
-    y = SpatialConv(
-      self.features, stride=self.stride, dtype=self.dtype, name="conv1"
-    )(x)
-    y = nn.relu(_norm(self, "bn1")(y, train=train, mask=mask))
-    y = SpatialConv(self.features, dtype=self.dtype, name="conv2")(y)
-    y = _norm(self, "bn2")(y, train=train, mask=mask)
-    return nn.relu(y + _shortcut(self, x, train, mask))
+    y = _spatial(self, "conv1", x, clips, train, self.stride, "relu")
+    y = _spatial(self, "conv2", y, clips, train)
+    return activations.relu(y + _shortcut(self, x, clips, train))
 
 
 class P3DBlock(Block):
@@ -144,18 +53,20 @@ class P3DBlock(Block):
 
   @nn.compact
   def __call__(
-    self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
+    self, x: jax.Array, clips: padding.Clips, *, train: bool
   ) -> jax.Array:
     """See `Block`."""
-    y = SpatialConv(
-      self.features, stride=self.stride, dtype=self.dtype, name="conv1"
-    )(x)
-    y = nn.relu(_norm(self, "bn1")(y, train=train, mask=mask))
-    t = TemporalConv(self.features, dtype=self.dtype, name="temporal")(y, mask)
-    y = nn.relu(y + _norm(self, "temporal_bn")(t, train=train, mask=mask))
-    y = SpatialConv(self.features, dtype=self.dtype, name="conv2")(y)
-    y = _norm(self, "bn2")(y, train=train, mask=mask)
-    return nn.relu(y + _shortcut(self, x, train, mask))
+    y = _spatial(self, "conv1", x, clips, train, self.stride, "relu")
+    layer = conv_layer.ConvLayer(
+      self.features, (3, 1), dtype=self.dtype, name="temporal"
+    )
+
+    def residual(image: jax.Array, mask: jax.Array | None) -> jax.Array:
+      return activations.relu(image + layer(image, train=train, mask=mask))
+
+    y = padding.merge(over_time(residual, clips.split(y), clips))
+    y = _spatial(self, "conv2", y, clips, train)
+    return activations.relu(y + _shortcut(self, x, clips, train))
 
 
 class BasicBlock3D(Block):
@@ -163,43 +74,88 @@ class BasicBlock3D(Block):
 
   @nn.compact
   def __call__(
-    self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
+    self, x: jax.Array, clips: padding.Clips, *, train: bool
   ) -> jax.Array:
     """See `Block`."""
-    y = SpatioTemporalConv(
-      self.features, stride=self.stride, dtype=self.dtype, name="conv1"
-    )(x, mask)
-    y = nn.relu(_norm(self, "bn1")(y, train=train, mask=mask))
-    y = SpatioTemporalConv(self.features, dtype=self.dtype, name="conv2")(
-      y, mask
-    )
-    y = _norm(self, "bn2")(y, train=train, mask=mask)
-    return nn.relu(y + _shortcut(self, x, train, mask))
+    y = x
+    for name, stride, activation in (
+      ("conv1", self.stride, "relu"),
+      ("conv2", 1, "none"),
+    ):
+      layer = conv_layer.ConvLayer(
+        self.features,
+        (3, 3, 3),
+        (1, stride, stride),
+        activation=activation,
+        dtype=self.dtype,
+        name=name,
+      )
+      y = padding.zero_outside(clips.split(y), clips.mask)
+      y = padding.merge(layer(y, train=train, mask=clips.mask))
+    return activations.relu(y + _shortcut(self, x, clips, train))
+
+
+def over_time(
+  function: Callable[[jax.Array, jax.Array | None], jax.Array],
+  x: jax.Array,
+  clips: padding.Clips,
+) -> jax.Array:
+  """Applies a convolution with a window of (t, 1) to time.
+
+  `[n, s, h, w, c]` is seen as an image `[n, s, h * w, c]`: the same sums as
+  those of a 3-D convolution, but compilers and quantisers have fast 2-D
+  kernels.
+
+  Args:
+    function: what to apply, to `[n, s, h * w, c]` and its mask, bool
+      `[n, s, 1, 1]` or None.
+    x: `[n, s, h, w, c]`.
+    clips: which frames are real; the others are zero to them.
+
+  Returns:
+    `[n, s', h, w, c']`, if the function returns `[n, s', h * w, c']`.
+  """
+  n, s, h, w, c = x.shape
+  x = padding.zero_outside(x, clips.mask).reshape(n, s, h * w, c)
+  mask = None if clips.valid is None else clips.valid[:, :, None, None]
+  x = function(x, mask)
+  return x.reshape(n, -1, h, w, x.shape[-1])
 
 
 def stem(
   x: jax.Array,
+  clips: padding.Clips,
   features: int,
   *,
   name: str,
   dtype: jnp.dtype,
   train: bool,
-  mask: jax.Array | None,
 ) -> jax.Array:
   """Convolution, normalisation and rectifier in front of the first stage.
 
-  To be called in a compact method: the modules `name` and `name`_bn become
-  submodules of the caller.
+  To be called in a compact method: the module `name` becomes a submodule of
+  the caller.
+
+  Args:
+    x: `[n * s, h, w, c]`.
+    clips: see the module's docstring.
+    features: width of the result.
+    name: of the layer.
+    dtype: of the computation.
+    train: whether the normalisation uses the statistics of this batch.
+
+  Returns:
+    `[n * s, h, w, features]`.
   """
-  x = SpatialConv(features, dtype=dtype, name=name)(x)
-  x = normalization.BatchNorm(dtype=dtype, name=f"{name}_bn")(
-    x, train=train, mask=mask
+  layer = conv_layer.ConvLayer(
+    features, activation="relu", dtype=dtype, name=name
   )
-  return nn.relu(x)
+  return layer(x, train=train, mask=clips.merged_mask, frames=clips.frames)
 
 
 def stage(
   x: jax.Array,
+  clips: padding.Clips,
   features: int,
   count: int,
   *,
@@ -208,7 +164,6 @@ def stage(
   name: str,
   dtype: jnp.dtype,
   train: bool,
-  mask: jax.Array | None,
   remat: bool = False,
 ) -> jax.Array:
   """Applies `count` blocks, of which the first may be strided.
@@ -217,7 +172,8 @@ def stage(
   ... become submodules of the caller.
 
   Args:
-    x: `[n, s, h, w, c]`.
+    x: `[n * s, h, w, c]`.
+    clips: see the module's docstring.
     features: width of all blocks.
     count: number of blocks; none returns `x`.
     block: their type.
@@ -225,16 +181,15 @@ def stage(
     name: of the stage.
     dtype: of the computation.
     train: whether normalisations use the statistics of this batch.
-    mask: see the module's docstring.
     remat: whether a backward pass computes the inside of a block once more
       instead of keeping it.
 
   Returns:
-    `[n, s, h', w', features]`.
+    `[n * s, h', w', features]`.
   """
 
-  def run(module: Block, x: jax.Array, mask: jax.Array | None) -> jax.Array:
-    return module(x, train=train, mask=mask)
+  def run(module: Block, x: jax.Array, clips: padding.Clips) -> jax.Array:
+    return module(x, clips, train=train)
 
   for i in range(count):
     module = block(
@@ -243,24 +198,41 @@ def stage(
       dtype=dtype,
       name=f"{name}_block{i}",
     )
-    x = (nn.remat(run) if remat else run)(module, x, mask)
+    x = (nn.remat(run) if remat else run)(module, x, clips)
   return x
 
 
-def _norm(block: Block, name: str) -> normalization.BatchNorm:
-  return normalization.BatchNorm(dtype=block.dtype, name=name)
+def _spatial(
+  block: Block,
+  name: str,
+  x: jax.Array,
+  clips: padding.Clips,
+  train: bool,
+  stride: int = 1,
+  activation: str = "none",
+) -> jax.Array:
+  """A 3 x 3 layer of a block, on every frame."""
+  layer = conv_layer.ConvLayer(
+    block.features,
+    strides=(stride, stride),
+    activation=activation,
+    dtype=block.dtype,
+    name=name,
+  )
+  return layer(x, train=train, mask=clips.merged_mask, frames=clips.frames)
 
 
 def _shortcut(
-  block: Block, x: jax.Array, train: bool, mask: jax.Array | None
+  block: Block, x: jax.Array, clips: padding.Clips, train: bool
 ) -> jax.Array:
   """The identity, or a strided 1 x 1 convolution where the shape changes."""
   if block.stride == 1 and x.shape[-1] == block.features:
     return x
-  # A strided 1 x 1 convolution reads every second pixel: taking those first
-  # leaves a plain product, whose gradients are several times faster on CPU.
-  x = x[:, :, :: block.stride, :: block.stride]
-  x = SpatialConv(
-    block.features, kernel_size=1, dtype=block.dtype, name="shortcut"
-  )(x)
-  return _norm(block, "shortcut_bn")(x, train=train, mask=mask)
+  layer = conv_layer.ConvLayer(
+    block.features,
+    (1, 1),
+    (block.stride, block.stride),
+    dtype=block.dtype,
+    name="shortcut",
+  )
+  return layer(x, train=train, mask=clips.merged_mask, frames=clips.frames)

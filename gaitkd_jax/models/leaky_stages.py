@@ -6,17 +6,7 @@ GaitSet, GaitPart and GaitGL are made of them.
 import jax
 import jax.numpy as jnp
 
-from gaitkd_jax.models import layers
-
-_SLOPE = 0.01  # PyTorch's
-
-
-def leaky_relu(x: jax.Array) -> jax.Array:
-  """PyTorch's leaky rectifier; unlike JAX's, its slope at 0 is the small one.
-
-  It matters: networks without biases are exactly 0 on the background.
-  """
-  return jnp.where(x > 0, x, _SLOPE * x)
+from gaitkd_jax.models import conv_layer
 
 
 def max_pool(x: jax.Array) -> jax.Array:
@@ -36,6 +26,7 @@ def stage(
   *,
   name: str,
   dtype: jnp.dtype,
+  frames: int,
   first_size: int = 3,
   strips: int = 1,
   pool: bool = False,
@@ -46,31 +37,36 @@ def stage(
   become submodules of the caller.
 
   Args:
-    x: `[n, s, h, w, c]`.
+    x: `[n * s, h, w, c]`.
     features: width of both convolutions.
     name: of the stage.
     dtype: of the computation.
+    frames: `s`.
     first_size: window of the first convolution; the second has 3 x 3 pixels.
     strips: horizontal strips that are convolved each on its own, with the same
       weights (GaitPart's focal convolution); must divide `h`.
     pool: whether a maximum halves the image at the end.
 
   Returns:
-    `[n, s, h, w, features]`, or half as high and wide.
+    `[n * s, h, w, features]`, or half as high and wide.
 
   Raises:
     ValueError: `strips` does not divide the height.
   """
-  n, s, h, w, c = x.shape
+  _, h, w, c = x.shape
   check_strips(h, strips)
   # Strips are as good as frames: no value moves.
-  x = x.reshape(n, s * strips, h // strips, w, c)
+  x = x.reshape(-1, h // strips, w, c)
   for i, size in ((1, first_size), (2, 3)):
-    x = layers.SpatialConv(
-      features, kernel_size=size, dtype=dtype, name=f"{name}_conv{i}"
-    )(x)
-    x = leaky_relu(x)
-  x = x.reshape(n, s, h, w, features)
+    x = conv_layer.ConvLayer(
+      features,
+      (size, size),
+      normalized=False,
+      activation="leaky_relu",
+      dtype=dtype,
+      name=f"{name}_conv{i}",
+    )(x, frames=frames * strips)
+  x = x.reshape(-1, h, w, features)
   return max_pool(x) if pool else x
 
 

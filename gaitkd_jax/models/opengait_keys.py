@@ -49,8 +49,8 @@ def norm(key: str, path: str, layout: str = "same") -> Rules:
 
 
 def conv(key: str, path: str, layout: str = "kernel") -> Rules:
-  """A bias-free convolution of `layers`."""
-  return (Rule(f"{key}.weight", f"params/{path}/conv/kernel", layout),)
+  """The convolution of a `conv_layer.ConvLayer`."""
+  return (Rule(f"{key}.weight", f"params/{path}/kernel", layout),)
 
 
 def linear(key: str, path: str, layout: str = "kernel") -> Rules:
@@ -95,15 +95,15 @@ def residual_stage(key: str, path: str, kind: str) -> Rules:
     if kind != "p3d":
       names = (f"{key}.conv{i}", f"{key}.bn{i}")
     rules += conv(names[0], f"{path}/conv{i}")
-    rules += norm(names[1], f"{path}/bn{i}")
+    rules += norm(names[1], f"{path}/conv{i}/norm")
   if kind == "p3d":
     rules += conv(f"{key}.shortcut3d", f"{path}/temporal", "temporal")
-    rules += norm(f"{key}.sbn", f"{path}/temporal_bn")
+    rules += norm(f"{key}.sbn", f"{path}/temporal/norm")
   flat = kind in ("2d", "frames")
   rules += conv(
     f"{key}.downsample.0", f"{path}/shortcut", "kernel" if flat else "spatial"
   )
-  rules += norm(f"{key}.downsample.1", f"{path}/shortcut_bn")
+  rules += norm(f"{key}.downsample.1", f"{path}/shortcut/norm")
   return tuple(rules)
 
 
@@ -116,7 +116,7 @@ def first_stage(key_prefix: str = "", path_prefix: str = "") -> Rules:
   """
   return (
     *conv(f"{key_prefix}layer0.forward_block.0", f"{path_prefix}stem"),
-    *norm(f"{key_prefix}layer0.forward_block.1", f"{path_prefix}stem_bn"),
+    *norm(f"{key_prefix}layer0.forward_block.1", f"{path_prefix}stem/norm"),
     *residual_stage(f"{key_prefix}layer1", f"{path_prefix}stage1", "2d"),
   )
 

@@ -6,8 +6,45 @@ convolution over time: that is what PyTorch's zero padding puts beyond the ends
 of a sequence.
 """
 
+from flax import struct
 import jax
 import jax.numpy as jnp
+
+
+@struct.dataclass
+class Clips:
+  """How frames `[n * s, ...]` make sequences `[n, s, ...]`.
+
+  Feature maps keep their frames merged from the first convolution to the
+  pooling over time: a reshape around every convolution would be a copy on a
+  TPU, whose memory has the merged axis innermost.
+
+  Attributes:
+    frames: the padded length `s`.
+    valid: bool `[n, s]`, True for real frames; None if all are real.
+  """
+
+  frames: int = struct.field(pytree_node=False)
+  valid: jax.Array | None = None
+
+  @property
+  def merged_mask(self) -> jax.Array | None:
+    """`valid` for merged feature maps: bool `[n * s, 1, 1, 1]`, or None."""
+    return None if self.valid is None else self.valid.reshape(-1, 1, 1, 1)
+
+  @property
+  def mask(self) -> jax.Array | None:
+    """`valid` for feature maps: bool `[n, s, 1, 1, 1]`, or None."""
+    return map_mask(self.valid)
+
+  def split(self, x: jax.Array) -> jax.Array:
+    """`[n * s, ...]` to `[n, s, ...]`."""
+    return x.reshape(-1, self.frames, *x.shape[1:])
+
+
+def merge(x: jax.Array) -> jax.Array:
+  """`[n, s, ...]` to `[n * s, ...]`."""
+  return x.reshape(-1, *x.shape[2:])
 
 
 def frame_mask(lengths: jax.Array | None, frames: int) -> jax.Array | None:

@@ -35,7 +35,10 @@ def _max_over_time(frames: int, x: jax.Array) -> jax.Array:
 def _max_forward(frames: int, x: jax.Array) -> tuple[jax.Array, jax.Array]:
   # The gradient of `jnp.max` asks which frames equal the maximum. A compiled
   # program may compute a frame a second time, rounded otherwise, and then none
-  # does: the gradient is lost. The number of a frame cannot be rounded.
+  # does: the gradient is lost. The number of a frame cannot be rounded. The
+  # backward pass compares it with every frame's, so it should be narrow.
+  dtype = jnp.uint8 if frames <= 256 else jnp.int32
+
   def number_by_loop(x: jax.Array) -> jax.Array:
     def look(
       best: tuple[jax.Array, jax.Array], t: jax.Array
@@ -44,15 +47,15 @@ def _max_forward(frames: int, x: jax.Array) -> tuple[jax.Array, jax.Array]:
       higher = frame > best[0]
       return (
         jnp.where(higher, frame, best[0]),
-        jnp.where(higher, t, best[1]),
+        jnp.where(higher, t.astype(dtype), best[1]),
       ), None
 
-    start = x[:, 0], jnp.zeros(x[:, 0].shape, jnp.int32)
+    start = x[:, 0], jnp.zeros(x[:, 0].shape, dtype)
     later = jnp.arange(1, frames, dtype=jnp.int32)
     return jax.lax.scan(look, start, later)[0][1]
 
   def number(x: jax.Array) -> jax.Array:
-    return jnp.argmax(x, axis=1).astype(jnp.int32)
+    return jnp.argmax(x, axis=1).astype(dtype)
 
   # XLA's argmax is several times slower on CPU.
   best = jax.lax.platform_dependent(x, cpu=number_by_loop, default=number)
@@ -62,7 +65,7 @@ def _max_forward(frames: int, x: jax.Array) -> tuple[jax.Array, jax.Array]:
 def _max_backward(
   frames: int, best: jax.Array, g: jax.Array
 ) -> tuple[jax.Array]:
-  numbers = jnp.arange(frames, dtype=jnp.int32)
+  numbers = jnp.arange(frames, dtype=best.dtype)
   numbers = numbers.reshape((1, frames) + (1,) * (g.ndim - 1))
   zero = jnp.zeros((), g.dtype)
   return (jnp.where(numbers == best[:, None], g[:, None], zero),)

@@ -2,7 +2,6 @@
 
 import abc
 from collections.abc import Mapping
-import functools
 from typing import Any
 
 from flax import linen as nn
@@ -71,32 +70,31 @@ class ResidualNetwork(network.GaitNetwork):
     self, frames: inputs.Frames, *, train: bool
   ) -> dict[str, jax.Array]:
     """Computes the end points; see `GaitNetwork.encode`."""
-    stage = functools.partial(
-      layers.stage,
-      dtype=self.dtype,
-      train=train,
-      mask=frames.mask,
-      remat=self.remat,
-    )
-    out = {}
-    x = out["stage0"] = layers.stem(
-      frames.pixels,
+    clips = frames.clips
+    x = layers.stem(
+      frames.merged,
+      clips,
       self.channels[0],
       name="stem",
       dtype=self.dtype,
       train=train,
-      mask=frames.mask,
     )
+    out = {"stage0": clips.split(x)}
     for i in range(4):
-      x = out[f"stage{i + 1}"] = stage(
+      x = layers.stage(
         x,
+        clips,
         self.channels[i],
         self.blocks[i],
         block=self.block if i else layers.BasicBlock2D,
         stride=layers.STRIDES[i],
         name=f"stage{i + 1}",
+        dtype=self.dtype,
+        train=train,
+        remat=self.remat,
       )
-    x = out["set"] = pooling.temporal_max(x, frames.valid)
+      out[f"stage{i + 1}"] = clips.split(x)
+    x = out["set"] = pooling.temporal_max(clips.split(x), frames.valid)
     # Strips are averaged in float32: a bfloat16 mean loses the small ones.
     x = pooling.horizontal_pooling(x.astype(jnp.float32), self.parts)
     return out | heads.describe_parts(

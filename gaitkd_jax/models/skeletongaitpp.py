@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 
 from gaitkd_jax.models import checks
+from gaitkd_jax.models import conv_layer
 from gaitkd_jax.models import heads
 from gaitkd_jax.models import inputs
 from gaitkd_jax.models import layers
 from gaitkd_jax.models import network
-from gaitkd_jax.models import normalization
 from gaitkd_jax.models import opengait_keys
+from gaitkd_jax.models import padding
 from gaitkd_jax.models import pooling
 
 _SQUEEZE = 16
@@ -79,9 +80,9 @@ class SkeletonGaitPP(network.GaitNetwork):
       *opengait_keys.first_stage("sil_", "silhouette_"),
       *opengait_keys.first_stage("map_", "map_"),
       *opengait_keys.conv(f"{_FUSION}.0", "fusion/squeeze"),
-      *opengait_keys.norm(f"{_FUSION}.1", "fusion/squeeze_bn"),
+      *opengait_keys.norm(f"{_FUSION}.1", "fusion/squeeze/norm"),
       *opengait_keys.conv(f"{_FUSION}.3", "fusion/mix"),
-      *opengait_keys.norm(f"{_FUSION}.4", "fusion/mix_bn"),
+      *opengait_keys.norm(f"{_FUSION}.4", "fusion/mix/norm"),
       *opengait_keys.conv(f"{_FUSION}.6", "fusion/expand"),
       *opengait_keys.later_stages("p3d"),
       *opengait_keys.HEAD,
@@ -92,44 +93,45 @@ class SkeletonGaitPP(network.GaitNetwork):
     self, frames: inputs.Frames, *, train: bool
   ) -> dict[str, jax.Array]:
     """Computes the end points; see `GaitNetwork.encode`."""
-    stem = functools.partial(
-      layers.stem, dtype=self.dtype, train=train, mask=frames.mask
-    )
+    clips = frames.clips
     stage = functools.partial(
-      layers.stage,
-      dtype=self.dtype,
-      train=train,
-      mask=frames.mask,
-      remat=self.remat,
+      layers.stage, dtype=self.dtype, train=train, remat=self.remat
     )
-    silhouette, heat_map = frames.pixels[..., -1:], frames.pixels[..., :-1]
-    out = {}
+    silhouette, heat_map = frames.merged[..., -1:], frames.merged[..., :-1]
+    maps = {}
     for branch, y in (("silhouette", silhouette), ("map", heat_map)):
-      y = stem(y, self.base_channels, name=f"{branch}_stem")
-      out[f"{branch}_stage1"] = stage(
+      y = layers.stem(
         y,
+        clips,
+        self.base_channels,
+        name=f"{branch}_stem",
+        dtype=self.dtype,
+        train=train,
+      )
+      maps[f"{branch}_stage1"] = stage(
+        y,
+        clips,
         self.base_channels,
         self.blocks[0],
         block=layers.BasicBlock2D,
         stride=1,
         name=f"{branch}_stage1",
       )
-    x = out["stage1"] = AttentionFusion(self.dtype, name="fusion")(
-      out["silhouette_stage1"],
-      out["map_stage1"],
-      train=train,
-      mask=frames.mask,
+    x = maps["stage1"] = AttentionFusion(self.dtype, name="fusion")(
+      maps["silhouette_stage1"], maps["map_stage1"], clips, train=train
     )
     for i in (1, 2, 3):
-      x = out[f"stage{i + 1}"] = stage(
+      x = maps[f"stage{i + 1}"] = stage(
         x,
+        clips,
         self.base_channels * 2**i,
         self.blocks[i],
         block=layers.P3DBlock,
         stride=layers.STRIDES[i],
         name=f"stage{i + 1}",
       )
-    x = out["set"] = pooling.temporal_max(x, frames.valid)
+    out = {name: clips.split(y) for name, y in maps.items()}
+    x = out["set"] = pooling.temporal_max(clips.split(x), frames.valid)
     x = pooling.horizontal_pooling(x.astype(jnp.float32), self.parts)
     return out | heads.describe_parts(
       x, 4 * self.base_channels, self.num_classes, self.dtype, train
@@ -146,25 +148,25 @@ class AttentionFusion(nn.Module):
     self,
     silhouette: jax.Array,
     heat_map: jax.Array,
+    clips: padding.Clips,
     *,
     train: bool,
-    mask: jax.Array | None = None,
   ) -> jax.Array:
-    """Maps two `[n, s, h, w, c]` to one."""
+    """Maps two `[n * s, h, w, c]` to one."""
     features = silhouette.shape[-1]
     squeezed = max(features // _SQUEEZE, 1)
     x = jnp.concatenate([silhouette, heat_map], axis=-1)
     for name, size in (("squeeze", 1), ("mix", 3)):
-      x = layers.SpatialConv(
-        squeezed, kernel_size=size, dtype=self.dtype, name=name
-      )(x)
-      x = normalization.BatchNorm(dtype=self.dtype, name=f"{name}_bn")(
-        x, train=train, mask=mask
-      )
-      x = nn.relu(x)
-    x = layers.SpatialConv(
-      2 * features, kernel_size=1, dtype=self.dtype, name="expand"
-    )(x)
+      x = conv_layer.ConvLayer(
+        squeezed,
+        (size, size),
+        activation="relu",
+        dtype=self.dtype,
+        name=name,
+      )(x, train=train, mask=clips.merged_mask, frames=clips.frames)
+    x = conv_layer.ConvLayer(
+      2 * features, (1, 1), normalized=False, dtype=self.dtype, name="expand"
+    )(x, frames=clips.frames)
     score = x.astype(jnp.float32).reshape(*x.shape[:-1], 2, features)
     weight = nn.softmax(score, axis=-2).astype(self.dtype)
     return silhouette * weight[..., 0, :] + heat_map * weight[..., 1, :]

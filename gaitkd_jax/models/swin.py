@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gaitkd_jax.models import conv_layer
 from gaitkd_jax.models import convolution
-from gaitkd_jax.models import layers
 from gaitkd_jax.models import padding
 
 WINDOW = (3, 3, 5)  # frames, rows, columns
@@ -203,20 +203,26 @@ class Transformer(nn.Module):
 
   @nn.compact
   def __call__(
-    self, x: jax.Array, lengths: jax.Array | None, *, train: bool
+    self,
+    x: jax.Array,
+    frames: int,
+    lengths: jax.Array | None,
+    *,
+    train: bool,
   ) -> tuple[jax.Array, jax.Array]:
-    """Maps `[n, s, 30, 20, c]` to both stages' results.
+    """Maps `[n * s, 30, 20, c]` to both stages' results.
 
     Args:
       x: feature maps.
+      frames: `s`.
       lengths: int32 `[n]`, or None if all frames are real.
       train: whether to drop paths.
 
     Returns:
       `[n, s, 15, 10, dim]` and `[n, s, 15, 10, 2 dim]`.
     """
-    frames = x.shape[1]
-    x = PatchEmbedding(self.dim, self.dtype, name="patch_embed")(x)
+    x = PatchEmbedding(self.dim, self.dtype, name="patch_embed")(x, frames)
+    x = x.reshape(-1, frames, *x.shape[1:])
     missing = -frames % WINDOW[0]
     x = jnp.pad(x, ((0, 0), (0, missing), (0, 0), (0, 0), (0, 0)))
     _, s, h, w, _ = x.shape
@@ -255,16 +261,16 @@ class PatchEmbedding(nn.Module):
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """Maps `[n, s, h, w, c]` to `[n, s, h / 2, w / 2, features]`."""
+  def __call__(self, x: jax.Array, frames: int) -> jax.Array:
+    """Maps `[n * s, h, w, c]` to `[n * s, h / 2, w / 2, features]`."""
     x = nn.Conv(
       self.features,
       (2, 2),
       strides=2,
       padding=((0, 0),) * 2,
-      conv_general_dilated=convolution.for_frames(x.shape[1]),
+      conv_general_dilated=convolution.for_frames(frames),
       dtype=self.dtype,
-      kernel_init=layers.conv_init,
+      kernel_init=conv_layer.conv_init,
       name="proj",
     )(x)
     return _layer_norm("norm", self.dtype)(x)

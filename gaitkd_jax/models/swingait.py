@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
-import functools
 from typing import Any
 
 from flax import linen as nn
@@ -129,31 +128,30 @@ class SwinGait(network.GaitNetwork):
     self, frames: inputs.Frames, *, train: bool
   ) -> dict[str, jax.Array]:
     """Computes the end points; see `GaitNetwork.encode`."""
-    stage = functools.partial(
-      layers.stage,
-      dtype=self.dtype,
-      train=train,
-      mask=frames.mask,
-      remat=self.remat,
-    )
-    out = {}
-    x = out["stage0"] = layers.stem(
-      frames.pixels,
+    clips = frames.clips
+    x = layers.stem(
+      frames.merged,
+      clips,
       self.channels[0],
       name="stem",
       dtype=self.dtype,
       train=train,
-      mask=frames.mask,
     )
+    out = {"stage0": clips.split(x)}
     for i, block in enumerate((layers.BasicBlock2D, layers.P3DBlock)):
-      x = out[f"stage{i + 1}"] = stage(
+      x = layers.stage(
         x,
+        clips,
         self.channels[i],
         self.blocks[i],
         block=block,
         stride=layers.STRIDES[i],
         name=f"stage{i + 1}",
+        dtype=self.dtype,
+        train=train,
+        remat=self.remat,
       )
+      out[f"stage{i + 1}"] = clips.split(x)
     out["stage3"], x = swin.Transformer(
       self.dim,
       self.blocks[2:],
@@ -161,7 +159,7 @@ class SwinGait(network.GaitNetwork):
       remat=self.remat,
       dtype=self.dtype,
       name="transformer",
-    )(resize(x, _SIZE), frames.lengths, train=train)
+    )(resize(x, _SIZE), clips.frames, frames.lengths, train=train)
     out["stage4"] = x
     x = out["set"] = pooling.temporal_max(x, frames.valid)
     x = pooling.horizontal_pooling(x.astype(jnp.float32), _STRIPS)
@@ -183,17 +181,17 @@ def resize(x: jax.Array, size: tuple[int, int]) -> jax.Array:
   edges instead.
 
   Args:
-    x: `[n, s, h, w, c]`.
+    x: `[n, h, w, c]`.
     size: the new height and width.
 
   Returns:
-    `[n, s, *size, c]`.
+    `[n, *size, c]`.
   """
-  for axis, old, new in zip("hw", x.shape[2:4], size, strict=True):
+  for axis, old, new in zip("hw", x.shape[1:3], size, strict=True):
     place = np.arange(new)[:, None] * (old - 1) / (new - 1)
     weights = np.maximum(1 - np.abs(place - np.arange(old)), 0)
     x = jnp.einsum(
-      f"o{axis},nshwc->ns{'hw'.replace(axis, 'o')}c",
+      f"o{axis},nhwc->n{'hw'.replace(axis, 'o')}c",
       jnp.asarray(weights, x.dtype),
       x,
       precision=jax.lax.Precision.HIGHEST,

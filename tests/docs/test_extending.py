@@ -123,7 +123,7 @@ print(json.dumps(dict(
   }
   # Neither the order of frames matters nor what lies beyond the last.
   assert found["difference"] < 1e-5
-  assert found["learns"] == ["neck", "stage1", "stem_bn"]
+  assert found["learns"] == ["neck", "stage1", "stem"]
   assert found["receptive_field"] == 1
   assert "embedding_dim of stripnet is 0; give at least 1" in found["refused"]
 

@@ -3,11 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from gaitkd_jax.models import normalization
 
 
-def run(x, mask=None, train=True, statistics=(0.0, 1.0)):
+def run(x, mask=None, train=True, statistics=(0.0, 1.0), rectified=False):
   """Normalises with scale 2 and bias 1; returns result and statistics."""
   c = x.shape[-1]
   variables = {
@@ -17,7 +18,7 @@ def run(x, mask=None, train=True, statistics=(0.0, 1.0)):
       "var": jnp.full(c, statistics[1]),
     },
   }
-  out, updated = normalization.BatchNorm().apply(
+  out, updated = normalization.BatchNorm(c, rectified).apply(
     variables, x, train=train, mask=mask, mutable=["batch_stats"]
   )
   return out, updated["batch_stats"]
@@ -54,6 +55,82 @@ def test_evaluation_uses_and_keeps_running_statistics():
   out, statistics = run(x, train=False, statistics=(1.0, 4.0))
   np.testing.assert_allclose(out[:, 0], [1.0, 5.0], rtol=1e-5)
   assert statistics["mean"] == 1 and statistics["var"] == 4
+
+
+def literal(x, scale, bias, mask, rectified):
+  """Normalisation by float32 moments, differentiated by JAX."""
+  axes = tuple(range(x.ndim - 1))
+  share = mask / jnp.sum(jnp.broadcast_to(mask, x.shape[:-1] + (1,)))
+  mean = jnp.sum(share * x, axes, keepdims=True)
+  var = jnp.sum(share * jnp.square(x - mean), axes, keepdims=True)
+  y = (x - mean) * jax.lax.rsqrt(var + 1e-5)
+  y = y * scale.reshape(mean.shape) + bias.reshape(mean.shape)
+  return jnp.where(mask, jnp.maximum(y, 0) if rectified else y, 0)
+
+
+@pytest.mark.parametrize("rectified", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_gradient_is_that_of_the_definition(masked, rectified):
+  keys = jax.random.split(jax.random.key(0), 4)
+  x = 2.0 + jax.random.normal(keys[0], (3, 4, 5, 2))
+  scale, bias = jax.random.normal(keys[1], (2, 2))
+  g = jax.random.normal(keys[2], x.shape)
+  mask = jnp.ones((3, 4, 1, 1), bool)
+  if masked:
+    mask = mask.at[1, 2:].set(False)
+
+  def own(x, scale, bias):
+    variables = {
+      "params": {"scale": scale, "bias": bias},
+      "batch_stats": {"mean": jnp.zeros(2), "var": jnp.ones(2)},
+    }
+    y, _ = normalization.BatchNorm(2, rectified).apply(
+      variables, x, train=True, mask=mask, mutable=["batch_stats"]
+    )
+    return jnp.sum(jnp.where(mask, y, 0) * g)
+
+  def expected(x, scale, bias):
+    return jnp.sum(literal(x, scale, bias, mask, rectified) * g)
+
+  arguments = (x, scale, bias)
+  found = jax.grad(own, (0, 1, 2))(*arguments)
+  wanted = jax.grad(expected, (0, 1, 2))(*arguments)
+  for a, b in zip(found, wanted, strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+  # What lies outside the mask, even NaN, has no influence.
+  spoilt = jnp.where(mask, x, jnp.nan)
+  for a, b in zip(
+    jax.grad(own, (0, 1, 2))(spoilt, scale, bias), wanted, strict=True
+  ):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shift", [0.0, 3.0, 30.0])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_moments_against_float64(shift, dtype):
+  x = shift + jax.random.normal(jax.random.key(0), (64, 30, 20, 4))
+  x = x.astype(dtype)
+  mean, var, count = normalization.moments(x)
+  exact = np.asarray(x, np.float64)
+  square = np.square(exact.mean((0, 1, 2)))
+  variance = exact.var((0, 1, 2))
+  # The bound of the docstring; a second pass does not cancel.
+  error = 1e-6 * (variance + (square if dtype == "bfloat16" else 0.0))
+  assert count == 64 * 30 * 20
+  np.testing.assert_allclose(mean, exact.mean((0, 1, 2)), rtol=1e-5, atol=1e-6)
+  assert (np.abs(np.asarray(var, np.float64) - variance) <= error).all()
+
+
+def test_bfloat16_is_close_to_float32():
+  x = 1.0 + jax.random.normal(jax.random.key(0), (16, 30, 20, 4))
+  exact, statistics = run(x, rectified=True)
+  out, own = run(x.astype(jnp.bfloat16), rectified=True)
+  assert out.dtype == jnp.bfloat16
+  np.testing.assert_allclose(
+    out.astype(jnp.float32), exact, rtol=2e-2, atol=4e-2
+  )
+  for key, value in statistics.items():
+    np.testing.assert_allclose(own[key], value, rtol=1e-3, atol=1e-3)
 
 
 def test_initial_scale():

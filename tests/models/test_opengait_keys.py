@@ -11,11 +11,11 @@ def by_path(rules):
 
 
 def test_statistics_have_a_counter_beside_them():
-  rules = by_path(opengait_keys.norm("BN", "stem_bn", "neck"))
+  rules = by_path(opengait_keys.norm("BN", "stem/norm", "neck"))
   assert {rule.layout for rule in rules.values()} == {"neck"}
-  assert rules["params/stem_bn/scale"].key == "BN.weight"
-  assert rules["batch_stats/stem_bn/mean"].beside == {}
-  variance = rules["batch_stats/stem_bn/var"]
+  assert rules["params/stem/norm/scale"].key == "BN.weight"
+  assert rules["batch_stats/stem/norm/mean"].beside == {}
+  variance = rules["batch_stats/stem/norm/var"]
   assert variance.key == "BN.running_var"
   counter = variance.beside["num_batches_tracked"]
   assert counter == 0 and counter.dtype == np.int64
@@ -23,12 +23,12 @@ def test_statistics_have_a_counter_beside_them():
 
 def test_layers_and_stages():
   (rule,) = opengait_keys.conv("layer", "stem", "spatial")
-  assert rule[:3] == ("layer.weight", "params/stem/conv/kernel", "spatial")
+  assert rule[:3] == ("layer.weight", "params/stem/kernel", "spatial")
   kernel, bias = opengait_keys.linear("fc", "fc1")
   assert kernel[:3] == ("fc.weight", "params/fc1/kernel", "kernel")
   assert bias[:3] == ("fc.bias", "params/fc1/bias", "same")
   first, second = opengait_keys.leaky_stage("block", "stage2", 5)
-  assert first[:2] == ("block.5.conv.weight", "params/stage2_conv1/conv/kernel")
+  assert first[:2] == ("block.5.conv.weight", "params/stage2_conv1/kernel")
   assert second.key == "block.7.conv.weight"
 
 
@@ -54,15 +54,15 @@ def test_layers_and_stages():
 def test_residual_stages(kind, conv, norm, shortcut):
   rules = by_path(opengait_keys.residual_stage("L", "stage3", kind))
   path = "stage3_block{block}"
-  assert rules[f"params/{path}/conv1/conv/kernel"].key == f"{conv}.weight"
-  assert rules[f"params/{path}/bn1/bias"].key == f"{norm}.bias"
-  assert rules[f"params/{path}/shortcut/conv/kernel"].layout == shortcut
-  assert (f"params/{path}/temporal/conv/kernel" in rules) == (kind == "p3d")
+  assert rules[f"params/{path}/conv1/kernel"].key == f"{conv}.weight"
+  assert rules[f"params/{path}/conv1/norm/bias"].key == f"{norm}.bias"
+  assert rules[f"params/{path}/shortcut/kernel"].layout == shortcut
+  assert (f"params/{path}/temporal/kernel" in rules) == (kind == "p3d")
 
 
 def test_stages_of_deepgaitv2():
   first = by_path(opengait_keys.first_stage("sil_", "silhouette_"))
-  stem = first["params/silhouette_stem/conv/kernel"]
+  stem = first["params/silhouette_stem/kernel"]
   assert stem.key == "sil_layer0.forward_block.0.weight"
   later = by_path(opengait_keys.later_stages("3d", (2, 4)))
   stages = {path.split("/")[1].split("_")[0] for path in later}

@@ -96,7 +96,7 @@ def test_nothing_is_drawn_where_no_path_is_dropped():
 @pytest.mark.parametrize(
   "path, rate, decays",
   [
-    ("stem/conv/kernel", 0.1, True),
+    ("stem/kernel", 0.1, True),
     ("neck/bn/scale", 0.1, True),
     ("transformer/patch_embed/proj/kernel", 1.0, False),
     ("transformer/stage0_block0/norm1/bias", 1.0, False),

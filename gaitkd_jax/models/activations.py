@@ -1,0 +1,50 @@
+"""Activation functions, by the names that layers know them by."""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+_SLOPE = 0.01  # PyTorch's
+
+
+@jax.custom_vjp
+def relu(x: jax.Array) -> jax.Array:
+  """The rectifier, whose gradient reads its result.
+
+  That of `jax.nn.relu` reads its input, and so keeps one more feature map:
+  the result is read by the next convolution anyway.
+  """
+  return jnp.maximum(x, jnp.zeros((), x.dtype))
+
+
+def _relu_forward(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+  y = relu(x)
+  return y, y
+
+
+def _relu_backward(y: jax.Array, g: jax.Array) -> tuple[jax.Array]:
+  return (jnp.where(y > 0, g, jnp.zeros((), g.dtype)),)
+
+
+relu.defvjp(_relu_forward, _relu_backward)
+
+
+def leaky_relu(x: jax.Array) -> jax.Array:
+  """PyTorch's leaky rectifier; unlike JAX's, its slope at 0 is the small one.
+
+  It matters: networks without biases are exactly 0 on the background.
+  """
+  return jnp.where(x > 0, x, _SLOPE * x)
+
+
+def _identity(x: jax.Array) -> jax.Array:
+  return x
+
+
+ACTIVATIONS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
+  "none": _identity,
+  "relu": relu,
+  "leaky_relu": leaky_relu,
+}
