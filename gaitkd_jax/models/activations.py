@@ -31,6 +31,25 @@ def _relu_backward(y: jax.Array, g: jax.Array) -> tuple[jax.Array]:
 relu.defvjp(_relu_forward, _relu_backward)
 
 
+@jax.custom_vjp
+def gelu(x: jax.Array) -> jax.Array:
+  """The exact `x * Phi(x)`, whose gradient keeps `x` and nothing else."""
+  return jax.nn.gelu(x, approximate=False)
+
+
+def _gelu_forward(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+  return gelu(x), x
+
+
+def _gelu_backward(x: jax.Array, g: jax.Array) -> tuple[jax.Array]:
+  wide = x.astype(jnp.float32)
+  slope = jax.scipy.stats.norm.cdf(wide) + wide * jax.scipy.stats.norm.pdf(wide)
+  return ((g.astype(jnp.float32) * slope).astype(g.dtype),)
+
+
+gelu.defvjp(_gelu_forward, _gelu_backward)
+
+
 def leaky_relu(x: jax.Array) -> jax.Array:
   """PyTorch's leaky rectifier; unlike JAX's, its slope at 0 is the small one.
 
@@ -47,4 +66,5 @@ ACTIVATIONS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
   "none": _identity,
   "relu": relu,
   "leaky_relu": leaky_relu,
+  "gelu": gelu,
 }

@@ -167,6 +167,8 @@ class AttentionFusion(nn.Module):
     x = conv_layer.ConvLayer(
       2 * features, (1, 1), normalized=False, dtype=self.dtype, name="expand"
     )(x, frames=clips.frames)
-    score = x.astype(jnp.float32).reshape(*x.shape[:-1], 2, features)
-    weight = nn.softmax(score, axis=-2).astype(self.dtype)
-    return silhouette * weight[..., 0, :] + heat_map * weight[..., 1, :]
+    # The softmax of two scores is a sigmoid of their difference. Written so,
+    # no float32 array of both is kept.
+    difference = (x[..., :features] - x[..., features:]).astype(jnp.float32)
+    weight = nn.sigmoid(difference).astype(self.dtype)
+    return silhouette * weight + heat_map * (1 - weight)

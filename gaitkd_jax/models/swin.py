@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gaitkd_jax.models import activations
+from gaitkd_jax.models import attention
 from gaitkd_jax.models import conv_layer
 from gaitkd_jax.models import convolution
 from gaitkd_jax.models import padding
@@ -135,22 +137,16 @@ class WindowAttention(nn.Module):
     qkv = _linear(3 * c, "qkv", self.dtype)(x)
     qkv = qkv.reshape(n, windows, tokens, 3, heads, HEAD_DIM)
     q, k, v = (qkv[:, :, :, i] for i in range(3))
-    scores = jnp.einsum(
-      "nmqhd,nmkhd->nmhqk",
-      q * HEAD_DIM**-0.5,
-      k,
-      preferred_element_type=jnp.float32,
-    )
     table = self.param("bias_table", linear_init, (_TABLE, heads))
     bias = table[relative_index()]  # [query, key, head]
-    scores += bias.transpose(2, 0, 1)[None, None]
+    penalty = jnp.where(hidden, -jnp.inf, 0.0)
     if regions is not None:
       apart = regions[:, :, None, :, None] != regions[:, :, None, None, :]
       # The reference subtracts 100, not infinity.
-      scores += jnp.where(apart, -100.0, 0.0)
-    scores = jnp.where(hidden, -jnp.inf, scores)
-    weights = nn.softmax(scores).astype(self.dtype)
-    x = jnp.einsum("nmhqk,nmkhd->nmqhd", weights, v)
+      penalty += jnp.where(apart, -100.0, 0.0)
+    x = attention.attend(
+      q * HEAD_DIM**-0.5, k, v, bias.transpose(2, 0, 1), penalty
+    )
     return _linear(c, "proj", self.dtype)(x.reshape(n, windows, tokens, c))
 
 
@@ -179,7 +175,7 @@ class Block(nn.Module):
       y = _rolled(y, where.from_shifted, 1)
     x = x + drop_path(y, train=train)
     y = _layer_norm("norm2", self.dtype)(x)
-    y = nn.gelu(_linear(4 * c, "fc1", self.dtype)(y), approximate=False)
+    y = activations.gelu(_linear(4 * c, "fc1", self.dtype)(y))
     y = _linear(c, "fc2", self.dtype)(y)
     return x + drop_path(y, train=train)
 

@@ -7,6 +7,7 @@ import pytest
 
 from gaitkd_jax import errors
 from gaitkd_jax import models
+from gaitkd_jax.models import padding
 from gaitkd_jax.models import skeletongaitpp
 from tests.helpers import networks
 
@@ -17,12 +18,16 @@ def test_bfloat16_of_stages_only():
 
 def test_fusion_weighs_both_maps_to_one():
   module = skeletongaitpp.AttentionFusion()
-  maps = jax.random.normal(jax.random.key(0), (2, 2, 3, 4, 5, 16))
-  variables = module.init(jax.random.key(1), *maps, train=False)
+  maps = jax.random.normal(jax.random.key(0), (2, 6, 4, 5, 16))
+  variables = module.init(
+    jax.random.key(1), *maps, padding.Clips(3), train=False
+  )
   # Equal maps weighed to one are themselves.
-  same = module.apply(variables, maps[0], maps[0], train=False)
+  same = module.apply(
+    variables, maps[0], maps[0], padding.Clips(3), train=False
+  )
   np.testing.assert_allclose(same, maps[0], rtol=1e-5, atol=1e-6)
-  fused = module.apply(variables, *maps, train=False)
+  fused = module.apply(variables, *maps, padding.Clips(3), train=False)
   low, high = jnp.minimum(*maps), jnp.maximum(*maps)
   assert bool(((fused >= low - 1e-6) & (fused <= high + 1e-6)).all())
   assert not np.allclose(fused, maps.mean(axis=0), atol=1e-3)
