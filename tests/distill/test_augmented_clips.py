@@ -34,4 +34,4 @@ def test_terms_that_run_the_networks_again():
     assert 0 < history[1][key] != history[0][key]
   plain, _ = helpers.train(1, steps=2)
   assert plain[0]["triplet"] == pytest.approx(history[0]["triplet"], rel=1e-4)
-  assert state.params["stem"]["conv"]["kernel"].sharding.is_fully_replicated
+  assert state.params["stem"]["kernel"].sharding.is_fully_replicated

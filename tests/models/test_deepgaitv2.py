@@ -18,9 +18,9 @@ def test_modes(mode, temporal):
   assert module.width == module.channels[2]
   params = models.abstract_variables(module)["params"]
   # The first stage is 2-D in all modes.
-  assert params["stage1_block0"]["conv1"]["conv"]["kernel"].ndim == 4
+  assert params["stage1_block0"]["conv1"]["kernel"].ndim == 4
   ndim = 5 if mode == "3d" else 4
-  assert params["stage2_block0"]["conv1"]["conv"]["kernel"].ndim == ndim
+  assert params["stage2_block0"]["conv1"]["kernel"].ndim == ndim
   assert ("temporal" in params["stage2_block0"]) == (mode == "p3d")
 
 

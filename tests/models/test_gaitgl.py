@@ -53,7 +53,7 @@ def test_initial_values():
   ):
     largest = float(jnp.abs(params[name]["kernel"]).max())
     assert 0.99 * bound < largest <= bound, name
-  kernel = params["stage1"]["local"]["conv"]["kernel"]
+  kernel = params["stage1"]["local"]["kernel"]
   bound = np.sqrt(6 / (27 * (32 + 64)))
   assert 0.99 * bound < float(jnp.abs(kernel).max()) <= bound
 

@@ -54,9 +54,9 @@ def test_frames_beyond_the_end_are_blank():
   kept = frames.pixels[:, :, 0, 0, 0]
   assert kept.tolist() == [[1, 1, 1], [1, 0, 0]]
   assert frames.valid.tolist() == kept.astype(bool).tolist()
-  assert frames.mask.shape == (2, 3, 1, 1, 1)
+  assert frames.clips.mask.shape == (2, 3, 1, 1, 1)
   whole = inputs.read_frames(x, None, 1, jnp.float32)
-  assert whole.lengths is whole.valid is whole.mask is None
+  assert whole.lengths is whole.valid is whole.clips.mask is None
   np.testing.assert_array_equal(whole.pixels[..., 0], x)
 
 
