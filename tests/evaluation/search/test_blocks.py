@@ -54,4 +54,4 @@ def test_only_blocks_that_are_wanted():
   assert [block.gallery for block in chosen] == [last] * len(
     blocks.probe_slices
   )
-  assert chosen[0].items.shape == (blocks.gallery_rows, 3, 8)
+  assert chosen[0].items.shape == (3, blocks.gallery_rows, 8)
