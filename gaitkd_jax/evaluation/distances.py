@@ -132,7 +132,7 @@ def _squares(x: jax.Array) -> jax.Array:
   """
 
   def of_part(part: jax.Array) -> jax.Array:
-    # Fused into the sum, the conversion of float16 would take ten times longer.
+    # Fused into the sum, the conversion of float16 would take six times longer.
     part = jax.lax.optimization_barrier(part.astype(jnp.float32))
     return jnp.sum(jnp.square(part), axis=-1)
 

@@ -98,14 +98,20 @@ def nearest_matches(
   there = positions >= 0
   column = jnp.where(there, positions - start, 0)
   value = jnp.take_along_axis(distance, column, axis=1)
-  group = jnp.arange(before[0].shape[1])[None, :, None]
-  here = there[:, None] & (groups[column][:, None] == group)  # [k, w, r]
-  value = jnp.where(here, value[:, None], jnp.inf)
-  nearest = jnp.min(value, axis=2)
-  # Of equal distances the first counts.
-  tied = here & (value == nearest[..., None])
-  last = jnp.iinfo(jnp.int32).max
-  position = jnp.min(jnp.where(tied, positions[:, None], last), axis=2)
+  group = groups[column]
+
+  def of_group(wanted: jax.Array) -> tuple[jax.Array, jax.Array]:
+    here = there & (group == wanted)
+    candidates = jnp.where(here, value, jnp.inf)
+    nearest = jnp.min(candidates, axis=1)
+    # Of equal distances the first counts.
+    tied = here & (candidates == nearest[:, None])
+    last = jnp.iinfo(jnp.int32).max
+    return nearest, jnp.min(jnp.where(tied, positions, last), axis=1)
+
+  # In turn: where subjects are few, a probe's matches are a good part of all.
+  found = jax.lax.map(of_group, jnp.arange(before[0].shape[1]))
+  nearest, position = (x.T for x in found)
   closer = nearest < before[0]
   return (
     jnp.where(closer, nearest, before[0]),
