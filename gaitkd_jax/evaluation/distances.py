@@ -1,6 +1,8 @@
 """Distances between part embeddings."""
 
 import functools
+import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,11 @@ METRICS = ("euclidean", "cosine")
 # shapes are compiled.
 _BLOCK = 512
 _MULTIPLE = 128
+# Rows that are read at once: what was read stays in the processor's cache.
+_READ = 256
+# Bytes: XLA uses memory of the host that begins at a multiple of it as it is,
+# and copies any other.
+_ALIGNMENT = 64
 
 
 def part_distances(
@@ -33,11 +40,11 @@ def part_distances(
   """
   check_metric(metric)
   items = len(gallery)
-  filled = jnp.asarray(filled_up(gallery, -(-items // _MULTIPLE) * _MULTIPLE))
+  filled = jnp.asarray(by_part(gallery, -(-items // _MULTIPLE) * _MULTIPLE))
   result = [np.zeros((0, items), np.float32)]
   for i in range(0, len(probe), _BLOCK):
     block = probe[i : i + _BLOCK]
-    distance = _jitted(filled_up(block, _BLOCK), filled, metric)
+    distance = _jitted(by_part(block, _BLOCK), filled, metric)
     result.append(np.asarray(distance)[: len(block), :items])
   return np.concatenate(result)
 
@@ -48,15 +55,35 @@ def check_metric(metric: str) -> None:
     raise ValueError(f"metric is {metric!r}; give one of {', '.join(METRICS)}")
 
 
-def filled_up(x: np.ndarray, rows: int, fill: int = 0) -> np.ndarray:
-  """A copy with rows of `fill` appended; float64 becomes float32."""
-  x = np.asarray(x)
-  if x.dtype == np.float64:
-    x = x.astype(np.float32)
-  # Always a copy: a device may go on using the host's memory.
-  result = np.full((rows, *x.shape[1:]), fill, x.dtype)
-  result[: len(x)] = x
+def by_part(x: Any, rows: int, part: slice = slice(None)) -> np.ndarray:
+  """Copies embeddings part by part, as `matrix` takes them.
+
+  The memory is new and nobody else's: a device may go on using it.
+
+  Args:
+    x: `[n, p, d]`: an array, or what has a length, a shape, a dtype and slices.
+    rows: of the result; what is left over is zero.
+    part: the rows of `x` to copy, by default all.
+
+  Returns:
+    `[p, rows, d]`; of float64 in float32.
+  """
+  first, last, _ = part.indices(len(x))
+  dtype = np.dtype(np.float32 if x.dtype == np.float64 else x.dtype)
+  result = _aligned((x.shape[1], rows, x.shape[2]), dtype)
+  for i in range(first, last, _READ):
+    read = x[i : min(i + _READ, last)]
+    result[:, i - first : i - first + len(read)] = np.swapaxes(read, 0, 1)
+  result[:, last - first :] = 0
   return result
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+  """An array of anything, at a multiple of `_ALIGNMENT`."""
+  size = math.prod(shape) * dtype.itemsize
+  memory = np.empty(size + _ALIGNMENT, np.uint8)
+  start = -memory.ctypes.data % _ALIGNMENT
+  return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def matrix(probe: jax.Array, gallery: jax.Array, metric: str) -> jax.Array:
@@ -66,35 +93,50 @@ def matrix(probe: jax.Array, gallery: jax.Array, metric: str) -> jax.Array:
   one part of the gallery is ever there a second time, as float32.
 
   Args:
-    probe: `[a, p, d]`, float16 or float32.
-    gallery: `[b, p, d]`, float16 or float32.
+    probe: `[p, a, d]`, float16 or float32.
+    gallery: `[p, b, d]`, float16 or float32.
     metric: of `METRICS`.
 
   Returns:
     float32 `[a, b]`.
   """
+  probe_squares, gallery_squares = _squares(probe), _squares(gallery)
 
-  def one_part(x: jax.Array, part: jax.Array) -> jax.Array:
-    x = jax.lax.dynamic_index_in_dim(x, part, axis=1, keepdims=False)
-    x = x.astype(jnp.float32)
+  def one_part(x: jax.Array, squares: jax.Array, part: jax.Array) -> jax.Array:
+    x = x[part].astype(jnp.float32)
     if metric == "cosine":
-      norm = jnp.linalg.norm(x, axis=-1, keepdims=True)
-      x = x / jnp.maximum(norm, 1e-12)
+      x = x / jnp.maximum(jnp.sqrt(squares[part])[:, None], 1e-12)
     return x
 
   def add_part(part: jax.Array, total: jax.Array) -> jax.Array:
-    x, y = one_part(probe, part), one_part(gallery, part)
+    x = one_part(probe, probe_squares, part)
+    y = one_part(gallery, gallery_squares, part)
     product = jnp.dot(x, y.T, precision=jax.lax.Precision.HIGHEST)
     if metric == "cosine":
       return total + (1.0 - product)
-    square = jnp.sum(x * x, -1)[:, None] + jnp.sum(y * y, -1)[None, :]
+    square = probe_squares[part][:, None] + gallery_squares[part][None, :]
     return total + jnp.sqrt(jax.nn.relu(square - 2.0 * product))
 
   # Made of the gallery: under shard_map the total has to vary as it does.
-  start = jnp.zeros((len(probe), len(gallery)), jnp.float32)
-  start = start + 0.0 * gallery[:, 0, 0].astype(jnp.float32)[None, :]
-  parts = probe.shape[1]
+  start = jnp.zeros((probe.shape[1], gallery.shape[1]), jnp.float32)
+  start = start + 0.0 * gallery[0, :, 0].astype(jnp.float32)[None, :]
+  parts = len(probe)
   return jax.lax.fori_loop(0, parts, add_part, start) / parts
+
+
+def _squares(x: jax.Array) -> jax.Array:
+  """The squared norms of `[p, n, d]`, float32 `[p, n]`.
+
+  Before the loop over parts, since inside it XLA computes them on a CPU as
+  slowly as a quarter of the products.
+  """
+
+  def of_part(part: jax.Array) -> jax.Array:
+    # Fused into the sum, the conversion of float16 would take six times longer.
+    part = jax.lax.optimization_barrier(part.astype(jnp.float32))
+    return jnp.sum(jnp.square(part), axis=-1)
+
+  return jax.lax.map(of_part, x)
 
 
 _jitted = functools.partial(jax.jit, static_argnames="metric")(matrix)

@@ -35,3 +35,28 @@ def test_no_probe_and_unknown_metric():
   assert distances.part_distances(gallery[:0], gallery).shape == (0, 3)
   with pytest.raises(ValueError, match="euclidean"):
     distances.part_distances(gallery, gallery, "l1")
+
+
+@pytest.mark.parametrize("metric", distances.METRICS)
+def test_float16_is_computed_in_float32(metric):
+  rng = np.random.default_rng(1)
+  probe, gallery = rng.normal(scale=300, size=(2, 9, 3, 40)).astype(np.float16)
+  found = distances.part_distances(probe, gallery, metric)
+  expected = by_hand(probe, gallery, metric)
+  np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_embeddings_by_part(dtype):
+  x = np.random.default_rng(2).normal(size=(600, 2, 3)).astype(dtype)
+  for part in (slice(None), slice(5, 590), slice(599, 600), slice(7, 7)):
+    expected = x[part].astype(np.float16 if dtype == np.float16 else np.float32)
+    found = distances.by_part(x, 640, part)
+    assert found.shape == (2, 640, 3) and found.dtype == expected.dtype
+    np.testing.assert_array_equal(
+      found[:, : len(expected)], expected.swapaxes(0, 1)
+    )
+    assert not found[:, len(expected) :].any()
+    assert not np.shares_memory(found, x)
+    # A device of the host uses it without a copy.
+    assert found.ctypes.data % 64 == 0

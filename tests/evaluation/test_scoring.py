@@ -99,8 +99,8 @@ def test_ranks_are_found_once(monkeypatch):
   def fail(*args):
     raise AssertionError("ranks are found again")
 
-  monkeypatch.setattr(type(found.ranker), "first_matches", fail)
-  monkeypatch.setattr(type(found.ranker), "all_matches", fail)
+  for name in ("first_matches", "first_matches_by_view", "all_matches"):
+    monkeypatch.setattr(type(found.ranker), name, fail)
   assert scoring.verified(found).verification
   assert found.protocol.metrics(found.ranks, range(1, 6))
   assert found.protocol.view_pairs(found.ranks[0]).rank1.shape == (2, 2)

@@ -19,9 +19,6 @@ from gaitkd_jax.evaluation.protocols import ranks as ranks_lib
 _MANY = 64
 # Codes of the probes and of the items of a block: subjects and views.
 _Codes = Callable[[search.Block], tuple[jax.Array, jax.Array]]
-# By the first row of a block of probes: distances of right items and their
-# positions in the gallery.
-_Matches = dict[int, tuple[Any, Any]]
 
 
 class Ranker:
@@ -94,36 +91,25 @@ class Ranker:
     Returns:
       int32 `[a]`, from 1; `ranks.ABSENT` where the gallery lacks the subject.
     """
-    result = np.full(len(probes), ranks_lib.ABSENT, np.int32)
-    if not len(probes) or not len(gallery):
-      return result
-    blocks, codes = self._blocks(probes, gallery)
-    nearest: _Matches = {}
+    whole = np.zeros(len(gallery), np.int32)
+    return self._first_matches(probes, gallery, whole, 1)[:, 0]
 
-    def find(block: search.Block, distance: jax.Array) -> None:
-      probe_codes, item_codes = codes(block)
-      start = block.probes.start
-      nearest[start] = rank_blocks.nearest_match(
-        nearest.get(start, _nothing(len(probe_codes))),
-        distance,
-        probe_codes,
-        item_codes,
-        np.int32(block.gallery.start),
-      )
+  def first_matches_by_view(
+    self, probes: np.ndarray, gallery: np.ndarray, views: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """`first_matches` in each view of the gallery as if it were all of it.
 
-    def has_match(p: slice, g: slice) -> bool:
-      return bool(
-        np.isin(self.subjects[probes[p]], self.subjects[gallery[g]]).any()
-      )
+    Args:
+      probes: int `[a]`, rows.
+      gallery: int `[b]`, rows.
+      views: `[b]`, of the gallery.
 
-    ahead = _count(blocks, codes, has_match, find, nearest)
-    for p in blocks.probe_slices:
-      if p.start in nearest:
-        distance, _ = jax.device_get(nearest[p.start])
-        rank = 1 + np.asarray(ahead[p.start])
-        rank = np.where(np.isfinite(distance), rank, ranks_lib.ABSENT)
-        result[p] = rank[: p.stop - p.start, 0]
-    return result
+    Returns:
+      int32 `[a, w]`, and the w views, ascending.
+    """
+    names, codes = np.unique(views, return_inverse=True)
+    codes = codes.astype(np.int32)
+    return self._first_matches(probes, gallery, codes, len(names)), names
 
   def all_matches(
     self,
@@ -151,7 +137,7 @@ class Ranker:
     if max(map(len, matching)) > _MANY:
       return self._many_matches(probes, gallery, views, matching)
     blocks, codes = self._blocks(probes, gallery, views)
-    matches: _Matches = {}
+    matches: rank_blocks.Matches = {}
     for p in blocks.probe_slices:
       positions = rank_blocks.padded(matching[p], blocks.probe_rows)
       unseen = np.full(positions.shape, np.inf, np.float32)
@@ -168,10 +154,18 @@ class Ranker:
       _, positions = matches[p.start]
       return bool(((positions >= g.start) & (positions < g.stop)).any())
 
-    ahead = _count(blocks, codes, has_match, find, matches)
+    def count_ahead(block: search.Block, distance: jax.Array) -> jax.Array:
+      return rank_blocks.count_ahead(
+        distance,
+        *matches[block.probes.start],
+        *codes(block),
+        np.int32(block.gallery.start),
+      )
+
+    ahead = rank_blocks.add_up(blocks, has_match, find, count_ahead, matches)
     result = []
     for p in blocks.probe_slices:
-      ranks = 1 + np.asarray(ahead[p.start])
+      ranks = 1 + ahead[p.start]
       result += [
         np.sort(ranks[i, : len(items)]) for i, items in enumerate(matching[p])
       ]
@@ -210,6 +204,71 @@ class Ranker:
     blocks, codes = self._blocks(probes, gallery, views)
     for block in blocks:
       yield blocks.distances(block), *codes(block)
+
+  def _first_matches(
+    self,
+    probes: np.ndarray,
+    gallery: np.ndarray,
+    groups: np.ndarray,
+    count: int,
+  ) -> np.ndarray:
+    """The rank of the nearest right item in each of some groups.
+
+    Args:
+      probes: int `[a]`, rows.
+      gallery: int `[b]`, rows.
+      groups: int32 `[b]`, codes from 0, of the gallery.
+      count: of the groups.
+
+    Returns:
+      int32 `[a, count]`, from 1; `ranks.ABSENT` where there is no right item.
+    """
+    result = np.full((len(probes), count), ranks_lib.ABSENT, np.int32)
+    if not len(probes) or not len(gallery):
+      return result
+    blocks, _ = self._blocks(probes, gallery)
+    members = rank_blocks.Members(self.subjects[gallery])
+    nothing = (
+      np.full((blocks.probe_rows, count), np.inf, np.float32),
+      np.zeros((blocks.probe_rows, count), np.int32),
+    )
+    nearest: rank_blocks.Matches = {}
+
+    def groups_of(block: search.Block) -> jax.Array:
+      return blocks.put_gallery(groups[block.gallery], fill=-1)
+
+    def find(block: search.Block, distance: jax.Array) -> None:
+      p, g = block.probes, block.gallery
+      positions = members.within(self.subjects[probes[p]], g, blocks.probe_rows)
+      nearest[p.start] = rank_blocks.nearest_matches(
+        nearest.get(p.start, nothing),
+        distance,
+        positions,
+        groups_of(block),
+        np.int32(g.start),
+      )
+
+    def count_ahead(block: search.Block, distance: jax.Array) -> jax.Array:
+      return rank_blocks.count_ahead_in_groups(
+        distance,
+        *nearest[block.probes.start],
+        groups_of(block),
+        np.int32(block.gallery.start),
+      )
+
+    def has_match(p: slice, g: slice) -> bool:
+      return bool(
+        np.isin(self.subjects[probes[p]], self.subjects[gallery[g]]).any()
+      )
+
+    ahead = rank_blocks.add_up(blocks, has_match, find, count_ahead, nearest)
+    for p in blocks.probe_slices:
+      if p.start in nearest:
+        distance, _ = jax.device_get(nearest[p.start])
+        rank = 1 + ahead[p.start]
+        rank = np.where(np.isfinite(distance), rank, ranks_lib.ABSENT)
+        result[p] = rank[: p.stop - p.start]
+    return result
 
   def _many_matches(
     self,
@@ -313,55 +372,3 @@ class Ranker:
       items[views[gallery[items]] != views[probe]]
       for items, probe in zip(found, probes, strict=True)
     ]
-
-
-def _count(
-  blocks: search.Blocks,
-  codes: _Codes,
-  has_match: Callable[[slice, slice], bool],
-  find: Callable[[search.Block, jax.Array], None],
-  matches: _Matches,
-) -> dict[int, np.ndarray]:
-  """Counts what is ahead of the right items.
-
-  Args:
-    blocks: all of them.
-    codes: see `Ranker._blocks`.
-    has_match: whether a block has a right item.
-    find: brings the right items of a block into `matches`.
-    matches: those that were found.
-
-  Returns:
-    By the first row of a block of probes, int32 `[k, matches]`.
-  """
-  together = len(blocks.gallery_slices) == 1
-  if not together:
-    for block in blocks.where(has_match):
-      find(block, blocks.distances(block))
-  ahead: dict[int, np.ndarray] = {}
-  for block in blocks:
-    distance = blocks.distances(block)
-    start = block.probes.start
-    if together:
-      find(block, distance)
-    if start not in matches:  # none of these probes has its subject there
-      continue
-    probe_codes, item_codes = codes(block)
-    more = rank_blocks.count_ahead(
-      distance,
-      *matches[start],
-      probe_codes,
-      item_codes,
-      np.int32(block.gallery.start),
-    )
-    # Waits, so that no more than two blocks are in memory.
-    ahead[start] = ahead.get(start, 0) + np.asarray(more)
-  return ahead
-
-
-def _nothing(rows: int) -> tuple[np.ndarray, np.ndarray]:
-  """Distances and positions `[rows, 1]` before any block was seen."""
-  return (
-    np.full((rows, 1), np.inf, np.float32),
-    np.zeros((rows, 1), np.int32),
-  )

@@ -78,14 +78,10 @@ def rank_by_view(
 ) -> ranks_lib.Ranks:
   """Ranks each view of the gallery separately."""
   view_of_item = compared.views_of(compared.gallery)
-  gallery_views = np.unique(view_of_item)
-  first = [
-    ranker.first_matches(
-      compared.probes, compared.gallery[view_of_item == view]
-    )
-    for view in gallery_views
-  ]
-  return ranks_lib.Ranks(compared, np.stack(first, axis=1), gallery_views)
+  first, gallery_views = ranker.first_matches_by_view(
+    compared.probes, compared.gallery, view_of_item
+  )
+  return ranks_lib.Ranks(compared, first, gallery_views)
 
 
 def rank1_pairs(ranks: ranks_lib.Ranks) -> protocol.ViewPairs:

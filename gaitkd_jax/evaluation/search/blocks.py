@@ -22,11 +22,14 @@ _GIB = 2**30
 # A block of more probes would not be computed faster.
 _MOST_PROBES = 512
 _LEAST_PROBES = 8
-_MULTIPLE = 128
+# Probes and gallery items of a block are multiples of these.
+_PROBES, _ITEMS = 16, 128
+# Below it, float32 counts the items of a block exactly.
+_MOST_ITEMS = 1 << 24
 # Matrices of distances in memory at once: that of a block, those it is computed
 # from, and those of the block before.
 _MATRICES = 4
-# Copies of a block of the gallery: as it was read, padded, and on the device,
+# Copies of a block of the gallery: as it was read, by part, and on the device,
 # where the block before may still be.
 _COPIES = 4
 
@@ -67,8 +70,8 @@ class Block:
   Attributes:
     probes: rows of the probes.
     gallery: rows of the gallery.
-    probe: their embeddings on the device, `[k, p, d]`, padded with zeros.
-    items: those of the gallery, `[m, p, d]`, split over the devices.
+    probe: their embeddings on the device, `[p, k, d]`, padded with zeros.
+    items: those of the gallery, `[p, m, d]`, split over the devices along m.
   """
 
   probes: slice
@@ -132,6 +135,7 @@ class Blocks:
       len(devices),
     )
     self._split = NamedSharding(self.mesh, PartitionSpec(AXIS))
+    self._split_parts = NamedSharding(self.mesh, PartitionSpec(None, AXIS))
     self._whole = NamedSharding(self.mesh, PartitionSpec())
 
   @property
@@ -153,9 +157,14 @@ class Blocks:
       chosen = [p for p in self.probe_slices if wanted(p, gallery)]
       if not chosen:
         continue
-      items = self.put_gallery(self._gallery[gallery])
+      items = jax.device_put(
+        distances.by_part(self._gallery, self.gallery_rows, gallery),
+        self._split_parts,
+      )
       for probes in chosen:
-        probe = self.put_probes(self._probes[probes])
+        probe = jax.device_put(
+          distances.by_part(self._probes, self.probe_rows, probes), self._whole
+        )
         yield Block(probes, gallery, probe, items)
 
   def distances(self, block: Block) -> jax.Array:
@@ -171,16 +180,16 @@ class Blocks:
     distance = np.asarray(self.distances(block))
     return distance[: p.stop - p.start, : g.stop - g.start]
 
-  def put_probes(self, x: np.ndarray, fill: int = 0) -> jax.Array:
-    """Pads values of probes and puts them on all devices."""
+  def put_probes(self, labels: np.ndarray, fill: int) -> jax.Array:
+    """Pads labels of probes, `[n, ...]`, and puts them on all devices."""
     return jax.device_put(
-      distances.filled_up(x, self.probe_rows, fill), self._whole
+      _filled_up(labels, self.probe_rows, fill), self._whole
     )
 
-  def put_gallery(self, x: np.ndarray, fill: int = 0) -> jax.Array:
-    """Pads values of gallery items and splits them over the devices."""
+  def put_gallery(self, labels: np.ndarray, fill: int) -> jax.Array:
+    """Pads labels of gallery items and splits them over the devices."""
     return jax.device_put(
-      distances.filled_up(x, self.gallery_rows, fill), self._split
+      _filled_up(labels, self.gallery_rows, fill), self._split
     )
 
 
@@ -202,10 +211,18 @@ def _make_distances(
     jax.shard_map(
       functools.partial(distances.matrix, metric=metric),
       mesh=mesh,
-      in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
+      in_specs=(PartitionSpec(), split),
       out_specs=split,
     )
   )
+
+
+def _filled_up(labels: np.ndarray, rows: int, fill: int) -> np.ndarray:
+  """A copy with rows of `fill` appended."""
+  # Always a copy: a device may go on using the host's memory.
+  result = np.full((rows, *labels.shape[1:]), fill, labels.dtype)
+  result[: len(labels)] = labels
+  return result
 
 
 def _slices(total: int, size: int) -> list[slice]:
@@ -235,15 +252,15 @@ def _plan(
       f"memory_gib is {memory_gib}; give a positive number"
     )
   budget = memory_gib * _GIB
-  k = min(_MOST_PROBES, _rounded_up(probes, _LEAST_PROBES))
-  step = _MULTIPLE * devices
+  k = _evenly(probes, _MOST_PROBES, _PROBES)
+  step = _ITEMS * devices
   while True:
     # Every device holds the probes, and so does the host.
     left = budget - (devices + 1) * k * values * itemsize
     item = _COPIES * values * itemsize + _MATRICES * 4 * k
     m = int(left // item) // step * step
     if m >= step:
-      return k, min(m, _rounded_up(gallery, step))
+      return k, _evenly(gallery, min(m, _MOST_ITEMS // step * step), step)
     if k == _LEAST_PROBES:
       least = ((devices + 1) * k * values * itemsize + step * item) / _GIB
       raise errors.UserError(
@@ -253,11 +270,16 @@ def _plan(
     k = max(k // 2, _LEAST_PROBES)
 
 
-def _rounded_up(n: int, step: int) -> int:
-  """Rounds up to one of few multiples of `step`, at most a quarter above `n`.
+def _evenly(total: int, most: int, step: int) -> int:
+  """The size of blocks that are filled alike.
 
-  Galleries of like sizes then share a program.
+  Args:
+    total: what is cut into as few blocks as can be.
+    most: of a block, a multiple of `step`.
+    step: blocks are one of few multiples of it, at most an eighth larger than
+      they need be: sets of like sizes then share a program.
   """
-  steps = max(-(-n // step), 1)
-  coarse = 1 << max(steps.bit_length() - 3, 0)
-  return -(-steps // coarse) * coarse * step
+  blocks = max(-(-total // most), 1)
+  steps = max(-(-total // (blocks * step)), 1)
+  coarse = 1 << max(steps.bit_length() - 4, 0)
+  return min(-(-steps // coarse) * coarse * step, most)

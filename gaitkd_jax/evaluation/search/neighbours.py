@@ -122,12 +122,13 @@ def _make_step(
     probe: jax.Array, items: jax.Array, start: jax.Array, stop: jax.Array
   ) -> _Best:
     distance = distances.matrix(probe, items, metric)
-    first = start + jax.lax.axis_index(axis) * len(items)
-    row = first + jnp.arange(len(items), dtype=jnp.int32)
+    count = distance.shape[1]
+    first = start + jax.lax.axis_index(axis) * count
+    row = first + jnp.arange(count, dtype=jnp.int32)
     there = row[None, :] < stop
     finite = jnp.all(jnp.isfinite(distance) | ~there)
     distance = jnp.where(there, distance, jnp.inf)
-    value, column = jax.lax.top_k(-distance, min(k, len(items)))
+    value, column = jax.lax.top_k(-distance, min(k, count))
     return -value, first + column, finite[None]
 
   local = jax.shard_map(
@@ -135,7 +136,7 @@ def _make_step(
     mesh=mesh,
     in_specs=(
       PartitionSpec(),
-      PartitionSpec(axis),
+      PartitionSpec(None, axis),
       PartitionSpec(),
       PartitionSpec(),
     ),

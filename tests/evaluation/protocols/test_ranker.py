@@ -43,6 +43,15 @@ def test_ranks_with_ties_and_several_blocks():
   expected = ranks_by_hand(embeddings, subjects, probes, gallery)
   first = ranker.first_matches(probes, gallery)
   np.testing.assert_array_equal(first, [m[0] for m in expected])
+  first, names = ranker.first_matches_by_view(probes, gallery, views[gallery])
+  assert names.tolist() == ["0", "1", "2"]
+  for column, view in zip(first.T, names, strict=True):
+    of_view = gallery[views[gallery] == view]
+    expected_of_view = [
+      m[0] if len(m) else ranks.ABSENT
+      for m in ranks_by_hand(embeddings, subjects, probes, of_view)
+    ]
+    np.testing.assert_array_equal(column, expected_of_view)
   for found, right in zip(
     ranker.all_matches(probes, gallery), expected, strict=True
   ):
@@ -64,6 +73,10 @@ def test_absent_subject_and_empty_sides():
   assert len(ranker.all_matches(np.array([0]), rest)[0]) == 0
   assert ranker.first_matches(rest, rest[:0]).tolist() == [ranks.ABSENT] * 9
   assert ranker.first_matches(rest[:0], rest).shape == (0,)
+  views = np.arange(9) % 2
+  first, names = ranker.first_matches_by_view(np.array([0]), rest, views)
+  assert first.tolist() == [[ranks.ABSENT] * 2] and names.tolist() == [0, 1]
+  assert ranker.first_matches_by_view(rest[:0], rest, views)[0].shape == (0, 2)
   assert ranker.all_matches(rest[:0], rest) == []
 
 
@@ -93,6 +106,7 @@ def test_ranks_do_not_depend_on_blocks_or_devices(ordered):
     )
     return (
       ranker.first_matches(probes, gallery),
+      ranker.first_matches_by_view(probes, gallery, views[gallery])[0],
       np.concatenate(ranker.all_matches(probes, gallery)),
       np.concatenate(ranker.all_matches(probes, gallery, views)),
     )

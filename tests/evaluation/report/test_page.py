@@ -141,7 +141,7 @@ def test_cmc_is_the_protocols_own(tmp_path):
 def test_ranks_are_not_found_again(tmp_path, monkeypatch):
   """Table, pairs of views and CMC are read from the same ranks."""
   calls = []
-  for name in ("first_matches", "all_matches"):
+  for name in ("first_matches", "first_matches_by_view", "all_matches"):
     found = getattr(ranker_lib.Ranker, name)
 
     def count(self, *args, found=found):
@@ -149,7 +149,7 @@ def test_ranks_are_not_found_again(tmp_path, monkeypatch):
       return found(self, *args)
 
     monkeypatch.setattr(ranker_lib.Ranker, name, count)
-  for protocol, expected in (("casiab", 6), ("ccpg", 12), ("grew", 1)):
+  for protocol, expected in (("casiab", 3), ("ccpg", 8), ("grew", 1)):
     labels, options = suited(protocol)
     pages.write(tmp_path / "7.html", protocol, labels, options=options)
     assert len(calls) == expected, protocol

@@ -54,4 +54,29 @@ def test_only_blocks_that_are_wanted():
   assert [block.gallery for block in chosen] == [last] * len(
     blocks.probe_slices
   )
-  assert chosen[0].items.shape == (blocks.gallery_rows, 3, 8)
+  assert chosen[0].items.shape == (3, blocks.gallery_rows, 8)
+
+
+@pytest.mark.parametrize(
+  ("probes", "gallery", "wanted"),
+  [
+    (1100, 2200, (384, 2304)),  # CASIA-B: three blocks of 367, filled up
+    (512, 128, (512, 128)),
+    (513, 129, (288, 256)),
+    (1, 1, (16, 128)),
+  ],
+)
+def test_blocks_are_filled_alike(probes, gallery, wanted):
+  blocks = search.Blocks(
+    people(probes), people(gallery), "cosine", 1.0, jax.devices()[:1]
+  )
+  assert (blocks.probe_rows, blocks.gallery_rows) == wanted
+
+
+def test_blocks_of_a_large_gallery_are_filled_alike():
+  probes, gallery = people(512), people(20_000)
+  for gib in (0.02, 0.03, 0.05):
+    blocks = search.Blocks(probes, gallery, "cosine", gib, jax.devices()[:1])
+    count = len(blocks.gallery_slices)
+    assert count > 1
+    assert 20_000 <= count * blocks.gallery_rows <= 1.125 * 20_000 + 128 * count
