@@ -6,6 +6,7 @@ devices or processes.
 """
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 
 import jax
 from jax.sharding import AxisType
@@ -17,7 +18,11 @@ import numpy as np
 
 def create_mesh(num_devices: int | None = None) -> Mesh:
   """Makes a mesh of the first `num_devices` devices; None: of all."""
-  devices = jax.devices()[:num_devices]
+  return mesh_of(jax.devices()[:num_devices])
+
+
+def mesh_of(devices: Sequence[jax.Device]) -> Mesh:
+  """Makes a mesh of these devices, which need not be attached."""
   # With explicit axes, the default, JAX refuses the losses' pairwise distances.
   return jax.make_mesh(
     (len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices
