@@ -56,6 +56,7 @@ _TARGET = flags.DEFINE_string(
 _PROGRAMS = flags.DEFINE_list("programs", ["train", "embed"], "for --target")
 _JSON = flags.DEFINE_bool("json", False, "for --target: machine-readable")
 _GIB = 2**30
+_FAR = 20  # times the batch: too far to be foreseen from this one
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
@@ -135,16 +136,16 @@ def compile_program(
   c, count = programs.config, programs.mesh.size
   if program == "train":
     clips, frames = programs.clips, programs.frames
-    lowered = programs.train_step.lower(*programs.train_arguments())
-    flops = programs.flop(clips, frames)[0] / count
+    arguments = programs.train_arguments()
+    lowered = programs.train_step.lower(*arguments)
   else:
     # The largest batch that an evaluation makes.
     clips = -(-c.eval.batch_size // count) * count
     frames = c.eval.max_frames
-    lowered = programs.embed_step.lower(
-      *programs.embed_arguments(clips, frames)
-    )
-    flops = programs.flop(clips, frames)[1] / count
+    arguments = programs.embed_arguments(clips, frames)
+    lowered = programs.embed_step.lower(*arguments)
+  step, forward = programs.flop(clips, frames)
+  flops = (step if program == "train" else forward) / count
   found = {
     "target": target.name,
     "device": target.device.name,
@@ -183,7 +184,10 @@ def compile_program(
     }
   fitting = None
   if memory.total:
-    fitting = roofline.fitting_clips(memory, target.device.usable, clips, count)
+    batch = sum(x.size * x.dtype.itemsize for x in arguments[-1].values())
+    fitting = roofline.fitting_clips(
+      memory, batch / count, target.device.usable, clips, count
+    )
   found["fitting_clips"] = fitting
   found["advice"] = []
   if not found["fits"]:
@@ -238,10 +242,12 @@ def target_text(found: dict[str, Any]) -> list[str]:
   ]
   needed = f"{found['needed_gib'] or float('nan'):.2f}"
   fitting = found["fitting_clips"]
-  if found["fits"]:
-    end = f"; about {fitting:,} clips would fit"
-  else:
+  if not found["fits"]:
     end = f"; what helps: {'; '.join(found['advice'])}"
+  elif fitting > _FAR * found["clips"]:
+    end = f"; more than {_FAR} times the clips would fit"
+  else:
+    end = f"; about {fitting:,} clips would fit"
   parts = ""
   if "flops" in found:
     parts = (

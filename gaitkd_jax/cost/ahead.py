@@ -89,8 +89,6 @@ def prepare(target: devices.Target) -> None:
       f'is not installed; run pip install -e ".[{extra}]"'
     )
   os.environ.update(_NO_TPU)
-  # Compilers warn of what does not fit, which is said better below.
-  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
   jax.config.update("jax_platforms", "cpu")
 
 

@@ -47,12 +47,13 @@ def roofline(
 
 
 def fitting_clips(
-  memory: traffic.Memory, usable: float, clips: int, count: int
+  memory: traffic.Memory, batch: float, usable: float, clips: int, count: int
 ) -> int:
   """The largest batch that fits, if temporaries grow with the batch.
 
   Args:
     memory: that a batch of `clips` takes on one device.
+    batch: bytes of its arguments that are the batch.
     usable: bytes of one device.
     clips: of the global batch.
     count: devices.
@@ -60,8 +61,7 @@ def fitting_clips(
   Returns:
     Clips of a global batch, a multiple of `count`; 0 if not even one each fits.
   """
-  left = usable - (memory.total - memory.temporaries)
-  if left <= 0:
-    return 0
-  each = max(memory.temporaries, 1) * count / clips
-  return math.floor(left / each) * count
+  growing = max(memory.temporaries + batch, 1)
+  fixed = max(memory.total - growing, 0)
+  each = growing * count / clips
+  return max(math.floor((usable - fixed) / each), 0) * count
