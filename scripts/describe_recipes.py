@@ -77,8 +77,9 @@ def recipes() -> dict[str, list[str]]:
         continue
       name = ":".join(filter(None, (path.name, variant)))
       key = program_key(c)
+      if key not in sizes:
+        sizes[key] = size(c)
       groups.setdefault(key, []).append(name)
-      sizes.setdefault(key, size(c))
   ordered = sorted(groups, key=lambda key: (sizes[key], groups[key]))
   return {groups[key][0]: groups[key] for key in ordered}
 

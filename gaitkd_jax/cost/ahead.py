@@ -20,13 +20,6 @@ from gaitkd_jax import sharding
 from gaitkd_jax.cost import devices
 from gaitkd_jax.cost import traffic
 
-# What libtpu asks the machine for, unless it is told. Any values do.
-_NO_TPU = dict(
-  TPU_SKIP_MDS_QUERY="1",
-  TPU_ACCELERATOR_TYPE="v5litepod-8",
-  TPU_WORKER_HOSTNAMES="localhost",
-  TPU_WORKER_ID="0",
-)
 # By platform: the modules of which one is needed, the wheel, the extra.
 _WHEELS = {
   "tpu": (("libtpu",), "libtpu", "tpu"),
@@ -88,7 +81,7 @@ def prepare(target: devices.Target) -> None:
       f"--target={target.name} needs the compiler in the wheel {wheel}, which "
       f'is not installed; run pip install -e ".[{extra}]"'
     )
-  os.environ.update(_NO_TPU)
+  os.environ.update(sharding.NO_TPU)
   jax.config.update("jax_platforms", "cpu")
 
 
