@@ -220,8 +220,7 @@ def advice(
     found.append("shorter sequences (--config.eval.max_frames)")
   if c.dtype == "float32":
     found.append("--config.dtype=bfloat16")
-  remat = "remat" in models.config_keys(c.model.name)
-  if train and remat and not c.model.get("remat", False):
+  if train and not c.model.get("remat", True):
     found.append("--config.model.remat=True")
   if train and programs.run_teachers:
     found.append("teachers that are precomputed (--mode=cache)")

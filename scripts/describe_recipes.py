@@ -57,14 +57,13 @@ _COLUMNS = (
 
 
 def recipes() -> dict[str, list[str]]:
-  """What is compiled, short compilations first.
+  """What is to be compiled.
 
   Returns:
     The value of `--config`, below configs/, by which a program is compiled, and
     all that have the same one.
   """
   groups: dict[str, list[str]] = {}
-  sizes: dict[str, int] = {}
   # A rival of distill.py never stands for a recipe that has a file.
   paths = sorted(
     (_ROOT / "configs").glob("*.py"), key=lambda p: (p.stem == "distill", p)
@@ -73,15 +72,10 @@ def recipes() -> dict[str, list[str]]:
     module = config_lib.load_module(path)
     for variant in module.VARIANTS:
       c = module.get_config(variant)
-      if c.data.name == "walkers":
-        continue
-      name = ":".join(filter(None, (path.name, variant)))
-      key = program_key(c)
-      if key not in sizes:
-        sizes[key] = size(c)
-      groups.setdefault(key, []).append(name)
-  ordered = sorted(groups, key=lambda key: (sizes[key], groups[key]))
-  return {groups[key][0]: groups[key] for key in ordered}
+      if c.data.name != "walkers":
+        name = ":".join(filter(None, (path.name, variant)))
+        groups.setdefault(program_key(c), []).append(name)
+  return {names[0]: names for names in groups.values()}
 
 
 def program_key(c: ConfigDict) -> str:
@@ -97,11 +91,13 @@ def program_key(c: ConfigDict) -> str:
   return json.dumps(parts, sort_keys=True)
 
 
-def size(c: ConfigDict) -> int:
+def size(recipe: str) -> int:
   """Grows with the time of compiling: arrays of parameters.
 
   A backward pass is taken to be two forward passes.
   """
+  file, _, variant = recipe.partition(":")
+  c = config_lib.load(_ROOT / "configs" / file, variant)
   student, *teachers = (
     len(jax.tree.leaves(models.abstract_variables(models.create_model(m))))
     for m in (c.model, *(t.model for t in c.teachers.values()))
@@ -110,7 +106,7 @@ def size(c: ConfigDict) -> int:
 
 
 def chosen() -> dict[str, list[str]]:
-  """The recipes that `--recipes` names, or all."""
+  """The recipes that `--recipes` names, or all; short compilations first."""
   found = recipes()
   names = {cli.run_name(name): name for name in found}
   for name in _RECIPES.value:
@@ -119,8 +115,8 @@ def chosen() -> dict[str, list[str]]:
         f"--recipes has {name!r}, which is none or is compiled under another "
         "name; --list prints all"
       )
-  wanted = [names[name] for name in _RECIPES.value] or list(found)
-  return {name: found[name] for name in found if name in wanted}
+  wanted = [names[name] for name in _RECIPES.value or names]
+  return {name: found[name] for name in sorted(wanted, key=size)}
 
 
 def result_file(recipe: str, target: str) -> pathlib.Path:
