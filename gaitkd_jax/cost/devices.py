@@ -100,18 +100,40 @@ def _tpu(
   )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Chip:
+  """What the compiler of GPUs has to know beside the memory.
+
+  Attributes:
+    capability: CUDA's compute capability.
+    cores: streaming multiprocessors.
+    units: float32 units of a core.
+    shared: bytes of shared memory of a core.
+    shared_block: of these, what a block can have.
+    cache: bytes, on level 2.
+    clock_ghz: of the cores.
+  """
+
+  capability: tuple[int, int]
+  cores: int
+  units: int
+  shared: int
+  shared_block: int
+  cache: int
+  clock_ghz: float
+
+
 def _gpu(
   name: str,
   tera: tuple[float, float],
   bandwidth: float,
   memory_gb: int,
   found: int,
-  **description: Any,
+  chip: _Chip,
 ) -> Device:
   """A GPU; `tera` is of bfloat16 and TensorFloat-32.
 
-  `found` are the bytes that the driver reports, `description` what else the
-  compiler has to know.
+  `found` are the bytes that the driver reports.
   """
   bfloat16, float32 = tera
   return Device(
@@ -122,42 +144,31 @@ def _gpu(
     memory_gb=memory_gb,
     usable=int(_GPU_SHARE * found),
     topologies=_ONE_HOST,
-    options={
-      "target_config": _gpu_description(name, bandwidth, found, **description)
-    },
+    options={"target_config": _gpu_description(name, bandwidth, found, chip)},
   )
 
 
 def _gpu_description(
-  name: str,
-  bandwidth: float,
-  found: int,
-  *,
-  capability: tuple[int, int],
-  cores: int,
-  units: int,
-  shared: int,
-  shared_block: int,
-  cache: int,
-  clock_ghz: float,
+  name: str, bandwidth: float, found: int, chip: _Chip
 ) -> str:
   """The `GpuTargetConfigProto` of a GPU, as text.
 
   XLA keeps such descriptions in xla/backends/gpu/target_config/specs/ of
   https://github.com/openxla/xla.
   """
-  major, minor = capability
+  major, minor = chip.capability
   return f"""
 gpu_device_info {{
   threads_per_block_limit: 1024 threads_per_warp: 32
-  threads_per_core_limit: 2048 core_count: {cores} fpus_per_core: {units}
-  shared_memory_per_block: 49152 shared_memory_per_core: {shared}
-  shared_memory_per_block_optin: {shared_block}
+  threads_per_core_limit: 2048
+  core_count: {chip.cores} fpus_per_core: {chip.units}
+  shared_memory_per_block: 49152 shared_memory_per_core: {chip.shared}
+  shared_memory_per_block_optin: {chip.shared_block}
   registers_per_core_limit: 65536 registers_per_block_limit: 65536
   block_dim_limit_x: 2147483647
   block_dim_limit_y: 65535 block_dim_limit_z: 65535
   memory_bandwidth: {int(bandwidth)} device_memory_size: {found}
-  l2_cache_size: {cache} clock_rate_ghz: {clock_ghz}
+  l2_cache_size: {chip.cache} clock_rate_ghz: {chip.clock_ghz}
   cuda_compute_capability {{ major: {major} minor: {minor} }}
 }}
 platform_name: "CUDA"
@@ -166,7 +177,16 @@ device_description_str: "{name}"
 """
 
 
-_HOPPER = dict(
+_AMPERE = _Chip(
+  capability=(8, 0),
+  cores=108,
+  units=64,
+  shared=167_936,
+  shared_block=166_912,
+  cache=41_943_040,
+  clock_ghz=1.41,
+)
+_HOPPER = _Chip(
   capability=(9, 0),
   cores=132,
   units=128,
@@ -186,23 +206,15 @@ DEVICES: Mapping[str, Device] = {
   "v6e": _tpu("TPU v6e", 918, 1640e9, 32, 31.25, _FLAT),
   "a100": _gpu(
     *("NVIDIA A100-SXM4-80GB", (312, 156), 2039e9, 80, 85_100_068_864),
-    capability=(8, 0),
-    cores=108,
-    units=64,
-    shared=167_936,
-    shared_block=166_912,
-    cache=41_943_040,
-    clock_ghz=1.41,
+    chip=_AMPERE,
   ),
   "h100": _gpu(
-    *("NVIDIA H100 80GB HBM3", (989.4, 494.7), 3352e9, 80),
-    84_978_434_048,
-    **_HOPPER,
+    *("NVIDIA H100 80GB HBM3", (989.4, 494.7), 3352e9, 80, 84_978_434_048),
+    chip=_HOPPER,
   ),
   "h200": _gpu(
-    *("NVIDIA H200 141GB HBM3e", (989.4, 494.7), 4800e9, 141),
-    151_397_597_184,
-    **_HOPPER,
+    *("NVIDIA H200 141GB HBM3e", (989.4, 494.7), 4800e9, 141, 151_397_597_184),
+    chip=_HOPPER,
   ),
 }
 
