@@ -12,7 +12,6 @@ _INSTRUCTION = re.compile(
   r"\s*(?:ROOT )?%?(?P<name>[\w.\-]+) = (?P<shape>\(.*?\)|\S+) "
   r"(?P<kind>[a-z][\w\-]*)\((?P<rest>.*)$"
 )
-_COMMENT = re.compile(r"/\*.*?\*/")
 # They move nothing, or what another instruction moves.
 _FREE = {
   "after-all",
@@ -94,7 +93,7 @@ def _entry(hlo: str) -> Iterator[tuple[str, str, str, str]]:
   if found is None:
     raise ValueError("the text has no entry computation")
   for line in found[0].splitlines()[1:]:
-    match = _INSTRUCTION.match(_COMMENT.sub("", line))
+    match = _INSTRUCTION.match(line)
     if match:
       yield match["name"], match["shape"], match["kind"], match["rest"]
 

@@ -73,6 +73,25 @@ def test_rivals_count_as_the_recipe_with_the_same_networks(recipes):
   assert recipes["gaitbase.py:casiab"] == ["gaitbase.py:casiab"]
 
 
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"dtype": "float32"},
+    {"batch.identities": 8},
+    {"clip.frames": 10},
+    {"model.embedding_dim": 128},
+    {"teachers.deepgaitv2.model.blocks": (1, 1, 1, 1)},
+  ],
+)
+def test_other_programs_are_others(script, changes):
+  config = configs.load("gait3d")[1]
+  before = script.program_key(config)
+  config.optim.learning_rate = 0.5
+  assert script.program_key(config) == before
+  config.update_from_flattened_dict(changes)
+  assert script.program_key(config) != before
+
+
 def test_short_compilations_come_first(script):
   networks = ("gaitset.py:grew", "gaitbase.py:grew", "gait3d.py")
   sizes = [script.size(name) for name in networks]
