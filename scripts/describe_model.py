@@ -130,27 +130,27 @@ def compile_program(
 ) -> dict[str, Any]:
   """Compiles "train" or "embed"; returns what `--json` prints of it.
 
-  All but `clips` and `clips_per_s` is of one device. Where the compiler refuses
-  a program that does not fit, what it would have said is None.
+  All but the clips is of one device. If the compiler refuses a program because
+  it does not fit, what only it can say is missing.
   """
   c, count = programs.config, programs.mesh.size
   if program == "train":
     clips, frames = programs.clips, programs.frames
-    arguments = programs.train_arguments()
-    lowered = programs.train_step.lower(*arguments)
+    function, arguments = programs.train_step, programs.train_arguments()
+    flops = programs.flop(clips, frames)[0] / count
   else:
     # The largest batch that an evaluation makes.
     clips = -(-c.eval.batch_size // count) * count
     frames = c.eval.max_frames
+    function = programs.embed_step
     arguments = programs.embed_arguments(clips, frames)
-    lowered = programs.embed_step.lower(*arguments)
-  step, forward = programs.flop(clips, frames)
-  flops = (step if program == "train" else forward) / count
+    flops = programs.flop(clips, frames)[1] / count
   found = {
     "target": target.name,
     "device": target.device.name,
     "devices": count,
     "jax": jax.__version__,
+    "config": config_flags.get_config_filename(flags.FLAGS[_CONFIG.name]),
     "program": program,
     "dtype": c.dtype,
     "teachers": len(programs.run_teachers) if program == "train" else 0,
@@ -160,39 +160,57 @@ def compile_program(
     "usable_gib": target.device.usable / _GIB,
   }
   try:
-    compiled = ahead.compile_for(target, lowered)
+    compiled = ahead.compile_for(target, function.lower(*arguments))
   except ahead.DoesNotFit as e:
     memory = traffic.Memory(0, 0, 0, temporaries=int(e.needed))
     found |= {"fits": False, "needed_gib": e.needed / _GIB or None}
   else:
     memory = compiled.memory
-    bounds = roofline.roofline(
-      target.device, c.dtype, compiled.flops or flops, compiled.bytes_moved
-    )
-    found |= {
-      "fits": memory.total <= target.device.usable,
-      "needed_gib": memory.total / _GIB,
-      "arguments_gib": memory.arguments / _GIB,
-      "temporaries_gib": memory.temporaries / _GIB,
-      "flops": compiled.flops or flops,
-      "bytes": compiled.bytes_moved,
-      "arithmetic_s": bounds.arithmetic,
-      "memory_s": bounds.memory,
-      "binds": bounds.binds,
-      "clips_per_s": clips / bounds.seconds,
-      "compile_s": compiled.seconds,
-    }
-  fitting = None
+    found |= bounds(target.device, c.dtype, clips, flops, compiled)
+  found |= {"fitting_clips": None, "advice": []}
   if memory.total:
     batch = sum(x.size * x.dtype.itemsize for x in arguments[-1].values())
-    fitting = roofline.fitting_clips(
+    found["fitting_clips"] = roofline.fitting_clips(
       memory, batch / count, target.device.usable, clips, count
     )
-  found["fitting_clips"] = fitting
-  found["advice"] = []
   if not found["fits"]:
-    found["advice"] = advice(programs, target, program, fitting, clips)
+    found["advice"] = advice(
+      programs, target, program, found["fitting_clips"], clips
+    )
   return found
+
+
+def bounds(
+  device: devices.Device,
+  dtype: str,
+  clips: int,
+  flops: float,
+  compiled: ahead.Compiled,
+) -> dict[str, Any]:
+  """What a compiled program takes, and how fast it is at most.
+
+  Args:
+    device: that it was compiled for.
+    dtype: of the network.
+    clips: of the global batch.
+    flops: of one device, for a compiler that does not count them.
+    compiled: what the compiler says.
+  """
+  flops, memory = compiled.flops or flops, compiled.memory
+  found = roofline.roofline(device, dtype, flops, compiled.bytes_moved)
+  return {
+    "fits": memory.total <= device.usable,
+    "needed_gib": memory.total / _GIB,
+    "arguments_gib": memory.arguments / _GIB,
+    "temporaries_gib": memory.temporaries / _GIB,
+    "flops": flops,
+    "bytes": compiled.bytes_moved,
+    "arithmetic_s": found.arithmetic,
+    "memory_s": found.memory,
+    "binds": found.binds,
+    "clips_per_s": clips / found.seconds,
+    "compile_s": compiled.seconds,
+  }
 
 
 def advice(
@@ -226,7 +244,8 @@ def advice(
     found.append("teachers that are precomputed (--mode=cache)")
   for name in target.larger if fitting else ():
     count = devices.TARGETS[name].count
-    if fitting * count >= clips * target.count and not clips % count:
+    shared = not train or not clips % count  # an evaluation fills its batches
+    if shared and fitting * count >= clips * target.count:
       found.append(f"{count} devices (--target={name})")
       break
   return found

@@ -92,6 +92,7 @@ def test_a_recipe_is_compiled_for_a_tpu():
   assert (train["clips"], train["frames"]) == (8, 6)
   assert (embed["clips"], embed["frames"]) == (8, 12)
   for found in (train, embed):
+    assert found["config"] == "configs/walkers_baseline.py:smoke"
     assert found["devices"] == 8
     assert found["fits"] and not found["advice"]
     # XLA counts more than products, and those of padding less.
