@@ -14,6 +14,7 @@ from ml_collections import config_flags
 
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
+from gaitkd_jax import sharding
 
 
 def run(main: Callable[[list[str]], None]) -> None:
@@ -21,6 +22,11 @@ def run(main: Callable[[list[str]], None]) -> None:
 
   With `--config=<file>:help` it prints what the file offers, and runs nothing.
   """
+  # JAX sets this when it is imported on a machine without a TPU; it tries
+  # libtpu all the same where that is installed.
+  if os.environ.get("TPU_SKIP_MDS_QUERY") == "1":
+    for name, value in sharding.NO_TPU.items():
+      os.environ.setdefault(name, value)
   try:
     app.run(lambda argv: _main(main, argv), flags_parser=_parse)
   except config_lib.Help as text:

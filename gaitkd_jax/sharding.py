@@ -6,6 +6,7 @@ devices or processes.
 """
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 
 import jax
 from jax.sharding import AxisType
@@ -14,10 +15,25 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec
 import numpy as np
 
+# libtpu asks the environment, then the machine, what TPU it is on, and says so
+# on standard error if neither knows. Where there is none, any answers do; and
+# several processes may use it at once, which it forbids for the sake of a TPU.
+NO_TPU = dict(
+  ALLOW_MULTIPLE_LIBTPU_LOAD="1",
+  TPU_SKIP_MDS_QUERY="1",
+  TPU_ACCELERATOR_TYPE="v5litepod-8",
+  TPU_WORKER_HOSTNAMES="localhost",
+  TPU_WORKER_ID="0",
+)
+
 
 def create_mesh(num_devices: int | None = None) -> Mesh:
   """Makes a mesh of the first `num_devices` devices; None: of all."""
-  devices = jax.devices()[:num_devices]
+  return mesh_of(jax.devices()[:num_devices])
+
+
+def mesh_of(devices: Sequence[jax.Device]) -> Mesh:
+  """Makes a mesh of these devices, which need not be attached."""
   # With explicit axes, the default, JAX refuses the losses' pairwise distances.
   return jax.make_mesh(
     (len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices

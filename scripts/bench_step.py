@@ -18,6 +18,7 @@ of it.
 """
 
 from collections.abc import Callable
+from collections.abc import Mapping
 import functools
 import resource
 import statistics
@@ -34,14 +35,10 @@ import numpy as np
 
 from gaitkd_jax import cli
 from gaitkd_jax import config as config_lib
-from gaitkd_jax import cost
-from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
-from gaitkd_jax.evaluation import embed
-from gaitkd_jax.training import optim
-from gaitkd_jax.training import step as step_lib
+from gaitkd_jax.training import programs
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _FAMILIES = flags.DEFINE_list(
@@ -57,14 +54,23 @@ _SIZES = (512, 1024, 2048, 4096, 8192)  # of the matrices of the roofline
 _ENOUGH_S = 0.05  # a product that takes this long is large
 
 
-def random_batch(n: int, s: int, classes: int) -> dict[str, np.ndarray]:
-  """Silhouettes and heat maps of noise; pairs of clips share a label."""
+def noise(
+  shapes: Mapping[str, jax.ShapeDtypeStruct], classes: int = 0
+) -> dict[str, np.ndarray]:
+  """Arrays of these shapes: pixels are noise, pairs of clips share a label."""
   rng = np.random.default_rng(0)
-  return {
-    "silhouettes": rng.integers(0, 2, (n, s, 64, 44), np.uint8) * 255,
-    "heatmaps": rng.integers(0, 256, (n, s, 64, 44, 2), np.uint8),
-    "labels": (np.arange(n, dtype=np.int32) // 2) % max(classes, 1),
-  }
+  batch = {}
+  for name, x in shapes.items():
+    if name == "silhouettes":
+      batch[name] = rng.integers(0, 2, x.shape, np.uint8) * 255
+    elif name == "heatmaps":
+      batch[name] = rng.integers(0, 256, x.shape, np.uint8)
+    elif name == "labels":
+      pairs = np.arange(x.shape[0], dtype=np.int32) // 2
+      batch[name] = pairs % max(classes, 1)
+    else:
+      batch[name] = np.zeros(x.shape, x.dtype)
+  return batch
 
 
 def family_configs(names: list[str]) -> dict[str, ConfigDict]:
@@ -81,6 +87,7 @@ def family_configs(names: list[str]) -> dict[str, ConfigDict]:
     if "num_classes" in models.config_keys(model["name"]):
       model["num_classes"] = config_lib.TRAIN_SUBJECTS["casiab"]
     c.model = ConfigDict(model)
+    c.data.modalities = config_lib.MODALITIES  # some take heat maps
   return configs
 
 
@@ -128,90 +135,65 @@ class Bench:
   """A student beside its teachers, compiled for random clips.
 
   Attributes:
-    module: the student.
-    teachers: by name.
-    sequences: clips of the global batch.
-    frames: of a clip.
+    programs: the training step and the embedding step.
   """
 
   def __init__(
     self, config: ConfigDict, dtype: str, with_teachers: bool
   ) -> None:
-    self.sequences = (
-      _SEQUENCES.value or config.batch.identities * config.batch.sequences
-    )
-    self.frames = _FRAMES.value or config.clip.frames
     mesh = sharding.create_mesh()
-    if self.sequences % mesh.size:
-      raise errors.UserError(
-        f"--sequences={self.sequences} over {mesh.size} devices"
-      )
-    self.module = models.create_model(config.model, dtype)
-    self.teachers = distill.create_teachers(
-      config.teachers if with_teachers else {}, dtype
-    )
-    self._make_state(config, with_teachers, mesh)
-    self._put_batches(config, mesh)
-
-  def _make_state(
-    self, config: ConfigDict, with_teachers: bool, mesh: Mesh
-  ) -> None:
-    optimizer, schedule = optim.create_optimizer(config.optim, self.module)
+    config = _changed(config, dtype, mesh)
+    if not with_teachers:
+      config_lib.without_teachers(config)
+    self.programs = programs.create(config, mesh)
     key = jax.random.key(0)
-    objective = distill.create_objective(
-      self.module,
-      self.teachers,
-      config.distillation,
-      config.terms if with_teachers else {},
-      config.losses.cross_entropy.scale,
-    )
-    init = step_lib.make_init(self.module, optimizer, mesh, objective)
-    self._state = init(key)
+    self._state = self.programs.init_state(key)
     self._frozen = jax.device_put(
       {
         name: models.init_variables(t.module, key)
-        for name, t in self.teachers.items()
+        for name, t in self.programs.run_teachers.items()
       },
       sharding.replicated(mesh),
     )
-    self._embed_step = embed.make_embed_step(self.module, mesh)
-    self._train_step = step_lib.make_train_step(
-      self.module, optimizer, schedule, config.losses, objective, mesh
+    n, s = self.programs.clips, self.programs.frames
+    classes = config.model.get("num_classes", 0)
+    self._batch = sharding.put_batch(
+      noise(self.programs.train_batch(), classes), mesh
     )
-
-  def _put_batches(self, config: ConfigDict, mesh: Mesh) -> None:
-    n = self.sequences
-    host = random_batch(n, self.frames, config.model.get("num_classes", 0))
-    self._batch = sharding.put_batch(host, mesh)
+    _, shapes = self.programs.embed_arguments(n, s)
     self._whole_sequences = sharding.put_batch(
-      {
-        **{key: host[key] for key in config_lib.MODALITIES},
-        "lengths": np.full(n, self.frames, np.int32),
-        "index": np.arange(n, dtype=np.int32),
-        "mask": np.ones(n, bool),
-      },
+      noise(shapes)
+      | {"lengths": np.full(n, s, np.int32), "mask": np.ones(n, bool)},
       mesh,
     )
 
   def embed(self) -> Any:
     """One forward pass of the student."""
-    return self._embed_step(self._state.variables, self._whole_sequences)
+    return self.programs.embed_step(
+      self._state.variables, self._whole_sequences
+    )
 
   def train(self) -> Any:
     """One training step."""
-    self._state, metrics = self._train_step(
+    self._state, metrics = self.programs.train_step(
       self._state, self._frozen, self._batch
     )
     return metrics
 
-  def flop(self) -> tuple[float, float]:
-    """Floating-point operations of a step and of a forward pass."""
-    per_gmac = 2e9 * self.sequences * self.frames
-    student = cost.gmac_per_frame(self.module)
-    teachers = sum(
-      cost.gmac_per_frame(t.module) for t in self.teachers.values()
-    )
-    return per_gmac * (3 * student + teachers), per_gmac * student
+
+def _changed(config: ConfigDict, dtype: str, mesh: Mesh) -> ConfigDict:
+  """The config with what flags say of the batch, and this dtype."""
+  c = config.copy_and_resolve_references()
+  c.dtype = dtype
+  if _SEQUENCES.value:
+    if _SEQUENCES.value % mesh.size:
+      raise errors.UserError(
+        f"--sequences={_SEQUENCES.value} over {mesh.size} devices"
+      )
+    c.batch.identities, c.batch.sequences = _SEQUENCES.value, 1
+  if _FRAMES.value:
+    c.clip = config_lib.clip("fixed_ordered", frames=_FRAMES.value)
+  return c
 
 
 def bench(
@@ -222,12 +204,12 @@ def bench(
   _, forward = seconds_each(run.embed, _REPEATS.value)
   compilation, step = seconds_each(run.train, _REPEATS.value)
   where, memory = peak_memory()
-  step_flop, forward_flop = run.flop()
+  n, teachers = run.programs.clips, len(run.programs.teachers)
+  step_flop, forward_flop = run.programs.flop(n, run.programs.frames)
   achieved = step_flop / step, forward_flop / forward
   shares = [100 * rate / roofline(dtype) for rate in achieved]
-  n = run.sequences
   print(
-    f"{name} {dtype:8} teachers {len(run.teachers)}: step {step:.4f} s "
+    f"{name} {dtype:8} teachers {teachers}: step {step:.4f} s "
     f"({n / step:.1f} sequences/s, {1e-12 * achieved[0]:.3f} TFLOP/s, "
     f"{shares[0]:.0f}% of the roofline), forward {forward:.4f} s "
     f"({n / forward:.1f} sequences/s, {1e-12 * achieved[1]:.3f} TFLOP/s, "

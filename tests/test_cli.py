@@ -40,6 +40,15 @@ def test_one_line_and_status_2(tmp_path, args, words):
   assert not list(tmp_path.rglob("metrics.jsonl"))
 
 
+def test_libtpu_is_quiet_where_there_is_no_tpu():
+  """JAX finds it wherever the tests' packages are installed."""
+  pytest.importorskip("libtpu")
+  code = "from gaitkd_jax import cli; cli.run(lambda _: print(jax.devices()))"
+  done = command.run(program=("-c", f"import jax; {code}"), JAX_PLATFORMS="")
+  assert done.stderr == ""
+  assert done.stdout == "[CpuDevice(id=0)]\n"
+
+
 @pytest.mark.parametrize("program", [("-m", "gaitkd_jax.main"), DESCRIBE])
 def test_help_of_a_config_is_printed_with_status_0(program):
   # Of gaitgl.py alone: all files answer through the same function.

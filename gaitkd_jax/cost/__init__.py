@@ -1,7 +1,9 @@
 """What a network costs: parameters, products and memory; what it sees in time.
 
 Everything but `receptive_field` is read from the traced program, and nothing is
-compiled for it.
+compiled for it. What needs a compiled program is in modules of its own: `ahead`
+compiles for accelerators that are not here, `devices` is the table of them,
+`traffic` reads a compiled program, `roofline` says how long it takes at least.
 """
 
 from gaitkd_jax.cost.memory import forward_memory

@@ -10,28 +10,6 @@ _SLOPE = 0.01  # PyTorch's
 
 
 @jax.custom_vjp
-def relu(x: jax.Array) -> jax.Array:
-  """The rectifier, whose gradient reads its result.
-
-  That of `jax.nn.relu` reads its input, and so keeps one more feature map:
-  the result is read by the next convolution anyway.
-  """
-  return jnp.maximum(x, jnp.zeros((), x.dtype))
-
-
-def _relu_forward(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-  y = relu(x)
-  return y, y
-
-
-def _relu_backward(y: jax.Array, g: jax.Array) -> tuple[jax.Array]:
-  return (jnp.where(y > 0, g, jnp.zeros((), g.dtype)),)
-
-
-relu.defvjp(_relu_forward, _relu_backward)
-
-
-@jax.custom_vjp
 def gelu(x: jax.Array) -> jax.Array:
   """The exact `x * Phi(x)`, whose gradient keeps `x` and nothing else."""
   return jax.nn.gelu(x, approximate=False)
@@ -64,7 +42,7 @@ def _identity(x: jax.Array) -> jax.Array:
 
 ACTIVATIONS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
   "none": _identity,
-  "relu": relu,
+  "relu": jax.nn.relu,
   "leaky_relu": leaky_relu,
   "gelu": gelu,
 }

@@ -10,7 +10,6 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from gaitkd_jax.models import activations
 from gaitkd_jax.models import conv_layer
 from gaitkd_jax.models import padding
 
@@ -45,7 +44,7 @@ class BasicBlock2D(Block):
     """See `Block`."""
     y = _spatial(self, "conv1", x, clips, train, self.stride, "relu")
     y = _spatial(self, "conv2", y, clips, train)
-    return activations.relu(y + _shortcut(self, x, clips, train))
+    return nn.relu(y + _shortcut(self, x, clips, train))
 
 
 class P3DBlock(Block):
@@ -62,11 +61,11 @@ class P3DBlock(Block):
     )
 
     def residual(image: jax.Array, mask: jax.Array | None) -> jax.Array:
-      return activations.relu(image + layer(image, train=train, mask=mask))
+      return nn.relu(image + layer(image, train=train, mask=mask))
 
     y = padding.merge(over_time(residual, clips.split(y), clips))
     y = _spatial(self, "conv2", y, clips, train)
-    return activations.relu(y + _shortcut(self, x, clips, train))
+    return nn.relu(y + _shortcut(self, x, clips, train))
 
 
 class BasicBlock3D(Block):
@@ -92,7 +91,7 @@ class BasicBlock3D(Block):
       )
       y = padding.zero_outside(clips.split(y), clips.mask)
       y = padding.merge(layer(y, train=train, mask=clips.mask))
-    return activations.relu(y + _shortcut(self, x, clips, train))
+    return nn.relu(y + _shortcut(self, x, clips, train))
 
 
 def over_time(

@@ -3,7 +3,11 @@
 import functools
 
 import jax
+from jax import lax
 import jax.numpy as jnp
+
+# The value of the maximum, and the number of its frame.
+Maximum = tuple[jax.Array, jax.Array]
 
 
 def temporal_max(x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
@@ -38,28 +42,45 @@ def _max_forward(frames: int, x: jax.Array) -> tuple[jax.Array, jax.Array]:
   # does: the gradient is lost. The number of a frame cannot be rounded. The
   # backward pass compares it with every frame's, so it should be narrow.
   dtype = jnp.uint8 if frames <= 256 else jnp.int32
+  # XLA's reduction of two arrays is several times slower on CPU.
+  return lax.platform_dependent(
+    x,
+    cpu=functools.partial(maximum_by_loop, dtype),
+    default=functools.partial(maximum_by_reduction, dtype),
+  )
 
-  def number_by_loop(x: jax.Array) -> jax.Array:
-    def look(
-      best: tuple[jax.Array, jax.Array], t: jax.Array
-    ) -> tuple[tuple[jax.Array, jax.Array], None]:
-      frame = jax.lax.dynamic_index_in_dim(x, t, 1, keepdims=False)
-      higher = frame > best[0]
-      return (
-        jnp.where(higher, frame, best[0]),
-        jnp.where(higher, t.astype(dtype), best[1]),
-      ), None
 
-    start = x[:, 0], jnp.zeros(x[:, 0].shape, dtype)
-    later = jnp.arange(1, frames, dtype=jnp.int32)
-    return jax.lax.scan(look, start, later)[0][1]
+def maximum_by_loop(dtype: jnp.dtype, x: jax.Array) -> Maximum:
+  """The maximum of `[n, s, ...]` over `s`, and its first frame's number."""
 
-  def number(x: jax.Array) -> jax.Array:
-    return jnp.argmax(x, axis=1).astype(dtype)
+  def look(best: Maximum, t: jax.Array) -> tuple[Maximum, None]:
+    frame = lax.dynamic_index_in_dim(x, t, 1, keepdims=False)
+    higher = _higher(frame, best[0])
+    return (
+      jnp.where(higher, frame, best[0]),
+      jnp.where(higher, t.astype(dtype), best[1]),
+    ), None
 
-  # XLA's argmax is several times slower on CPU.
-  best = jax.lax.platform_dependent(x, cpu=number_by_loop, default=number)
-  return jnp.max(x, axis=1), best
+  start = x[:, 0], jnp.zeros(x[:, 0].shape, dtype)
+  return lax.scan(look, start, jnp.arange(1, x.shape[1], dtype=jnp.int32))[0]
+
+
+def maximum_by_reduction(dtype: jnp.dtype, x: jax.Array) -> Maximum:
+  """The same in one pass of a reduction of two arrays."""
+
+  def choose(a: Maximum, b: Maximum) -> Maximum:
+    first = ~_higher(b[0], a[0]) & (a[1] <= b[1])
+    first |= _higher(a[0], b[0])
+    return jnp.where(first, a[0], b[0]), jnp.where(first, a[1], b[1])
+
+  numbers = lax.broadcasted_iota(dtype, x.shape, 1)
+  start = jnp.full((), -jnp.inf, x.dtype), jnp.zeros((), dtype)
+  return lax.reduce((x, numbers), start, choose, (1,))
+
+
+def _higher(a: jax.Array, b: jax.Array) -> jax.Array:
+  """Whether `a` takes the place of `b`: NaN takes that of any number."""
+  return (a > b) | (jnp.isnan(a) & ~jnp.isnan(b))
 
 
 def _max_backward(

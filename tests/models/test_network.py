@@ -182,3 +182,18 @@ def test_what_is_not_true_is_found(broken, check, failure):
     module = module.clone(**module.smoke_size)
   with pytest.raises(failure):
     check(module)
+
+
+@pytest.mark.parametrize("kind", models.known_kinds())
+def test_bfloat16_keeps_the_direction_of_every_embedding(kind):
+  config = {**models.known_kinds()[kind]}
+  module = networks.smoke(config)
+  narrow = models.create_model({**config, **module.smoke_size}, "bfloat16")
+  variables, x = networks.random_variables(module), networks.clips(module)[5:]
+  a, b = (
+    np.asarray(jax.jit(network.apply)(variables, x)["embedding"])
+    for network in (module, narrow)
+  )
+  cosine = np.sum(a * b, axis=-1)
+  cosine /= np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+  assert cosine.min() > 0.999

@@ -22,6 +22,18 @@ def test_maximum_of_real_frames():
   assert pooling.temporal_max(x)[:, 0].tolist() == [9, 0]
 
 
+@pytest.mark.parametrize(
+  "maximum", [pooling.maximum_by_loop, pooling.maximum_by_reduction]
+)
+def test_the_first_of_equal_frames_is_the_maximum(maximum):
+  x = jax.random.randint(jax.random.key(0), (5, 9, 3, 4), -3, 3)
+  x = x.astype(jnp.float32).at[0, 4, 0].set(jnp.nan).at[1].set(-jnp.inf)
+  value, number = maximum(jnp.uint8, x)
+  assert number.dtype == jnp.uint8
+  np.testing.assert_array_equal(value, np.max(x, axis=1))
+  np.testing.assert_array_equal(number, np.argmax(x, axis=1))
+
+
 def test_strips_by_hand():
   x = jnp.arange(24.0).reshape(1, 4, 3, 2)
   pooled = pooling.horizontal_pooling(x, 2)

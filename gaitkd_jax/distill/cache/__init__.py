@@ -7,6 +7,7 @@ sequence, which training reads instead of running the teacher.
 
 from gaitkd_jax.distill.cache.header import describe
 from gaitkd_jax.distill.cache.header import describe_data
+from gaitkd_jax.distill.cache.rows import batch_key
 from gaitkd_jax.distill.cache.rows import decode
 from gaitkd_jax.distill.cache.rows import encode
 from gaitkd_jax.distill.cache.rows import error
@@ -21,6 +22,7 @@ __all__ = [
   "Store",
   "Writer",
   "attach",
+  "batch_key",
   "decode",
   "describe",
   "describe_data",

@@ -1,0 +1,103 @@
+"""Programs of a config, as shapes."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from gaitkd_jax import config as config_lib
+from gaitkd_jax import cost
+from gaitkd_jax import errors
+from gaitkd_jax import sharding
+from gaitkd_jax.training import programs
+from gaitkd_jax.training import run as run_lib
+from tests.helpers import configs
+
+
+def made(name="casiab", devices=2, **changes):
+  """The programs of a trial, of the smallest batch."""
+  config = configs.load(name, "smoke")[1]
+  config.update_from_flattened_dict(changes)
+  return programs.create(config, sharding.create_mesh(devices))
+
+
+def shapes(tree):
+  return jax.tree.map(lambda x: (x.shape, x.dtype), tree)
+
+
+@pytest.mark.parametrize(
+  "clip",
+  [
+    config_lib.clip("fixed_ordered", frames=6, skip=2),
+    config_lib.clip("unfixed_ordered", min_frames=6, max_frames=6, skip=2),
+  ],
+  ids=lambda clip: clip.kind,
+)
+def test_a_batch_has_the_shapes_of_training(prepared, tmp_path, clip):
+  config = configs.load("walkers_teacher_maps", "smoke")[1]
+  config.data.prepared = str(prepared)
+  config.clip = clip
+  run = run_lib.prepare(config, tmp_path)
+  with run.batches(0) as batches:
+    batch = next(batches)
+  found = programs.create(config, run.mesh).train_batch()
+  assert {"silhouettes", "heatmaps", "labels"} <= found.keys()
+  assert ("lengths" in found) == ("unfixed" in clip.kind)
+  assert found.keys() == batch.keys()
+  assert shapes(found) == shapes({key: batch[key] for key in found})
+
+
+def test_a_step_leads_from_a_state_to_one_like_it():
+  found = made()
+  state, frozen, batch = found.train_arguments()
+  assert frozen.keys() == {"deepgaitv2"}
+  after, metrics = jax.eval_shape(found.train_step, state, frozen, batch)
+  assert shapes(after) == shapes(state)
+  assert metrics["loss"].shape == ()
+  # As make_train_step places them.
+  assert state.step.sharding == sharding.replicated(found.mesh)
+  assert batch["labels"].sharding == sharding.by_sequence(found.mesh)
+
+
+def test_whole_sequences_are_embedded():
+  found = made()
+  variables, batch = found.embed_arguments(4, 9)
+  assert batch["silhouettes"].shape == (4, 9, 64, 44)
+  embedding, index, mask = jax.eval_shape(found.embed_step, variables, batch)
+  assert (embedding.shape[0], embedding.dtype) == (4, jnp.float32)
+  assert (index.dtype, mask.dtype) == (jnp.int32, jnp.bool_)
+
+
+@pytest.mark.parametrize("logits, keys", [(0, 2), (5, 4)])
+def test_cached_teachers_are_not_run(logits, keys):
+  found = made(
+    **{"teachers.deepgaitv2.cache": "somewhere", "cache.logits": logits}
+  )
+  assert not found.run_teachers
+  state, frozen, batch = found.train_arguments()
+  assert not frozen
+  stored = [key for key in batch if key.startswith("teacher_outputs/")]
+  assert len(stored) == keys
+  jax.eval_shape(found.train_step, state, frozen, batch)
+
+
+def test_a_backward_pass_counts_as_two_forward_ones():
+  found = made()
+  step, forward = found.flop(4, 10)
+  student = cost.gmac_per_frame(found.student)
+  teacher = cost.gmac_per_frame(found.teachers["deepgaitv2"].module)
+  assert forward == pytest.approx(2e9 * 40 * student)
+  assert step == pytest.approx(2e9 * 40 * (3 * student + teacher))
+
+
+def test_a_batch_that_devices_cannot_share_is_refused():
+  with pytest.raises(errors.UserError, match="8 clips.*3 devices"):
+    made(devices=3)
+
+
+@pytest.mark.parametrize(
+  "name, variant, frames",
+  [("gaitbase", "casiab", 30), ("gaitbase", "grew", 40)],
+)
+def test_frames_of_a_clip_are_its_most(name, variant, frames):
+  config = configs.load(name, variant)[1]
+  assert programs.clip_frames(config.clip) == frames
