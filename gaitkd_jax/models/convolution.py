@@ -78,13 +78,16 @@ def _forward(
   x: jax.Array,
   kernel: jax.Array,
 ) -> tuple[jax.Array, _Pair]:
-  plain: _Form = functools.partial(_convolve, strides, padding, frames)
-  on_cpu = plain
+  plain = functools.partial(_convolve, strides, padding, frames)
+  on_cpu: _Form | None = None
   if cpu_convolution.is_product(strides, padding, kernel):
     on_cpu = cpu_convolution.product
   elif cpu_convolution.folds(strides, padding, x, kernel):
     on_cpu = cpu_convolution.folded
-  y = lax.platform_dependent(x, kernel, cpu=on_cpu, default=plain)
+  if on_cpu is None:
+    y = plain(x, kernel)
+  else:
+    y = lax.platform_dependent(x, kernel, cpu=on_cpu, default=plain)
   return y, (x, kernel)
 
 
