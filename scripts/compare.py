@@ -15,6 +15,7 @@ import time
 from typing import NamedTuple
 
 from absl import flags
+import jax
 from ml_collections import ConfigDict
 import numpy as np
 
@@ -136,6 +137,10 @@ def main(argv: list[str]) -> None:
   """Runs everything and prints the table."""
   del argv
   start = time.monotonic()
+  # The runs share most programs: each is compiled once.
+  jax.config.update(
+    "jax_compilation_cache_dir", os.path.join(_WORKDIR.value, "compiled")
+  )
   config = load("walkers")
   print("== walkers", flush=True)
   datasets.prepare(config.data)

@@ -1,10 +1,12 @@
-"""Convolutions of frames and clips whose gradients are fast on CPU too.
+"""Convolutions of frames and clips that train fast on CPU too.
 
-The value is that of `jax.lax.conv_general_dilated` on every platform, and so
-are the gradients on accelerators. On CPU, XLA's convolution for the kernel's
-gradient, and that for the input's under a stride, run several times slower
-than the forward one; there both are written as matrix products and plain
-convolutions.
+Value and gradients are those of `jax.lax.conv_general_dilated`; on accelerators
+they are computed by it. On CPU, XLA's convolution for the kernel's gradient,
+and that for the input's under a stride, run several times slower than the
+forward one; there both are written as matrix products and plain convolutions.
+So are, in training, convolutions of one pixel and those of one channel; a
+forward pass without gradients stays one convolution, which is what the counts
+of `gaitkd_jax/cost/` read.
 """
 
 from collections.abc import Callable
@@ -17,14 +19,15 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
+from gaitkd_jax.models import cpu_convolution
+
 _NUMBERS = ("NHWC", "HWIO", "NHWC")
 _CLIP_NUMBERS = ("NDHWC", "DHWIO", "NDHWC")
-# Below this many channels copying windows costs more than it saves.
-_MIN_CHANNELS = 16
-
 _Strides = tuple[int, ...]
 _Padding = tuple[tuple[int, int], ...]
 _Pair = tuple[jax.Array, jax.Array]
+# From input and kernel to the result.
+_Form = Callable[[jax.Array, jax.Array], jax.Array]
 # From input, kernel and the gradient of the result to another gradient.
 _Gradient = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
@@ -75,7 +78,17 @@ def _forward(
   x: jax.Array,
   kernel: jax.Array,
 ) -> tuple[jax.Array, _Pair]:
-  return _convolve(strides, padding, frames, x, kernel), (x, kernel)
+  plain = functools.partial(_convolve, strides, padding, frames)
+  on_cpu: _Form | None = None
+  if cpu_convolution.is_product(strides, padding, kernel):
+    on_cpu = cpu_convolution.product
+  elif cpu_convolution.folds(strides, padding, x, kernel):
+    on_cpu = cpu_convolution.folded
+  if on_cpu is None:
+    y = plain(x, kernel)
+  else:
+    y = lax.platform_dependent(x, kernel, cpu=on_cpu, default=plain)
+  return y, (x, kernel)
 
 
 def _backward(
@@ -89,20 +102,29 @@ def _backward(
     dimension_numbers=_NUMBERS,
   )
 
-  def halving_gradient(
+  def input_gradient_by(form: _Form) -> _Gradient:
+    return lambda x, kernel, g: jax.vjp(lambda x: form(x, kernel), x)[1](g)[0]
+
+  def folded_kernel_gradient(
     x: jax.Array, kernel: jax.Array, g: jax.Array
   ) -> jax.Array:
-    return jax.vjp(lambda x: _halving(x, kernel), x)[1](g)[0]
+    x, g = cpu_convolution.fold(x), cpu_convolution.fold(g)
+    wide, vjp = jax.vjp(cpu_convolution.fold_kernel, kernel)
+    return vjp(
+      cpu_convolution.kernel_gradient(strides, padding, frames, x, wide, g)
+    )[0]
 
-  products = functools.partial(_kernel_products, strides, padding, frames)
-  return _gradients(
-    convolve,
-    halving_gradient if _halves(strides, padding, x, kernel) else None,
-    products if x.shape[-1] >= _MIN_CHANNELS else None,
-    x,
-    kernel,
-    g,
+  input_on_cpu: _Gradient | None = None
+  kernel_on_cpu: _Gradient = functools.partial(
+    cpu_convolution.kernel_gradient, strides, padding, frames
   )
+  if cpu_convolution.halves(strides, padding, x, kernel):
+    input_on_cpu = input_gradient_by(cpu_convolution.halving)
+  elif cpu_convolution.is_product(strides, padding, kernel):
+    input_on_cpu = input_gradient_by(cpu_convolution.product)
+  elif cpu_convolution.folds(strides, padding, x, kernel):
+    kernel_on_cpu = folded_kernel_gradient
+  return _gradients(convolve, input_on_cpu, kernel_on_cpu, x, kernel, g)
 
 
 _convolve.defvjp(_forward, _backward)
@@ -159,7 +181,9 @@ def _clips_backward(
     frames, g = g.shape[1], g.reshape(-1, *g.shape[2:])
     return jnp.stack(
       [
-        _kernel_products(strides[1:], padding[1:], frames, frame, tap, g)
+        cpu_convolution.kernel_gradient(
+          strides[1:], padding[1:], frames, frame, tap, g
+        )
         for frame, tap in taps(x, kernel)
       ]
     )
@@ -169,19 +193,14 @@ def _clips_backward(
   ) -> jax.Array:
     def halving(x: jax.Array) -> jax.Array:
       return functools.reduce(
-        jnp.add, (_halving(*pair) for pair in taps(x, kernel))
+        jnp.add, (cpu_convolution.halving(*pair) for pair in taps(x, kernel))
       )
 
     return jax.vjp(halving, x)[1](g.reshape(-1, *g.shape[2:]))[0]
 
-  halves = _halves(strides[1:], padding[1:], x[:, 0], kernel[0])
+  halves = cpu_convolution.halves(strides[1:], padding[1:], x[:, 0], kernel[0])
   return _gradients(
-    convolve,
-    halving_gradient if halves else None,
-    products if x.shape[-1] >= _MIN_CHANNELS else None,
-    x,
-    kernel,
-    g,
+    convolve, halving_gradient if halves else None, products, x, kernel, g
   )
 
 
@@ -189,14 +208,14 @@ _convolve_clips.defvjp(_clips_forward, _clips_backward)
 
 
 def _gradients(
-  convolve: Callable[[jax.Array, jax.Array], jax.Array],
+  convolve: _Form,
   input_on_cpu: _Gradient | None,
-  kernel_on_cpu: _Gradient | None,
+  kernel_on_cpu: _Gradient,
   x: jax.Array,
   kernel: jax.Array,
   g: jax.Array,
 ) -> _Pair:
-  """The gradients of input and kernel, on CPU by other means if given."""
+  """The gradients of input and kernel, on CPU by the means given."""
 
   def input_gradient(
     x: jax.Array, kernel: jax.Array, g: jax.Array
@@ -220,79 +239,7 @@ def _gradients(
       x,
       kernel,
       g,
-      cpu=kernel_on_cpu or kernel_gradient,
+      cpu=kernel_on_cpu,
       default=kernel_gradient,
     ),
-  )
-
-
-def _kernel_products(
-  strides: _Strides,
-  padding: _Padding,
-  frames: int,
-  x: jax.Array,
-  kernel: jax.Array,
-  g: jax.Array,
-) -> jax.Array:
-  """The kernel's gradient: windows times output gradients, frame by frame.
-
-  Working on one frame of every sequence at a time bounds the memory of the
-  windows, and leaves the axis of sequences, which may be sharded, alone.
-  """
-  rows, columns, c, features = kernel.shape
-  _, h, w, _ = g.shape
-  x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-  x = x.reshape(-1, frames, *x.shape[1:])
-  g = g.reshape(-1, frames, *g.shape[1:])
-
-  def add_frame(total: jax.Array, t: jax.Array) -> tuple[jax.Array, None]:
-    frame = lax.dynamic_index_in_dim(x, t, 1, keepdims=False)
-    out = lax.dynamic_index_in_dim(g, t, 1, keepdims=False)
-    windows = jnp.concatenate(
-      [
-        frame[
-          :,
-          i : i + strides[0] * (h - 1) + 1 : strides[0],
-          j : j + strides[1] * (w - 1) + 1 : strides[1],
-        ]
-        for i in range(rows)
-        for j in range(columns)
-      ],
-      axis=-1,
-    )
-    windows, out = windows.astype(jnp.float32), out.astype(jnp.float32)
-    return total + jnp.einsum("nhwk,nhwo->ko", windows, out), None
-
-  start = jnp.zeros((rows * columns * c, features), jnp.float32)
-  total, _ = lax.scan(add_frame, start, jnp.arange(frames))
-  return total.reshape(kernel.shape).astype(kernel.dtype)
-
-
-def _halves(
-  strides: _Strides, padding: _Padding, x: jax.Array, kernel: jax.Array
-) -> bool:
-  """Whether this is the 3 x 3 convolution that halves an even image."""
-  return (
-    strides == (2, 2)
-    and kernel.shape[:2] == (3, 3)
-    and tuple(map(tuple, padding)) == ((1, 1), (1, 1))
-    and x.shape[1] % 2 == x.shape[2] % 2 == 0
-  )
-
-
-def _halving(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """That convolution on 2 x 2 blocks of pixels, without a stride.
-
-  Output row y reads the rows 2y - 1, 2y, 2y + 1, which lie in the blocks y - 1
-  and y; the window of 2 x 2 blocks has a first row and column of zeros.
-  """
-  n, h, w, c = x.shape
-  features = kernel.shape[-1]
-  x = x.reshape(n, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 2, 4, 5)
-  x = x.reshape(n, h // 2, w // 2, 4 * c)
-  kernel = jnp.pad(kernel, ((1, 0), (1, 0), (0, 0), (0, 0)))
-  kernel = kernel.reshape(2, 2, 2, 2, c, features)
-  kernel = kernel.transpose(0, 2, 1, 3, 4, 5).reshape(2, 2, 4 * c, features)
-  return lax.conv_general_dilated(
-    x, kernel, (1, 1), ((1, 0), (1, 0)), dimension_numbers=_NUMBERS
   )

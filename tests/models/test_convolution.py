@@ -15,14 +15,21 @@ from gaitkd_jax.models import convolution
     ((3, 3), (1, 1), 16, 3),
     ((3, 3), (2, 2), 16, 3),
     ((3, 3), (2, 2), 4, 1),
+    ((3, 3), (1, 1), 1, 3),
+    ((3, 3), (1, 1), 2, 2),
+    ((3, 3), (2, 1), 8, 2),
+    ((5, 5), (1, 1), 1, 2),
+    ((4, 4), (3, 2), 4, 2),
     ((1, 1), (1, 1), 17, 2),
+    ((1, 1), (2, 2), 4, 2),
+    ((3, 3), (1, 1), 1200, 1),
     ((3, 1), (1, 1), 16, 1),
   ],
 )
 def test_gradients_equal_xlas(size, strides, channels, frames):
   keys = jax.random.split(jax.random.key(0), 3)
   padding = tuple((k // 2, k // 2) for k in size)
-  x = jax.random.normal(keys[0], (6, 8, 10, channels))
+  x = jax.random.normal(keys[0], (6, 8, 12, channels))
   kernel = jax.random.normal(keys[1], (*size, channels, 5))
 
   def plain(x, kernel):
@@ -35,7 +42,8 @@ def test_gradients_equal_xlas(size, strides, channels, frames):
 
   expected, vjp = jax.vjp(plain, x, kernel)
   value, tested_vjp = jax.vjp(convolve, x, kernel)
-  np.testing.assert_array_equal(value, expected)
+  np.testing.assert_array_equal(convolve(x, kernel), expected)
+  np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
   g = jax.random.normal(keys[2], value.shape)
   for a, b in zip(tested_vjp(g), vjp(g), strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
