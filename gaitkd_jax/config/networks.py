@@ -19,6 +19,7 @@ def gaitbase(**values: Any) -> ConfigDict:
       num_classes=74,
       in_channels=1,
       retrieval="embedding",
+      remat=False,
     )
     | values
   )

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from flax import linen as nn
 import jax
-from jax import lax
 import jax.numpy as jnp
 
 from gaitkd_jax.models import activations
@@ -91,8 +90,7 @@ class ConvLayer(nn.Module):
     )
     if norm and not train:
       kernel, bias = _folded(kernel, *norm.constants())
-    x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
-    x = self._convolve(x, kernel, frames, train)
+    x = self._convolve(x.astype(self.dtype), kernel.astype(self.dtype), frames)
     if norm and train:
       x = norm(x, train=True, mask=mask)
       if rectified:
@@ -102,30 +100,16 @@ class ConvLayer(nn.Module):
     return activations.ACTIVATIONS[self.activation](x)
 
   def _convolve(
-    self, x: jax.Array, kernel: jax.Array, frames: int, train: bool
+    self, x: jax.Array, kernel: jax.Array, frames: int
   ) -> jax.Array:
     pads = self.padding or tuple(size // 2 for size in self.window)
     strides = self.strides or (1,) * len(self.window)
     pairs = tuple((pad, pad) for pad in pads)
     if len(self.window) == 3:
       return convolution.for_clips(x, kernel, strides, pairs)
-    convolve = convolution.for_frames(frames)
-    if self.window != (1, 1) or strides == (1, 1):
-      return convolve(x, kernel, strides, pairs)
-
-    def sliced(x: jax.Array, kernel: jax.Array) -> jax.Array:
-      # The pixels that are read, and then a plain product: its gradients are
-      # faster, on CPU several times.
-      x = x[:, :: strides[0], :: strides[1]]
-      return convolve(x, kernel, (1, 1), pairs)
-
-    def strided(x: jax.Array, kernel: jax.Array) -> jax.Array:
-      return convolve(x, kernel, strides, pairs)
-
-    if train:
-      return sliced(x, kernel)
-    # On a GPU the slice would be a copy.
-    return lax.platform_dependent(x, kernel, cuda=strided, default=sliced)
+    if self.window == (1, 1) and set(strides) != {1}:
+      return convolution.pixels(strides, frames, x, kernel)
+    return convolution.for_frames(frames)(x, kernel, strides, pairs)
 
   @nn.nowrap
   def fold(

@@ -82,3 +82,49 @@ def test_bfloat16_gradients_keep_their_dtype():
 
   gradients = jax.grad(total, (0, 1))(x, kernel)
   assert [g.dtype for g in gradients] == [jnp.bfloat16, jnp.bfloat16]
+
+
+@pytest.mark.parametrize("strides, size", [((2, 2), (8, 12)), ((2, 3), (7, 9))])
+def test_strided_pixels_equal_xlas(strides, size):
+  keys = jax.random.split(jax.random.key(0), 3)
+  x = jax.random.normal(keys[0], (6, *size, 4))
+  kernel = jax.random.normal(keys[1], (1, 1, 4, 5))
+
+  def plain(x, kernel):
+    return lax.conv_general_dilated(
+      x,
+      kernel,
+      strides,
+      ((0, 0), (0, 0)),
+      dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+  def pixels(x, kernel):
+    return convolution.pixels(strides, 3, x, kernel)
+
+  expected, vjp = jax.vjp(plain, x, kernel)
+  value, tested_vjp = jax.vjp(pixels, x, kernel)
+  np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
+  np.testing.assert_allclose(pixels(x, kernel), expected, rtol=1e-5, atol=1e-5)
+  g = jax.random.normal(keys[2], value.shape)
+  for a, b in zip(tested_vjp(g), vjp(g), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+def test_accelerators_take_no_detour(platform):
+  def gradients(x, kernel, g):
+    return jax.vjp(
+      lambda x, kernel: convolution.pixels((2, 2), 3, x, kernel), x, kernel
+    )[1](g)
+
+  arguments = (
+    jax.ShapeDtypeStruct(shape, jnp.float32)
+    for shape in ((6, 8, 12, 4), (1, 1, 4, 5), (6, 4, 6, 5))
+  )
+  traced = jax.jit(gradients).trace(*arguments)
+  text = traced.lower(lowering_platforms=(platform,)).as_text()
+  # On a TPU no array is filled up with zeros; on a GPU no convolution is
+  # dilated.
+  assert ("stablehlo.pad" in text) == (platform == "cuda")
+  assert ("lhs_dilate = [2, 2]" in text) == (platform == "tpu")
