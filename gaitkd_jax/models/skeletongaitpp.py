@@ -167,8 +167,16 @@ class AttentionFusion(nn.Module):
     x = conv_layer.ConvLayer(
       2 * features, (1, 1), normalized=False, dtype=self.dtype, name="expand"
     )(x, frames=clips.frames)
-    # The softmax of two scores is a sigmoid of their difference. Written so,
-    # no float32 array of both is kept.
-    difference = (x[..., :features] - x[..., features:]).astype(jnp.float32)
-    weight = nn.sigmoid(difference).astype(self.dtype)
-    return silhouette * weight + heat_map * (1 - weight)
+    # The softmax of two scores, element by element: compilers then write no
+    # float32 array of both.
+    first, second = (
+      part.astype(jnp.float32)
+      for part in (x[..., :features], x[..., features:])
+    )
+    highest = jax.lax.stop_gradient(jnp.maximum(first, second))
+    first, second = jnp.exp(first - highest), jnp.exp(second - highest)
+    total = first + second
+    first, second = (
+      (part / total).astype(self.dtype) for part in (first, second)
+    )
+    return silhouette * first + heat_map * second
