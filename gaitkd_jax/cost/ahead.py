@@ -4,6 +4,7 @@ A compiler needs no device, only the wheel that brings it: `libtpu` for a TPU,
 JAX's CUDA wheels for a GPU.
 """
 
+from collections.abc import Mapping
 import dataclasses
 import importlib.util
 import os
@@ -30,7 +31,13 @@ _WHEELS = {
   ),
 }
 # There is nothing to time convolutions on.
-_OPTIONS = {"tpu": {}, "cuda": {"xla_gpu_autotune_level": "0"}}
+_OPTIONS: Mapping[str, Mapping[str, str]] = {
+  "tpu": {},
+  "cuda": {"xla_gpu_autotune_level": "0"},
+}
+# Some products get a kernel by tuning only; these options find them another.
+_UNTUNED = "Couldn't find output tile sizes"
+_WITHOUT_KERNELS = {"xla_gpu_enable_triton_gemm": "false"}
 _AMOUNT = re.compile(r"\b(\d+(?:\.\d+)?)([KMGT])")
 _UNITS = dict(K=2**10, M=2**20, G=2**30, T=2**40)
 _CHIPS_OF_A_HOST = 8
@@ -115,8 +122,14 @@ def compile_for(target: devices.Target, lowered: Any) -> Compiled:
   """
   platform = target.device.platform
   began = time.monotonic()
+  options = dict(_OPTIONS[platform])
   try:
-    compiled = lowered.compile(compiler_options=_OPTIONS[platform])
+    try:
+      compiled = lowered.compile(compiler_options=options)
+    except jax.errors.JaxRuntimeError as e:
+      if _UNTUNED not in str(e):
+        raise
+      compiled = lowered.compile(compiler_options=options | _WITHOUT_KERNELS)
   except jax.errors.JaxRuntimeError as e:
     if not str(e).startswith("RESOURCE_EXHAUSTED"):
       raise

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 
+import jax
 import pytest
 
 from gaitkd_jax import errors
@@ -91,3 +92,23 @@ def test_a_missing_wheel_is_named(monkeypatch, name, wheel, extra):
     ahead.prepare(devices.find_target(name))
   assert wheel in str(caught.value)
   assert f'pip install -e ".[{extra}]"' in str(caught.value)
+
+
+@pytest.mark.parametrize("message", ["find output tile sizes", "no memory"])
+def test_a_product_without_a_tuned_kernel_gets_another(message):
+  asked = []
+
+  class Lowered:
+    def compile(self, compiler_options):
+      asked.append(compiler_options)
+      if len(asked) == 1:
+        raise jax.errors.JaxRuntimeError(f"INTERNAL: Couldn't {message} that")
+      return jax.jit(lambda x: 2 * x).lower(1.0).compile()
+
+  target = devices.find_target("h100")
+  if message == "no memory":
+    with pytest.raises(jax.errors.JaxRuntimeError):
+      ahead.compile_for(target, Lowered())
+    return
+  assert ahead.compile_for(target, Lowered()).memory.arguments == 4
+  assert asked[1] == asked[0] | {"xla_gpu_enable_triton_gemm": "false"}
