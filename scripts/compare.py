@@ -1,4 +1,4 @@
-"""Trains the embedded student with and without its teacher; prints a table.
+r"""Trains the embedded student with and without its teacher; prints a table.
 
 For each seed: `configs/walkers.py` (GaitKD) and `configs/walkers_baseline.py`
 (the same student alone), scored with the teacher on the test walkers. Finished
@@ -6,6 +6,8 @@ runs in the workdir are not trained again.
 
 python scripts/compare.py --workdir=runs/quickstart
 python scripts/compare.py --workdir=runs/compare --seeds=3
+python scripts/compare.py --workdir=runs/narrow --seeds=3 --steps=100 \
+  --dtype=bfloat16
 """
 
 from collections.abc import Mapping
@@ -32,6 +34,9 @@ _SEEDS = flags.DEFINE_integer(
   "seeds", 1, "training runs of each student", lower_bound=1
 )
 _STEPS = flags.DEFINE_integer("steps", 0, "steps of each run; 0: the config's")
+_DTYPE = flags.DEFINE_enum(
+  "dtype", None, ["float32", "bfloat16"], "of all networks; else the config's"
+)
 _VARIANT = flags.DEFINE_string("variant", "", "of the configs, e.g. smoke")
 _CONFIGS = pathlib.Path(__file__).resolve().parent.parent / "configs"
 _COLUMNS = ("NM", "BG", "CL", "mean")
@@ -46,7 +51,9 @@ class Run(NamedTuple):
 
 def load(name: str) -> ConfigDict:
   """Returns the config of a file in configs/."""
-  return config_lib.load(_CONFIGS / f"{name}.py", _VARIANT.value)
+  config = config_lib.load(_CONFIGS / f"{name}.py", _VARIANT.value)
+  config.dtype = _DTYPE.value or config.dtype
+  return config
 
 
 def train_student(name: str, seed: int) -> Run:

@@ -1,6 +1,7 @@
 """The table of the student with and without its teacher."""
 
 import re
+import types
 
 import numpy as np
 import pytest
@@ -46,6 +47,14 @@ def test_seeds_are_paired(script):
   assert text == ", ".join(
     f"{name} +6.00 ±1.41" for name in ("NM", "BG", "CL", "mean")
   )
+
+
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+def test_a_dtype_is_that_of_all_networks(script, monkeypatch, dtype):
+  monkeypatch.setattr(script, "_DTYPE", types.SimpleNamespace(value=dtype))
+  monkeypatch.setattr(script, "_VARIANT", types.SimpleNamespace(value="smoke"))
+  for name in ("walkers", "walkers_baseline"):
+    assert script.load(name).dtype == (dtype or "float32")
 
 
 @pytest.mark.slow
