@@ -31,13 +31,13 @@ _WHEELS = {
   ),
 }
 # There is nothing to time convolutions on.
-_OPTIONS: Mapping[str, Mapping[str, str]] = {
+_OPTIONS: Mapping[str, Mapping[str, str | bool]] = {
   "tpu": {},
   "cuda": {"xla_gpu_autotune_level": "0"},
 }
 # Some products get a kernel by tuning only; these options find them another.
 _UNTUNED = "Couldn't find output tile sizes"
-_WITHOUT_KERNELS = {"xla_gpu_enable_triton_gemm": "false"}
+_WITHOUT_KERNELS = {"xla_gpu_enable_triton_gemm": False}
 _AMOUNT = re.compile(r"\b(\d+(?:\.\d+)?)([KMGT])")
 _UNITS = dict(K=2**10, M=2**20, G=2**30, T=2**40)
 _CHIPS_OF_A_HOST = 8

@@ -111,4 +111,4 @@ def test_a_product_without_a_tuned_kernel_gets_another(message):
       ahead.compile_for(target, Lowered())
     return
   assert ahead.compile_for(target, Lowered()).memory.arguments == 4
-  assert asked[1] == asked[0] | {"xla_gpu_enable_triton_gemm": "false"}
+  assert asked[1] == asked[0] | {"xla_gpu_enable_triton_gemm": False}
