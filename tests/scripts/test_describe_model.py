@@ -122,7 +122,7 @@ def trial(name, **changes):
       "casiab",
       {},
       "train",
-      ["a batch of", "dtype=bfloat16", "precomputed", "16 devices"],
+      ["a batch of", "dtype=bfloat16", "remat", "precomputed", "16 devices"],
     ),
     ("deepgaitv2", {}, "train", ["batch of", "dtype", "remat", "16 devices"]),
     ("deepgaitv2", {"model.remat": True}, "train", ["of", "dtype", "devices"]),
@@ -142,7 +142,7 @@ def trial(name, **changes):
       "casiab",
       {"teachers.deepgaitv2.cache": "x", "dtype": "bfloat16"},
       "train",
-      ["a batch of about 64 clips", "--target=v5e:4x4"],
+      ["a batch of about 64 clips", "remat", "--target=v5e:4x4"],
     ),
   ],
 )
