@@ -5,8 +5,7 @@ they are computed by it. On CPU, XLA's convolution for the kernel's gradient,
 and that for the input's under a stride, run several times slower than the
 forward one; there both are written as matrix products and plain convolutions.
 So are, in training, convolutions of one pixel and those of one channel; a
-forward pass without gradients stays one convolution, which is what the counts
-of `gaitkd_jax/cost/` read.
+forward pass without gradients stays one convolution on every platform.
 """
 
 from collections.abc import Callable
