@@ -31,6 +31,7 @@ SKIPPED_FILE = "skipped.txt"
 MENDED_FILE = "mended.txt"
 SOURCE_FILE = "source.json"
 _NAMED = 10  # subjects that a warning names
+_KINDS = 5  # reasons that a summary names
 _LOGGED = 10  # sequences that are named in the log
 
 
@@ -125,6 +126,29 @@ def read_source(folder: str | os.PathLike[str]) -> dict[str, Any]:
     raise UserError(
       f"{path}: cannot be read; delete {folder}, so that it is prepared again."
     ) from error
+
+
+def summary(folder: str | os.PathLike[str]) -> list[str]:
+  """Counts what is noted beside prepared data, a line for each file.
+
+  Args:
+    folder: of the prepared data; one without notes gives no lines.
+  """
+  lines = []
+  for name, what in ((SKIPPED_FILE, "skipped"), (MENDED_FILE, "mended")):
+    path = pathlib.Path(folder) / name
+    rows = path.read_text().splitlines() if path.exists() else []
+    if not rows:
+      continue
+    found = [row.partition("\t")[::2] for row in rows]
+    kinds = collections.Counter(reason for _, reason in found)
+    text = "; ".join(f"{n}: {kind}" for kind, n in kinds.most_common(_KINDS))
+    more = len(kinds) - _KINDS
+    lines.append(
+      f"{what}: {len(dict(found))} sequences ({text}"
+      f"{f'; and {more} more reasons' if more > 0 else ''}), listed in {path}"
+    )
+  return lines
 
 
 def log_tree(

@@ -16,7 +16,7 @@ from data_pipelines import source as source_lib
 from data_pipelines import tree
 from gaitkd_jax.errors import UserError
 
-# Sizes of frames that are pre-treated; see `pickles.as_silhouettes`.
+# Sizes of frames that are pre-treated; see `pickles.mend_silhouettes`.
 _NORMALISED = ((64, 64), (64, 44))
 
 
@@ -259,7 +259,9 @@ def read_sequence(
   arrays = {}
   try:
     if "silhouettes" in found:
-      frames, notes = pickles.read_silhouettes(found["silhouettes"])
+      path = found["silhouettes"]
+      values = pickles.load_array(path)
+      frames, notes = pickles.mend_silhouettes(values, path)
     else:
       frames, notes = read_images(drawn, source.pretreat, source.skip_damaged)
     arrays["silhouettes"] = frames

@@ -60,7 +60,7 @@ def load_array(path: str | os.PathLike[str]) -> np.ndarray:
     ) from None
 
 
-def as_silhouettes(
+def mend_silhouettes(
   values: np.ndarray, path: str | os.PathLike[str]
 ) -> tuple[np.ndarray, tuple[str, ...]]:
   """Converts normalised silhouettes to uint8 and 64 x 64 pixels.
@@ -157,21 +157,20 @@ def _as_uint8(values: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
   return np.rint(values * 255 if high <= 1 else values).astype(np.uint8)
 
 
-def read_silhouettes(
-  path: str | os.PathLike[str],
-) -> tuple[np.ndarray, tuple[str, ...]]:
+def read_silhouettes(path: str | os.PathLike[str]) -> np.ndarray:
   """Reads a pickle of normalised silhouettes; runs nothing.
 
   Args:
-    path: the pickle; see `load_array` and `as_silhouettes` for what it may be.
+    path: the pickle; see `load_array` and `mend_silhouettes` for what it may
+      be.
 
   Returns:
-    uint8 [s, 64, 64], 0 to 255; and what had to be mended.
+    uint8 [s, 64, 64], 0 to 255.
 
   Raises:
-    UserError: see `load_array` and `as_silhouettes`.
+    UserError: see `load_array` and `mend_silhouettes`.
   """
-  return as_silhouettes(load_array(path), path)
+  return mend_silhouettes(load_array(path), path)[0]
 
 
 def read_heatmaps(path: str | os.PathLike[str]) -> np.ndarray:

@@ -28,6 +28,7 @@ _FULL = 0.8
 # In photographs some 0.85 of the pixels are grey.
 _GREY = 0.65
 _SMALL = 0.05
+_NOISE = 0.03
 _JUMP = 1.5
 _LOOKED_AT = 8  # frames that are searched for grey
 
@@ -162,6 +163,11 @@ class Check:
         f"{self.share:.0%} of its pixels are white, nearly full frames; a "
         "person covers some 20 %"
       )
+    if self.share < _NOISE and self.frames > self.empty:
+      return (
+        f"{self.share:.1%} of its pixels are white, less than a person needs: "
+        "noise, or not cut to the person"
+      )
     if self.grey > _GREY:
       return (
         f"{self.grey:.0%} of its pixels are grey, as in a photograph; give "
@@ -173,9 +179,7 @@ class Check:
   def notes(self) -> tuple[str, ...]:
     """What is unusual, although it may be right."""
     if 0 < self.share < _SMALL:
-      return (
-        f"under {_SMALL:.0%} of the pixels are white: not cut to a person",
-      )
+      return (f"under {_SMALL:.0%} of the pixels are white: a small person",)
     return ()
 
 
