@@ -96,8 +96,9 @@ def mend_silhouettes(
   if values.shape[1:] in doubled:
     notes = (f"halved from {values.shape[1]} x {values.shape[2]}", *notes)
     values = _halved(values)
-  side = (_SIDE - values.shape[2]) // 2
-  return np.pad(values, ((0, 0), (0, 0), (side, side))), notes
+  if side := (_SIDE - values.shape[2]) // 2:
+    values = np.pad(values, ((0, 0), (0, 0), (side, side)))
+  return values, notes
 
 
 def _halved(values: np.ndarray) -> np.ndarray:

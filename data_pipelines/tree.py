@@ -151,11 +151,10 @@ def is_frame(name: str) -> bool:
 
   Gait energy images (`...gei.png`) and hidden files are none.
   """
-  return (
-    name.lower().endswith(images.SUFFIXES)
-    and not pathlib.PurePath(name.lower()).stem.endswith("gei")
-    and not name.startswith(".")
-  )
+  stem, suffix = os.path.splitext(name.lower())
+  if suffix not in images.SUFFIXES or stem.startswith("."):
+    return False
+  return not stem.endswith("gei")
 
 
 def sequence_files(path: str) -> list[os.DirEntry]:
