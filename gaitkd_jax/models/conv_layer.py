@@ -56,7 +56,7 @@ class ConvLayer(nn.Module):
   padding: tuple[int, ...] = ()
   normalized: bool = True
   activation: str = "none"
-  dtype: jnp.dtype = jnp.float32
+  dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(

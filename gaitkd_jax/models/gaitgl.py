@@ -174,7 +174,7 @@ class GlobalLocal(nn.Module):
   features: int
   strips: int
   stack: bool = False
-  dtype: jnp.dtype = jnp.float32
+  dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
@@ -193,7 +193,9 @@ class GlobalLocal(nn.Module):
     return jnp.concatenate([x, y], axis=2) if self.stack else x + y
 
 
-def _conv(features: int, dtype: jnp.dtype, name: str) -> conv_layer.ConvLayer:
+def _conv(
+  features: int, dtype: jax.typing.DTypeLike, name: str
+) -> conv_layer.ConvLayer:
   return conv_layer.ConvLayer(
     features,
     (3, 3, 3),

@@ -128,7 +128,7 @@ class GaitPart(network.GaitNetwork):
 class MicroMotion(nn.Module):
   """GaitPart's temporal aggregator: attention over 3 and 5 frames."""
 
-  dtype: jnp.dtype = jnp.float32
+  dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, valid: jax.Array | None) -> jax.Array:
@@ -162,7 +162,7 @@ class PartConv(nn.Module):
 
   features: int
   size: int
-  dtype: jnp.dtype = jnp.float32
+  dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:

@@ -12,7 +12,7 @@ from gaitkd_jax.models import normalization
 def part_init(
   key: jax.Array,
   shape: tuple[int, int, int],
-  dtype: jnp.dtype = jnp.float32,
+  dtype: jax.typing.DTypeLike = jnp.float32,
 ) -> jax.Array:
   """Xavier-uniform with the fans PyTorch takes from a `[p, in, out]` tensor.
 
@@ -28,7 +28,7 @@ class SeparateFC(nn.Module):
   """One bias-free linear layer for every part."""
 
   features: int
-  dtype: jnp.dtype = jnp.float32
+  dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -105,7 +105,7 @@ def describe_parts(
   x: jax.Array,
   embedding_dim: int,
   num_classes: int,
-  dtype: jnp.dtype,
+  dtype: jax.typing.DTypeLike,
   train: bool,
 ) -> dict[str, jax.Array]:
   """Embeds and classifies parts.

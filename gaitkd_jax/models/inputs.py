@@ -62,7 +62,7 @@ def read_frames(
   silhouettes: jax.Array,
   lengths: jax.Array | None,
   in_channels: int,
-  dtype: jnp.dtype,
+  dtype: jax.typing.DTypeLike,
 ) -> Frames:
   """Picks a network's channels and blanks what lies beyond each sequence.
 

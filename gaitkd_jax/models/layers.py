@@ -31,7 +31,7 @@ class Block(nn.Module):
 
   features: int
   stride: int = 1
-  dtype: jnp.dtype = jnp.float32
+  dtype: jax.typing.DTypeLike = jnp.float32
 
 
 class BasicBlock2D(Block):
@@ -127,7 +127,7 @@ def stem(
   features: int,
   *,
   name: str,
-  dtype: jnp.dtype,
+  dtype: jax.typing.DTypeLike,
   train: bool,
 ) -> jax.Array:
   """Convolution, normalisation and rectifier in front of the first stage.
@@ -161,7 +161,7 @@ def stage(
   block: type[Block],
   stride: int,
   name: str,
-  dtype: jnp.dtype,
+  dtype: jax.typing.DTypeLike,
   train: bool,
   remat: bool = False,
 ) -> jax.Array:

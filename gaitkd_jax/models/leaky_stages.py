@@ -25,7 +25,7 @@ def stage(
   features: int,
   *,
   name: str,
-  dtype: jnp.dtype,
+  dtype: jax.typing.DTypeLike,
   frames: int,
   first_size: int = 3,
   strips: int = 1,

@@ -62,7 +62,7 @@ class GaitNetwork(nn.Module, abc.ABC):
   """
 
   in_channels: int = 1
-  dtype: jnp.dtype = jnp.float32
+  dtype: jax.typing.DTypeLike = jnp.float32
 
   # Without an annotation these are no fields: not every network has a choice.
   num_classes = 0

@@ -15,7 +15,9 @@ import jax.numpy as jnp
 
 
 def scale_init(
-  key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32
+  key: jax.Array,
+  shape: tuple[int, ...],
+  dtype: jax.typing.DTypeLike = jnp.float32,
 ) -> jax.Array:
   """OpenGait's initial scale of every normalisation: N(1, 0.02)."""
   return 1.0 + 0.02 * jax.random.normal(key, shape, dtype)

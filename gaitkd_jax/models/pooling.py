@@ -50,7 +50,7 @@ def _max_forward(frames: int, x: jax.Array) -> tuple[jax.Array, jax.Array]:
   )
 
 
-def maximum_by_loop(dtype: jnp.dtype, x: jax.Array) -> Maximum:
+def maximum_by_loop(dtype: jax.typing.DTypeLike, x: jax.Array) -> Maximum:
   """The maximum of `[n, s, ...]` over `s`, and its first frame's number."""
 
   def look(best: Maximum, t: jax.Array) -> tuple[Maximum, None]:
@@ -65,7 +65,7 @@ def maximum_by_loop(dtype: jnp.dtype, x: jax.Array) -> Maximum:
   return lax.scan(look, start, jnp.arange(1, x.shape[1], dtype=jnp.int32))[0]
 
 
-def maximum_by_reduction(dtype: jnp.dtype, x: jax.Array) -> Maximum:
+def maximum_by_reduction(dtype: jax.typing.DTypeLike, x: jax.Array) -> Maximum:
   """The same in one pass of a reduction of two arrays."""
 
   def choose(a: Maximum, b: Maximum) -> Maximum:

@@ -33,7 +33,7 @@ _NO_KEYS = {"dtype", "name", "parent"}
 
 
 def create_model(
-  config: Mapping[str, Any], dtype: str | jnp.dtype = jnp.float32
+  config: Mapping[str, Any], dtype: jax.typing.DTypeLike = jnp.float32
 ) -> network.GaitNetwork:
   """Builds the network that `config` describes.
 

@@ -141,7 +141,7 @@ class SkeletonGaitPP(network.GaitNetwork):
 class AttentionFusion(nn.Module):
   """Weighs two feature maps against each other, per pixel and channel."""
 
-  dtype: jnp.dtype = jnp.float32
+  dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(

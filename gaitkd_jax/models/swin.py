@@ -115,7 +115,7 @@ class DropPath(nn.Module):
 class WindowAttention(nn.Module):
   """Self-attention within windows, with a bias by relative position."""
 
-  dtype: jnp.dtype = jnp.float32
+  dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(
@@ -155,7 +155,7 @@ class Block(nn.Module):
 
   shifted: bool
   drop_path_rate: float
-  dtype: jnp.dtype = jnp.float32
+  dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, where: Layout, *, train: bool) -> jax.Array:
@@ -195,7 +195,7 @@ class Transformer(nn.Module):
   blocks: tuple[int, ...]
   drop_path_rate: float
   remat: bool = False
-  dtype: jnp.dtype = jnp.float32
+  dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(
@@ -254,7 +254,7 @@ class PatchEmbedding(nn.Module):
   """One token for every 2 x 2 pixels of a frame."""
 
   features: int
-  dtype: jnp.dtype = jnp.float32
+  dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, frames: int) -> jax.Array:
@@ -272,7 +272,7 @@ class PatchEmbedding(nn.Module):
     return _layer_norm("norm", self.dtype)(x)
 
 
-def _layer_norm(name: str, dtype: jnp.dtype) -> nn.LayerNorm:
+def _layer_norm(name: str, dtype: jax.typing.DTypeLike) -> nn.LayerNorm:
   """PyTorch's layer normalisation."""
   return nn.LayerNorm(
     epsilon=1e-5, use_fast_variance=False, dtype=dtype, name=name
@@ -280,7 +280,7 @@ def _layer_norm(name: str, dtype: jnp.dtype) -> nn.LayerNorm:
 
 
 def _linear(
-  features: int, name: str, dtype: jnp.dtype, bias: bool = True
+  features: int, name: str, dtype: jax.typing.DTypeLike, bias: bool = True
 ) -> nn.Dense:
   return nn.Dense(
     features, use_bias=bias, dtype=dtype, kernel_init=linear_init, name=name

@@ -43,8 +43,18 @@ def test_only_the_library_is_installed():
     assert not any(fnmatch.fnmatch(folder, p) for p in patterns), folder
 
 
-def test_every_requirement_has_an_exact_version():
-  pinned = {package(x) for x in re.findall(r"^\S+==\S+$", *pins())}
+PYTHONS = [
+  x.rsplit(" ", 1)[1]
+  for x in PROJECT["project"]["classifiers"]
+  if "Python :: 3." in x
+]
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_requirement_has_an_exact_version(python):
+  text = read(f"constraints/{python}.txt")
+  assert f"on Python {python}.\n" in text
+  pinned = {package(x) for x in re.findall(r"^\S+==\S+$", text, re.M)}
   needed = [
     line for line in read("requirements.txt").splitlines() if line[:1].isalpha()
   ]
@@ -52,10 +62,6 @@ def test_every_requirement_has_an_exact_version():
   # The other name of TensorFlow is for other machines.
   assert {package(x) for x in needed} - pinned == {"tensorflow"}
   assert "libtpu" in pinned  # jax[tpu] allows any of its patches
-
-
-def pins():
-  return read("constraints.txt"), re.M
 
 
 @pytest.mark.parametrize("program", ["ruff check", "ruff format", "mypy"])
@@ -67,6 +73,7 @@ def test_a_commit_is_checked_as_the_tests_check_it(program):
 
 def test_the_workflow_runs_everything():
   jobs = yaml.safe_load(read(".github/workflows/ci.yml"))["jobs"]
+  assert jobs["tests"]["strategy"]["matrix"]["python"] == PYTHONS
   steps = [step.get("run") for job in jobs.values() for step in job["steps"]]
   assert "bash .ci/run" in steps
   run = read(".ci/run")

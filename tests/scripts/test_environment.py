@@ -18,13 +18,18 @@ fi
 exec {sys.executable} "$@"
 """
 
+# The exact versions for this interpreter.
+CONSTRAINTS = "constraints/{}.{}.txt".format(*sys.version_info)
+
 
 @pytest.fixture
 def checkout(tmp_path):
   folder = tmp_path / "checkout"
   (folder / "scripts").mkdir(parents=True)
-  for name in ("pyproject.toml", "requirements.txt", "constraints.txt"):
+  for name in ("pyproject.toml", "requirements.txt"):
     shutil.copy(ROOT / name, folder / name)
+  (folder / "constraints").mkdir()
+  (folder / CONSTRAINTS).touch()
   shutil.copy(ROOT / "scripts/environment.sh", folder / "scripts")
   python = folder / ".venv" / "bin" / "python"
   python.parent.mkdir(parents=True)
@@ -53,8 +58,7 @@ def install(folder, extra=""):
 def test_a_second_time_nothing_is_installed(checkout):
   first = install(checkout, "test")
   assert "--editable .[test]" in first
-  newer = sys.version_info >= (3, 12)
-  assert f"--constraint {'/dev/null' if newer else 'constraints.txt'}" in first
+  assert f"--constraint {CONSTRAINTS} " in first
   assert not install(checkout, "test")
   assert not install(checkout)  # is part of the above
 
@@ -66,13 +70,19 @@ def test_an_extra_is_installed_after_the_project_alone(checkout):
 
 
 @pytest.mark.parametrize(
-  "name", ["pyproject.toml", "requirements.txt", "constraints.txt"]
+  "name", ["pyproject.toml", "requirements.txt", CONSTRAINTS]
 )
 def test_a_changed_list_is_installed(checkout, name):
   install(checkout, "test")
   with (checkout / name).open("a") as file:
     file.write("# changed\n")
   assert install(checkout, "test")
+  assert not install(checkout, "test")
+
+
+def test_without_exact_versions_the_newest_are_installed(checkout):
+  (checkout / CONSTRAINTS).unlink()
+  assert "--constraint /dev/null " in install(checkout, "test")
   assert not install(checkout, "test")
 
 

@@ -51,7 +51,7 @@ class Members:
     """
     first = np.searchsorted(self._keys, self._key(subjects, part.start))
     last = np.searchsorted(self._keys, self._key(subjects, part.stop))
-    most = max(1, (last - first).max(initial=0))
+    most = max(1, np.max(last - first, initial=0))
     place = first[:, None] + np.arange(1 << int(most - 1).bit_length())
     result = np.full((rows, place.shape[1]), -1, np.int32)
     result[: len(subjects)] = np.where(

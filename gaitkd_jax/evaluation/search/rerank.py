@@ -234,7 +234,7 @@ class _Columns:
     sizes = sets.start[probes.start + 1 : probes.stop + 1] - start
     common = np.zeros((len(sizes), self._count), np.float16)
     # In the order of the items: float16 sums depend on it.
-    for i in range(sizes.max(initial=0)):
+    for i in range(np.max(sizes, initial=0)):
       row = np.flatnonzero(sizes > i)
       at = start[row] + i
       item = sets.items[at]
@@ -293,7 +293,7 @@ def _averaged(sets: _Sets, order: np.ndarray, k2: int) -> _Sets:
   near = order[:, :k2]
   sizes = np.diff(sets.start)
   keys, values = [np.zeros(0, np.int64)], [np.zeros(0, np.float16)]
-  most = near.shape[1] * max(int(sizes.max(initial=0)), 1)
+  most = near.shape[1] * max(int(np.max(sizes, initial=0)), 1)
   for rows in _parts(n, most):
     parts = []
     for of in near[rows].T:
