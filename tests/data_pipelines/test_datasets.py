@@ -162,8 +162,9 @@ def test_walkers_are_prepared_once_and_feed_training(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", datasets.NAMES)
 def test_every_data_set_has_what_is_declared(name):
   made_by = datasets.builder_class(name)
-  declared = {*datasets.Builder.__annotations__, "from_config", "probes"}
-  assert declared == {"SHOWS_BAR", "from_config", "probes"}
+  methods = {"from_config", "probes", "gallery"}
+  declared = {*datasets.Builder.__annotations__, *methods}
+  assert declared == {"SHOWS_BAR", *methods}
   assert all(hasattr(made_by, member) for member in declared)
   assert made_by.name == name
 
@@ -171,6 +172,7 @@ def test_every_data_set_has_what_is_declared(name):
 def test_walkers_have_no_list_of_probes(prepared):
   data = builds.data_of("walkers", prepared=str(prepared))
   assert datasets.probes(data) == ()
+  assert datasets.roles(data) == {"probes": ()}
 
 
 def test_configs_know_how_many_subjects_train():
