@@ -102,9 +102,9 @@ class NearestSubject(protocol.Submission):
   """The subject of the nearest gallery sequence: HID's server.
 
   A line a probe: its name and the subject as the data set spells it. The name
-  is its view, or its condition where the view is "default", as OpenGait's script
-  for HID names all views. Probes are the sequences of one subject; all others
-  are the gallery.
+  is its view, or its condition where the view is "default": so OpenGait's
+  script for HID calls all views. Probes are the sequences of one subject; all
+  others are the gallery.
 
   Attributes:
     name: see `protocol.EvaluationProtocol`.
