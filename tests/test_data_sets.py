@@ -15,6 +15,7 @@ import pytest
 
 from data_pipelines import build_notes
 from gaitkd_jax import errors
+from gaitkd_jax.evaluation import embed
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.training import loop
 from tests.helpers import command
@@ -28,35 +29,50 @@ def untrained_config(prepared, folder):
   return untrained.config(prepared, folder)
 
 
-@pytest.fixture
-def evaluated(untrained_config, tmp_path):
-  """Evaluates an untrained network on a tree; returns metrics or a CSV."""
+class Run:
+  """Evaluates an untrained network; keeps all its files in one folder."""
 
-  def evaluated(name, root, protocol, partition="", **changes):
-    config = untrained.changed(
-      untrained_config,
+  def __init__(self, config, folder):
+    self._config = config
+    self._folder = folder
+
+  def config(self, name, root, protocol, partition="", **changes):
+    return untrained.changed(
+      self._config,
       **{
         "data.name": name,
         "data.root": str(root),
-        "data.prepared": str(tmp_path / "prepared"),
+        "data.prepared": str(self._folder / "prepared"),
         "data.partition": str(partition),
         "eval.protocol": protocol,
         "eval.report": False,
         **changes,
       },
     )
-    found = evaluate.evaluate_checkpoint(config, tmp_path / "run")
+
+  def evaluate(self, *args, **changes):
+    """Returns the metrics, or the rows of a submission."""
+    config = self.config(*args, **changes)
+    found = evaluate.evaluate_checkpoint(config, self._folder / "run")
     if found:
       return found
-    with (tmp_path / "run" / "eval" / "4.csv").open(newline="") as f:
+    with (self._folder / "run" / "eval" / "4.csv").open(newline="") as f:
       return list(csv.reader(f))
 
-  return evaluated
+  def score_stored(self, *args):
+    """Returns the metrics of embeddings that are stored in between."""
+    config = self.config(*args)
+    embed.embed_checkpoint(config, self._folder / "run")
+    return evaluate.score_store(config, self._folder / "run")
 
 
-def frames(subject, name):
+@pytest.fixture
+def run(untrained_config, tmp_path):
+  return Run(untrained_config, tmp_path)
+
+
+def frames(subject):
   """Six frames of a walker, the same in all of the subject's sequences."""
-  del name
   return trees.normalised("casiab", subject, "nm-01", "000", 6)
 
 
@@ -67,7 +83,7 @@ def write(root, *names, file="{view}.pkl"):
     folder = root / subject / condition / view
     path = folder / file.format(view=view)
     path.parent.mkdir(parents=True)
-    path.write_bytes(pickle.dumps(frames(subject, name)))
+    path.write_bytes(pickle.dumps(frames(subject)))
 
 
 def partition_of(tmp_path, **lists):
@@ -90,7 +106,7 @@ _CSV = [["videoID", "label"], ["video0", "0501"], ["video1", "0500"]]
 
 def big(subject):
   """Frames as HID publishes them: normalised, uint8 [6, 128, 128]."""
-  return frames(subject, "").repeat(2, axis=1).repeat(2, axis=2)
+  return frames(subject).repeat(2, axis=1).repeat(2, axis=2)
 
 
 def write_hid(root, change=lambda name: name):
@@ -103,29 +119,27 @@ def hid_2022(name):
 
 
 @pytest.mark.parametrize("change", [str, hid_2022])
-def test_hid_from_its_frames_to_the_csv(tmp_path, evaluated, change):
+def test_hid_from_its_frames_to_the_csv(tmp_path, run, change):
   write_hid(tmp_path / "tree", change)
-  lines = evaluated("hid", tmp_path / "tree", "hid_submission")
+  lines = run.evaluate("hid", tmp_path / "tree", "hid_submission")
   assert lines == _CSV
 
 
 @pytest.mark.parametrize("rerank", [True, False])
-def test_hid_from_opengaits_pickles_to_the_csv(tmp_path, evaluated, rerank):
+def test_hid_from_opengaits_pickles_to_the_csv(tmp_path, run, rerank):
   for name, subject in _HID.items():
     folder = tmp_path / "tree" / name.removeprefix("gallery/") / "default"
     folder.mkdir(parents=True)
     path = folder / f"{folder.parent.name}.pkl"
-    path.write_bytes(pickle.dumps(frames(subject, name)))
-  lines = evaluated(
+    path.write_bytes(pickle.dumps(frames(subject)))
+  lines = run.evaluate(
     "hid", tmp_path / "tree", "hid_submission", **{"eval.rerank": rerank}
   )
   assert lines == _CSV
 
 
 @pytest.mark.parametrize("gallery", ["", "gallery/"])
-def test_hid_without_a_training_set(
-  tmp_path, evaluated, untrained_config, gallery
-):
+def test_hid_without_a_training_set(tmp_path, run, gallery):
   """As it is published since 2023: five digits, views that name videos."""
   root = tmp_path / "tree"
   for name, subject in _HID.items():
@@ -136,19 +150,10 @@ def test_hid_without_a_training_set(
     folder = root / name if "probe" in name else root / name / "000"
     folder.mkdir(parents=True)
     path = folder / "0.pkl"
-    path.write_bytes(pickle.dumps(frames(subject, name)))
-  lines = evaluated("hid", root, "hid_submission")
+    path.write_bytes(pickle.dumps(frames(subject)))
+  lines = run.evaluate("hid", root, "hid_submission")
   assert lines == [_CSV[0], *([name, f"0{label}"] for name, label in _CSV[1:])]
-  config = untrained.changed(
-    untrained_config,
-    **{
-      "data.name": "hid",
-      "data.root": str(root),
-      "data.prepared": str(tmp_path / "prepared"),
-      "data.partition": "",
-      "eval.protocol": "hid_submission",
-    },
-  )
+  config = run.config("hid", root, "hid_submission")
   words = "no sequences; HID has had no training set since 2023: train on ano"
   with pytest.raises(errors.UserError, match=words) as error:
     loop.train_and_evaluate(config, tmp_path / "trained")
@@ -167,7 +172,7 @@ def test_hid_by_the_command_line(tmp_path, untrained_config):
     f"--config.data.prepared={tmp_path / 'prepared'}",
   ]
   named = ["--config.data.name=hid", "--config.eval.protocol=hid_submission"]
-  command.output(*arguments, *named)
+  command.output(*arguments, *named, "--config.data.partition=")
   text = (tmp_path / "run" / "eval" / "4.csv").read_text()
   assert text == "videoID,label\nvideo0,0501\nvideo1,0500\n"
   # As any tree it would be two people, "gallery" and "probe".
@@ -178,19 +183,19 @@ def test_hid_by_the_command_line(tmp_path, untrained_config):
   assert "choose data.name=hid" in error
 
 
-def test_casiae(tmp_path, evaluated):
+def test_casiae(tmp_path, run):
   walks = ("H-scene1-nm-1", "L-scene2-nm-2", "H-scene3_s-bg-1", "L-scene3-cl-1")
   for subject in ("201", "1014"):
     for walk in walks:
       for view in ("000", "090"):
         folder = trees.raw_folder("casiae", subject, walk, view)
         trees.write_raw(tmp_path / "tree" / folder, big(subject))
-  found = evaluated("casiae", tmp_path / "tree", "casiae")
+  found = run.evaluate("casiae", tmp_path / "tree", "casiae")
   for condition in ("NM", "BG", "CL", "mean"):
     assert found[f"{condition}/rank1"] == 100
 
 
-def test_ccgr_mini_lists_its_gallery(tmp_path, evaluated):
+def test_ccgr_mini_lists_its_gallery(tmp_path, run):
   """All else is probe; names as in the publisher's tree."""
   root = tmp_path / "tree"
   names = [
@@ -208,16 +213,16 @@ def test_ccgr_mini_lists_its_gallery(tmp_path, evaluated):
     TEST_SET=["601", "1000"],
     GALLERY_SET=["601-NM1-0_1.avi", "1000-NM1-0_1.avi"],
   )
-  found = evaluated("opengait", root, "gait3d", partition)
+  found = run.evaluate("opengait", root, "gait3d", partition)
   assert found["all/rank1"] == found["all/mAP"] == 100
   # If the gallery were not read, there would be no probe.
   partition_of(tmp_path, TEST_SET=["601", "1000"])
   with pytest.raises(errors.UserError, match="gait3d needs probes by name"):
-    evaluated("opengait", root, "gait3d", partition)
+    run.evaluate("opengait", root, "gait3d", partition)
 
 
 @pytest.mark.parametrize("published", [True, False])
-def test_freegait_lists_probes_and_gallery(tmp_path, evaluated, published):
+def test_freegait_lists_probes_and_gallery(tmp_path, run, published):
   root = tmp_path / "tree"
   names = [
     f"{subject}/devid_{device}/seq_00_new"
@@ -238,13 +243,19 @@ def test_freegait_lists_probes_and_gallery(tmp_path, evaluated, published):
     GALLERY_SET=["0001-devid_3-seq_00_new", "0007-devid_3-seq_00_new"],
     PROBE_SET=["0001-devid_1-seq_00_new", "0007-devid_1-seq_00_new"],
   )
-  found = evaluated("freegait", root, "gait3d", partition)
+  # In neither list, and taken for 0001 where it is in the gallery.
+  path = root / "0007/devid_2/seq_00_new" / file
+  path.write_bytes(pickle.dumps(frames("0001")))
+  given = "freegait", root, "gait3d", partition
+  found = run.evaluate(*given)
   assert found["all/rank1"] == found["all/mINP"] == 100
+  # A store of embeddings keeps both lists.
+  assert run.score_stored(*given) == found
   (notes,) = (tmp_path / "prepared").rglob(build_notes.SOURCE_FILE)
   notes = build_notes.read_source(notes.parent)
   assert [len(notes[role]) for role in ("probes", "gallery")] == [2, 2]
   with pytest.raises(errors.UserError, match="FreeGait has no division of its"):
-    evaluated("freegait", root, "gait3d")
+    run.evaluate("freegait", root, "gait3d")
 
 
 def test_the_page_names_these_combinations():
