@@ -115,7 +115,7 @@ class ProbeList(_ByName):
     Raises:
       errors.UserError: it lists no probes, or its gallery is not there.
     """
-    found = super().roles(config, data_roles) | data_roles()
+    found = {**super().roles(config, data_roles), **data_roles()}
     for role, names in found.items():
       if not names:
         raise errors.UserError(
