@@ -24,9 +24,18 @@ if TYPE_CHECKING:
   from data_pipelines import source as source_lib
 
 # Benchmarks, each with a division of its subjects.
-BENCHMARKS = ("casiab", "oumvlp", "grew", "gait3d", "ccpg", "sustech1k")
+BENCHMARKS = (
+  "casiab",
+  "oumvlp",
+  "grew",
+  "gait3d",
+  "ccpg",
+  "sustech1k",
+  "casiae",
+  "hid",
+)
 # All that is read from a tree of files.
-TREES = (*BENCHMARKS, "opengait")
+TREES = (*BENCHMARKS, "freegait", "opengait")
 NAMES = ("walkers", *TREES)
 
 
@@ -55,6 +64,9 @@ class Builder(Protocol):
 
   def probes(self) -> tuple[str, ...]:
     """Names of the probes in the prepared data; see the function `probes`."""
+
+  def gallery(self) -> tuple[str, ...] | None:
+    """Names of the gallery in the prepared data; None if it is not listed."""
 
 
 def builder_class(name: str) -> type[Builder]:
@@ -142,12 +154,31 @@ def probes(data: Any) -> tuple[str, ...]:
 
   Returns:
     Names such as "0002-camid33_videoid2-seq0" that are in the split "test": the
-    PROBE_SET of the JSON file that `data.partition` names, else the benchmark's
-    list; under "halves", where none of them is there, the first sequence of
-    every test subject that has two or more. Empty where the data set lists no
-    probes.
+    PROBE_SET of the JSON file that `data.partition` names, or all that are not
+    in its GALLERY_SET if it has that alone, else the benchmark's list; under
+    "halves", where none of them is there, the first sequence of every test
+    subject that has two or more. Empty where the data set lists no probes.
 
   Raises:
     errors.UserError: see `prepare`.
   """
   return prepare(data).probes()
+
+
+def roles(data: Any) -> dict[str, tuple[str, ...]]:
+  """Names the test sequences that a benchmark gives a role.
+
+  Args:
+    data: as for `prepare`, which is called.
+
+  Returns:
+    "probes", see the function of that name, and, where the data set lists it,
+    "gallery". Where it does not, all other test sequences are the gallery.
+
+  Raises:
+    errors.UserError: see `prepare`.
+  """
+  builder = prepare(data)
+  gallery = builder.gallery()
+  listed = {} if gallery is None else {"gallery": gallery}
+  return {"probes": builder.probes(), **listed}

@@ -3,18 +3,23 @@
 from collections.abc import Collection
 from collections.abc import Sequence
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 import pathlib
 from typing import Any
 
+from absl import logging
+
 from gaitkd_jax.errors import UserError
 
 HALVES = "halves"
-_KEYS = {"TRAIN_SET", "TEST_SET", "PROBE_SET"}
+_SUBJECTS = ("TRAIN_SET", "TEST_SET")
+_NAMES = ("PROBE_SET", "GALLERY_SET")
 # The largest list known, GREW's, takes 0.4 MB.
 _MOST_BYTES = 2**26
+_SHOWN = 5  # unknown keys that are named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,11 +31,14 @@ class Partition:
     test: subjects of the split "test".
     probes: names of the test sequences that the benchmark searches for, if it
       lists them.
+    gallery: names of the test sequences among which it searches, if it lists
+      them. If it lists these alone, all others are probes.
   """
 
   train: tuple[str, ...] | None
   test: tuple[str, ...]
   probes: tuple[str, ...] = ()
+  gallery: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,10 +104,14 @@ def _read_bytes(path: str) -> bytes:
 def read(path: str) -> Partition:
   """Reads a partition in OpenGait's format.
 
+  Where a file lists probes and gallery, sequences in neither list take no part.
+  OpenGait reads PROBE_SET alone then, as FreeGait's, and puts them into the
+  gallery.
+
   Args:
     path: a JSON file that holds an object. Its keys TRAIN_SET and TEST_SET are
-      lists of subjects; PROBE_SET, which may be left out, is a list of names
-      `<id>-<type>-<view>`.
+      lists of subjects; PROBE_SET and GALLERY_SET, which may be left out, are
+      lists of names `<id>-<type>-<view>`. Other keys are named in the log.
 
   Returns:
     The partition.
@@ -121,14 +133,9 @@ def read(path: str) -> Partition:
       f"{what}: holds a {type(content).__name__}; give an object with "
       "TRAIN_SET and TEST_SET."
     )
-  if unknown := sorted(set(content) - _KEYS):
-    raise UserError(
-      f"{what}: has the unknown key {unknown[0][:40]!r}; there are TRAIN_SET, "
-      "TEST_SET and PROBE_SET."
-    )
   lists = {}
-  for key in sorted(_KEYS):
-    if key not in content and key != "PROBE_SET":
+  for key in (*_SUBJECTS, *_NAMES):
+    if key not in content and key in _SUBJECTS:
       raise UserError(f"{what}: has no {key}; give a list of subjects.")
     values = content.get(key, [])
     if not isinstance(values, list) or not all(
@@ -136,12 +143,32 @@ def read(path: str) -> Partition:
     ):
       raise UserError(f"{what}: {key} is not a list of texts; make it one.")
     lists[key] = tuple(dict.fromkeys(values))
-  if both := sorted(set(lists["TRAIN_SET"]) & set(lists["TEST_SET"])):
-    raise UserError(
-      f"{what}: TRAIN_SET and TEST_SET both name {both[0]}; remove it from one "
-      "of them."
+  for one, other in (_SUBJECTS, _NAMES):
+    if both := sorted(set(lists[one]) & set(lists[other])):
+      raise UserError(
+        f"{what}: {one} and {other} both name {both[0]}; remove it from one "
+        "of them."
+      )
+  if unused := sorted(set(content) - set(lists)):
+    # JSON escapes whatever a terminal should not be sent.
+    keys = ", ".join(json.dumps(key[:40])[1:-1] for key in unused[:_SHOWN])
+    _log_once(
+      f"{what}: not used: {keys}{', ...' if len(unused) > _SHOWN else ''}; "
+      f"used are {', '.join(lists)}"
     )
-  return Partition(lists["TRAIN_SET"], lists["TEST_SET"], lists["PROBE_SET"])
+  if all(lists[key] for key in _NAMES):
+    _log_once(
+      f"{what}: test sequences in neither PROBE_SET nor GALLERY_SET take no "
+      "part (OpenGait puts them into the gallery; for its figures, remove "
+      "GALLERY_SET)"
+    )
+  return Partition(*lists.values())
+
+
+@functools.cache
+def _log_once(line: str) -> None:
+  """Logs a line; a run reads its partition several times."""
+  logging.warning("%s", line)
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -184,8 +211,11 @@ def resolve(
   if request.partition not in ("", HALVES):
     base = read(request.partition)
     named += [*base.train, *base.test]
-    # A file without probes keeps those of the benchmark.
-    base = dataclasses.replace(base, probes=base.probes or benchmark.probes)
+    if not (base.probes or base.gallery):
+      # A file without probes keeps those of the benchmark.
+      base = dataclasses.replace(
+        base, probes=benchmark.probes, gallery=benchmark.gallery
+      )
   there = set(subjects)
 
   def present(wanted: Sequence[str], other: Sequence[str]) -> tuple[str, ...]:
@@ -206,7 +236,7 @@ def resolve(
     half = len(order) // 2
     divided = tuple(order[:half]), tuple(order[half:])
   missing = tuple(sorted(set(named) - there))
-  return Partition(*divided, base.probes), missing
+  return Partition(*divided, base.probes, base.gallery), missing
 
 
 def probes(
@@ -222,10 +252,14 @@ def probes(
     names: (subject, name) of every test sequence that can be used, in order.
 
   Returns:
-    The names of the benchmark's probes that are there. If none is and the user
-    asked for "halves": the first sequence of every subject that has two or
-    more. Empty if the benchmark does not list its probes.
+    The names of the benchmark's probes that are there; if it lists its gallery
+    instead, all that are not of the gallery. If none is and the user asked for
+    "halves": the first sequence of every subject that has two or more. Empty if
+    the benchmark lists neither.
   """
+  if partition.gallery and not partition.probes:
+    listed = set(partition.gallery)
+    return tuple(name for _, name in names if name not in listed)
   there = {name for _, name in names}
   found = tuple(name for name in partition.probes if name in there)
   if found or not partition.probes or request.partition != HALVES:
@@ -234,3 +268,22 @@ def probes(
   for subject, name in names:
     first.setdefault(subject, []).append(name)
   return tuple(group[0] for group in first.values() if len(group) > 1)
+
+
+def gallery(
+  partition: Partition, names: Sequence[tuple[str, str]]
+) -> tuple[str, ...] | None:
+  """Lists the gallery of prepared data.
+
+  Args:
+    partition: as `resolve` returns it.
+    names: (subject, name) of every test sequence that can be used, in order.
+
+  Returns:
+    The names of the benchmark's gallery that are there, which may be none; None
+    if the benchmark does not list its gallery.
+  """
+  if not partition.gallery:
+    return None
+  there = {name for _, name in names}
+  return tuple(name for name in partition.gallery if name in there)

@@ -79,3 +79,23 @@ def pretreat_area_frame(frame: np.ndarray) -> np.ndarray | None:
     uint8 [64, 64], or None; see `pretreat_frame`.
   """
   return pretreat_frame(frame, FRAME_SIZE, cv2.INTER_AREA, 0)
+
+
+def scale_frame(frame: np.ndarray) -> np.ndarray | None:
+  """Scales a silhouette that its publisher has normalised.
+
+  OpenGait's script for CASIA-E does so. Cutting and centring a second time
+  would shift the person.
+
+  Args:
+    frame: uint8 [h, w], 0 (background) to 255; one that is no square is not
+      normalised, so `pretreat_frame` gets it.
+
+  Returns:
+    uint8 [64, 64], or None if nothing is white.
+  """
+  if frame.shape[0] != frame.shape[1]:
+    return pretreat_frame(frame)
+  # From 128 x 128 this is the mean of 2 x 2 pixels.
+  frame = cv2.resize(frame, (FRAME_SIZE, FRAME_SIZE))
+  return frame if frame.any() else None

@@ -217,10 +217,13 @@ class SequenceStore:
       errors.UserError: the split is missing, empty or damaged.
     """
     if not (split in builder.info.splits and builder.info.splits[split]):
+      hints = getattr(builder, "HINTS", {})
+      hint = hints.get(
+        split, "check the data's folder and its lists of subjects"
+      )
       raise errors.UserError(
         f"split {split!r} of {builder.info.full_name} in"
-        f" {builder.data_path} has no sequences; check the data's folder and"
-        " its lists of subjects"
+        f" {builder.data_path} has no sequences; {hint}"
       )
     return cls.from_files(
       builder.info.splits[split].filepaths,

@@ -303,6 +303,25 @@ def _hint(root: str, layouts: Sequence[Layout]) -> str:
   return ""
 
 
+def _innermost(
+  leaves: Sequence[tuple[SequenceFolder, Layout]],
+) -> list[tuple[SequenceFolder, Layout]]:
+  """Decides between folders that fit a layout and lie in one another.
+
+  The outer one is the sequence if it holds files, else the inner ones are:
+  `probe/<sequence>` or `probe/<type>/<view>`.
+  """
+  parents = {folder.path for folder, _ in leaves}
+  parents &= {os.path.dirname(folder.path) for folder, _ in leaves}
+  full = {path for path in parents if sequence_files(path)}
+  return [
+    (folder, layout)
+    for folder, layout in leaves
+    if folder.path not in parents - full
+    and os.path.dirname(folder.path) not in full
+  ]
+
+
 def _check_duplicates(folders: Sequence[SequenceFolder]) -> None:
   for one, other in itertools.pairwise(folders):
     if one.key == other.key:
@@ -354,6 +373,7 @@ def scan(root: str | os.PathLike[str], layouts: Sequence[Layout]) -> Tree:
         ignored += found.ignored
         unusable += found.unusable
         leaves += found.leaves
+      leaves = _innermost(leaves)
       finished = list(pool.map(_finish, leaves))
     if not finished:
       raise UserError(

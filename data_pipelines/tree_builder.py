@@ -240,6 +240,12 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Names of the probes, of prepared data; see `partitions.probes`."""
     return tuple(build_notes.read_source(self.data_dir)["probes"])
 
+  def gallery(self) -> tuple[str, ...] | None:
+    """Names of the gallery, of prepared data; see `partitions.gallery`."""
+    # Data that were prepared before galleries could be listed have no such key.
+    listed = build_notes.read_source(self.data_dir).get("gallery")
+    return None if listed is None else tuple(listed)
+
   def download_and_prepare(self, **kwargs: Any) -> None:
     """Reads the tree, unless that was done before; see the base class.
 
@@ -386,6 +392,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       "train_subjects": config.partition.train,
       "test_subjects": config.partition.test,
       "probes": partitions.probes(config.partition, config.request, names),
+      "gallery": partitions.gallery(config.partition, names),
     }
     self._notes.write(self.data_dir, source)
 

@@ -100,6 +100,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """Returns nothing: walkers have no list of probes."""
     return ()
 
+  def gallery(self) -> None:
+    """Returns nothing: walkers have no list of a gallery."""
+
   def _info(self) -> tfds.core.DatasetInfo:
     modalities = ["silhouettes"] + ["heatmaps"] * self.builder_config.heatmaps
     return self.dataset_info_from_configs(

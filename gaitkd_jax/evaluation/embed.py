@@ -162,13 +162,13 @@ def roles(config: Any) -> dict[str, Sequence[str]]:
     errors.UserError: see `protocols.EvaluationProtocol.roles`.
   """
 
-  def data_probes() -> Sequence[str]:
+  def data_roles() -> Mapping[str, Sequence[str]]:
     # TensorFlow is loaded only where the data set has to be asked.
     from data_pipelines import datasets
 
-    return datasets.probes(test_data(config))
+    return datasets.roles(test_data(config))
 
-  return protocol_of(config).roles(config.eval, data_probes)
+  return protocol_of(config).roles(config.eval, data_roles)
 
 
 def make_embed_step(

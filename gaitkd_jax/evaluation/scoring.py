@@ -41,7 +41,8 @@ def evaluate_embeddings(
     verification: adds "EER", "TAR@FAR=<rate>" and "threshold@FAR=<rate>", see
       `protocols.verification`.
     **options: of the protocol, names "<subject>-<condition>-<view>": `probes`
-      for gait3d; `probes` and `gallery` for lists; none for the others.
+      for gait3d, and `gallery` if it is not all the rest; both for lists; none
+      for the others.
 
   Returns:
     Percentages by name, "<condition>/<metric>" ("all/..." where there is but

@@ -114,3 +114,24 @@ def test_subjects_may_be_numbers(tmp_path):
   data = builds.data_of("gait3d", tmp_path / "tree", train_subjects=(2,))
   found = builds.names(datasets.prepare(data))
   assert {name[:4] for name in found["train"]} == {"0002"}
+
+
+@pytest.mark.parametrize(
+  "dataset, key",
+  [
+    ("hid", ("0500", "00", "default")),
+    ("casiae", ("201", "H-scene1-nm-1", "000")),
+  ],
+)
+def test_frames_that_are_published_normalised_are_halved(
+  tmp_path, dataset, key
+):
+  """They are neither cut nor centred again."""
+  frames = np.zeros((2, 64, 64), np.uint8)
+  frames[0, 3:60, 40:50] = 255
+  frames[1, 5:64, 10:30] = 255
+  folder = tmp_path / "tree" / trees.raw_folder(dataset, *key)
+  trees.write_raw(folder, frames.repeat(2, axis=1).repeat(2, axis=2))
+  builder = datasets.prepare(builds.data_of(dataset, tmp_path / "tree"))
+  found = builds.read(builder)["test"]["-".join(key)]
+  np.testing.assert_array_equal(found, frames)

@@ -1,6 +1,7 @@
 """Who trains and who tests, by the data's config."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from gaitkd_jax import errors
 from tests.helpers import batches
 from tests.helpers import builds
 from tests.helpers import command
+from tests.helpers import trees
 
 
 @pytest.fixture
@@ -109,6 +111,47 @@ def test_any_tree_in_opengaits_layout(tmp_path):
     datasets.prepare(data)
 
 
+@pytest.mark.parametrize(
+  "folders, words",
+  [
+    (
+      ("gallery/0500/00", "probe/video1", "train/0000/00"),
+      "folders gallery, probe, train are parts.*choose data.name=hid,",
+    ),
+    (("HID2022_test_gallery/0500/00", "x"), "choose data.name=hid,"),
+    (("gallery/0500/00/000",), "folders gallery are parts.*data.name=hid,"),
+    (
+      ("train/00001/a", "test/gallery/00001/a", "test/probe/b"),
+      "folders test, train are parts.*choose data.name=grew,",
+    ),
+    (("test/probe/b",), "choose data.name=grew,"),
+    (("train/001/nm-01/090", "Test/075/nm-01/090"), "one folder, and say in"),
+  ],
+)
+def test_parts_of_a_data_set_are_not_people(tmp_path, folders, words):
+  for folder in folders:
+    (tmp_path / "tree" / folder).mkdir(parents=True)
+  data = builds.data_of("opengait", tmp_path / "tree", partition="halves")
+  message = builds.refusal(data)
+  assert re.search(words, message), message
+  assert str(tmp_path / "tree") in message
+
+
+def test_people_may_be_called_probe_and_test(tmp_path):
+  root = tmp_path / "tree"
+  for subject in ("0500", "probe", "test", ".gallery"):
+    values = trees.normalised("casiab", "001", "nm-01", "000", 2)
+    trees.write_pickles("opengait", root / subject / "00" / "a", values)
+  data = builds.data_of("opengait", root, partition="halves")
+  found = builds.names(datasets.prepare(data))
+  assert found == {
+    "train": ["0500-00-a"],
+    "test": ["probe-00-a", "test-00-a"],
+  }
+  data.root = str(tmp_path / "nowhere")
+  assert "is not a folder" in builds.refusal(data)
+
+
 def test_unknown_data_is_refused(tmp_path):
   data = builds.data_of("casia", prepared=str(tmp_path))
   with pytest.raises(errors.UserError, match="no data set 'casia'"):
@@ -162,8 +205,9 @@ def test_walkers_are_prepared_once_and_feed_training(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", datasets.NAMES)
 def test_every_data_set_has_what_is_declared(name):
   made_by = datasets.builder_class(name)
-  declared = {*datasets.Builder.__annotations__, "from_config", "probes"}
-  assert declared == {"SHOWS_BAR", "from_config", "probes"}
+  methods = {"from_config", "probes", "gallery"}
+  declared = {*datasets.Builder.__annotations__, *methods}
+  assert declared == {"SHOWS_BAR", *methods}
   assert all(hasattr(made_by, member) for member in declared)
   assert made_by.name == name
 
@@ -171,6 +215,7 @@ def test_every_data_set_has_what_is_declared(name):
 def test_walkers_have_no_list_of_probes(prepared):
   data = builds.data_of("walkers", prepared=str(prepared))
   assert datasets.probes(data) == ()
+  assert datasets.roles(data) == {"probes": ()}
 
 
 def test_configs_know_how_many_subjects_train():

@@ -1,9 +1,11 @@
 """Who trains, who tests and which sequences are probes."""
 
 import json
+import pathlib
 
 import pytest
 
+from data_pipelines import build_notes
 from data_pipelines import datasets
 from data_pipelines import partitions
 from gaitkd_jax.errors import UserError
@@ -19,6 +21,8 @@ def test_the_own_partitions():
     "gait3d": (None, 1000, 1000),
     "ccpg": (100, 100, 0),
     "sustech1k": (250, 800, 0),
+    "casiae": (200, 814, 0),
+    "hid": (500, 506 + 859, 0),
   }
   for name, size in sizes.items():
     own = datasets.source(name).partition
@@ -71,6 +75,95 @@ def test_a_partition_of_opengait(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
+  "listed, probes, gallery",
+  [
+    # As in CCGR-MINI's file: whoever is not gallery is probe.
+    (
+      dict(GALLERY_SET=["1-a-0", "2-a-0", "9-a-0"]),
+      ("1-b-0", "1-c-0", "2-b-0", "2-c-0"),
+      ("1-a-0", "2-a-0"),
+    ),
+    # As in FreeGait's: whoever is in neither list takes no part.
+    (
+      dict(GALLERY_SET=["2-a-0", "1-a-0"], PROBE_SET=["2-b-0", "9-b-0"]),
+      ("2-b-0",),
+      ("2-a-0", "1-a-0"),
+    ),
+    (dict(GALLERY_SET=["9-a-0"], PROBE_SET=["2-b-0"]), ("2-b-0",), ()),
+    (dict(PROBE_SET=["2-b-0"], GALLERY_SET=[]), ("2-b-0",), None),
+  ],
+)
+def test_a_listed_gallery(tmp_path, listed, probes, gallery):
+  root = tmp_path / "tree"
+  for subject in "123":
+    for condition in "abc":
+      trees.write_pickles(
+        "opengait",
+        root / subject / condition / "0",
+        trees.heatmaps(subject, condition, "0", 2)[:, 0],
+      )
+  path = tmp_path / "partition.json"
+  division = {"TRAIN_SET": ["3"], "TEST_SET": ["1", "2"]}
+  path.write_text(json.dumps(division | listed))
+  data = builds.data_of("opengait", root, partition=str(path))
+  expected = {"probes": probes}
+  if gallery is not None:
+    expected["gallery"] = gallery
+  assert datasets.roles(data) == expected
+  assert datasets.probes(data) == probes
+  # Another gallery is another build, and the tree is not needed to find it.
+  data.root = ""
+  assert datasets.roles(data) == expected
+
+
+def test_a_gallery_replaces_the_probes_of_the_benchmark(tmp_path):
+  trees.write(tmp_path / "tree", "gait3d", "pickle", 4, 1)
+  data = builds.data_of("gait3d", tmp_path / "tree")
+  (test,) = {name[:4] for name in datasets.probes(data)[:1]}
+  gallery = [f"{test}-camid1_videoid1-seq0"]
+  path = tmp_path / "partition.json"
+  lists = {"TRAIN_SET": [], "TEST_SET": [test], "GALLERY_SET": gallery}
+  path.write_text(json.dumps(lists))
+  data.partition = str(path)
+  found = datasets.roles(data)
+  assert found["gallery"] == tuple(gallery)
+  names = set(builds.names(datasets.prepare(data))["test"])
+  assert {*found["probes"], *gallery} == names and len(names) == 3
+
+
+def test_data_that_were_prepared_before_galleries_were_listed(tmp_path):
+  trees.write(tmp_path / "tree", "gait3d", "pickle", 4, 1)
+  data = builds.data_of("gait3d", tmp_path / "tree")
+  builder = datasets.prepare(data)
+  path = pathlib.Path(builder.data_dir, build_notes.SOURCE_FILE)
+  notes = json.loads(path.read_text())
+  assert notes.pop("gallery") is None
+  path.write_text(json.dumps(notes))
+  assert datasets.roles(data) == {"probes": builder.probes()}
+  assert builder.probes()
+
+
+def test_what_a_file_lists_in_vain_is_logged_once(tmp_path, caplog):
+  path = tmp_path / "partition.json"
+  lists = {"TRAIN_SET": ["1"], "TEST_SET": ["2"], "TMP_SET": [1]}
+  path.write_text(json.dumps(lists | {"COMPARE\u001b_SET": {}}))
+  for _ in range(2):
+    assert partitions.read(str(path)) == partitions.Partition(("1",), ("2",))
+  (line,) = caplog.messages
+  assert f"{path}: not used: COMPARE\\u001b_SET, TMP_SET; used" in line
+  path.write_text(
+    json.dumps(lists | {str(i): 0 for i in range(9)} | {"PROBE_SET": ["2-a-0"]})
+  )
+  partitions.read(str(path))
+  assert "not used: 0, 1, 2, 3, 4, ...; used are" in caplog.messages[1]
+  both = {"PROBE_SET": ["2-a-0"], "GALLERY_SET": ["2-b-0"], "TMP_SET": []}
+  path.write_text(json.dumps(lists | both))
+  partitions.read(str(path))
+  assert len(caplog.messages) == 4
+  assert "neither PROBE_SET nor GALLERY_SET take no part" in caplog.messages[3]
+
+
+@pytest.mark.parametrize(
   "text, words",
   [
     (None, "cannot be read"),
@@ -80,7 +173,15 @@ def test_a_partition_of_opengait(tmp_path, caplog):
     ('{"TRAIN_SET": []}', "no TEST_SET"),
     ('{"TRAIN_SET": [], "TEST_SET": [1]}', "not a list of texts"),
     ('{"TRAIN_SET": ["1"], "TEST_SET": ["1"]}', "both name 1"),
-    ('{"TRAIN_SET": [], "TEST_SET": [], "GALLERY": []}', "unknown key"),
+    (
+      '{"TRAIN_SET": [], "TEST_SET": [], "GALLERY_SET": {}}',
+      "GALLERY_SET is not a list",
+    ),
+    (
+      '{"TRAIN_SET": [], "TEST_SET": [], "PROBE_SET": ["1-a-0"],'
+      ' "GALLERY_SET": ["1-a-0"]}',
+      "PROBE_SET and GALLERY_SET both name 1-a-0",
+    ),
     ("\udcff", "not JSON"),
   ],
 )

@@ -72,3 +72,20 @@ def test_ccpg_averages_areas_and_keeps_faint_frames():
   assert pretreatment.pretreat_frame(faint) is None
   assert pretreat(faint).sum() == 256
   assert pretreat(np.zeros((64, 64), np.uint8)) is None
+
+
+def test_what_is_normalised_is_scaled_and_not_moved():
+  frame = np.zeros((128, 128), np.uint8)
+  frame[10:120, 20:50] = 255  # neither of full height nor centred
+  scaled = pretreatment.scale_frame(frame)
+  expected = np.zeros((64, 64), np.uint8)
+  expected[5:60, 10:25] = 255
+  np.testing.assert_array_equal(scaled, expected)
+  grey = np.random.default_rng(0).integers(0, 256, (128, 128)).astype(np.uint8)
+  mean = grey.reshape(64, 2, 64, 2).mean(axis=(1, 3))
+  assert np.abs(pretreatment.scale_frame(grey) - mean).max() <= 0.5
+  assert pretreatment.scale_frame(np.zeros((128, 128), np.uint8)) is None
+  raw = np.pad(frame, ((0, 0), (0, 60)))
+  np.testing.assert_array_equal(
+    pretreatment.scale_frame(raw), pretreatment.pretreat_frame(raw)
+  )

@@ -3,6 +3,7 @@
 import pytest
 
 from data_pipelines import datasets
+from data_pipelines import tree
 from tests.helpers import builds
 from tests.helpers import paths
 from tests.helpers import trees
@@ -32,3 +33,26 @@ def test_a_root_one_level_off(tmp_path):
   trees.write(tmp_path / "grew", "grew", "raw", 2, 1)
   message = builds.refusal(builds.data_of("grew", tmp_path / "grew" / "test"))
   assert f"the folder above, {tmp_path}/grew," in message
+
+
+def test_a_sequence_is_the_outermost_folder_that_holds_files(tmp_path):
+  """HID's `probe/<sequence>` and `probe/<type>/<view>`."""
+  root = tmp_path / "tree"
+  frames = trees.images("probe", "", "", 2)
+  trees.write_raw(root / "probe" / "video1", frames)
+  (root / "probe" / "video1" / "thumbnails").mkdir()
+  trees.write_raw(root / "probe" / "video2" / "default", frames)
+  trees.write_raw(root / "probe" / "00" / "video3", frames)
+  trees.write_raw(root / "probe" / "00" / "video4", frames)
+  (root / "probe" / "video5").mkdir()
+  found = tree.scan(root, datasets.source("hid").layouts)
+  assert {folder.key: folder.path for folder in found.folders} == {
+    f"probe-{condition}-{view}": f"{root}/probe/{path}"
+    for condition, view, path in (
+      ("video1", "default", "video1"),
+      ("video2", "default", "video2/default"),
+      ("00", "video3", "00/video3"),
+      ("00", "video4", "00/video4"),
+      ("video5", "default", "video5"),  # is skipped when it is read
+    )
+  }

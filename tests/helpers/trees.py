@@ -23,7 +23,14 @@ _SEQUENCES = {
     ("00-nm", "01-nm", "01-bg", "02-cl-cr", "03-ub-uf", "04-oc-nt"),
     ("000", "090"),
   ),
+  "casiae": (
+    ("H-scene1-nm-1", "L-scene2-bg-1", "L-scene3_s-cl-2"),
+    ("000", "090"),
+  ),
+  "hid": (("00", "01"), ("default",)),
 }
+# The data sets whose probes are one subject.
+_SECRET = ("grew", "hid")
 
 
 def first_subjects(dataset: str, count: int) -> tuple[str, ...]:
@@ -48,6 +55,8 @@ def sequences(dataset: str, subject: str) -> list[tuple[str, str, str]]:
     keys = [("00", f"{subject[:5]}seq{i}") for i in range(2)]
   elif dataset == "grew" and subject == "probe":
     keys = [("03", f"unknown{i}") for i in range(2)]
+  elif dataset == "hid" and subject == "probe":
+    keys = [(f"unknown{i}", "default") for i in range(2)]
   elif dataset == "grew":
     keys = [("01", f"{subject}a"), ("02", f"{subject}b")]
   else:
@@ -89,8 +98,23 @@ def normalised(
     uint8 [frames, 64, 64].
   """
   pretreat = datasets.source(dataset).pretreat
-  drawn = images(subject, condition, view, frames)
+  drawn = published(dataset, subject, condition, view, frames)
   return np.stack([pretreat(image) for image in drawn])
+
+
+def published(
+  dataset: str, subject: str, condition: str, view: str, frames: int
+) -> np.ndarray:
+  """Returns `images` in the size in which a data set is published.
+
+  Returns:
+    uint8 [frames, 128, 128] of those that are normalised by their publisher,
+    else [frames, 96, 80].
+  """
+  drawn = images(subject, condition, view, frames)
+  if dataset in ("casiae", "hid"):
+    return np.pad(drawn, ((0, 0), (16, 16), (24, 24)))
+  return drawn
 
 
 def heatmaps(
@@ -121,6 +145,15 @@ def raw_folder(
     return pathlib.PurePath("test", "gallery", subject, view)
   if dataset == "sustech1k":
     return pathlib.PurePath(subject, condition, view, "Camera-Sils_aligned")
+  if dataset == "casiae":
+    height, scene, walk, take = condition.split("-")
+    return pathlib.PurePath(subject, height, scene, walk, view, take)
+  if dataset == "hid" and subject == "probe":
+    return pathlib.PurePath("probe", condition)
+  if dataset == "hid":
+    trains = subject in datasets.source(dataset).partition.train
+    part = "train" if trains else "gallery"
+    return pathlib.PurePath(part, subject, condition)
   return pathlib.PurePath(subject, condition, view)
 
 
@@ -166,7 +199,8 @@ def write(
     layout: "raw" (PNG files, raw or normalised as the publisher ships them) or
       "pickle" (OpenGait's).
     subjects: their names, or how many: half of them train and half of them test
-      by the data set's own partition. GREW gets the subject "probe" besides.
+      by the data set's own partition. GREW and HID get the subject "probe"
+      besides.
     frames: frames a sequence.
     with_heatmaps: adds pickles of heat maps (layout "pickle" only).
 
@@ -177,14 +211,16 @@ def write(
   root = pathlib.Path(root)
   if isinstance(subjects, int):
     subjects = first_subjects(dataset, subjects)
-  if dataset == "grew" and "probe" not in subjects:
+  if dataset in _SECRET and "probe" not in subjects:
     subjects = (*subjects, "probe")
   expected = {}
   for key in (k for i in subjects for k in sequences(dataset, i)):
     values = normalised(dataset, *key, frames)
     expected["-".join(key)] = values
     if layout == "raw":
-      raw = values if dataset == "grew" else images(*key, frames)
+      raw = values
+      if dataset != "grew":
+        raw = published(dataset, *key, frames)
       write_raw(root / raw_folder(dataset, *key), raw)
     else:
       maps = heatmaps(*key, frames) if with_heatmaps else None

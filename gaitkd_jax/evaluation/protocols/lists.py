@@ -67,28 +67,35 @@ class _ByName(protocol.ScoredProtocol):
 class ProbeList(_ByName):
   """Probes given by name; the gallery is all the rest, of all views.
 
-  Metrics are those of `retrieval.retrieval_metrics`. In a config the probes
-  are those that the data set lists.
+  A gallery may be given by name too; then sequences in neither list take no
+  part. OpenGait, which has FreeGait's list of the gallery and does not read it,
+  puts them into the gallery.
+
+  Metrics are those of `retrieval.retrieval_metrics`. In a config the lists are
+  those of the data set.
   """
 
-  options = ("probes",)
+  options = ("probes", "gallery")
 
   def probe_galleries(
     self,
     labels: embedded_lib.Labels,
     options: Mapping[str, Any] = embedded_lib.NO_OPTIONS,
   ) -> list[probe_gallery.ProbeGallery]:
-    """The listed probes and all the rest; nothing is excluded.
+    """The listed probes, the listed gallery or all the rest; nothing excluded.
 
     Args:
       labels: of the whole set.
-      options: "probes", their names, "<subject>-<condition>-<view>".
+      options: "probes", their names, "<subject>-<condition>-<view>"; "gallery",
+        likewise, if it is not all the rest.
 
     Raises:
-      errors.UserError: no probes, names that are absent, given twice or shared
-        by sequences, no gallery left.
+      errors.UserError: no probes, names that are absent, given twice, in both
+        lists or shared by sequences, no gallery left.
     """
     names = labels.names
+    if options.get("gallery") is not None:
+      return _by_two_lists(names, options)
     probes = _rows(names, options.get("probes"), "probes")
     if len(probes) == len(names):
       raise errors.UserError(
@@ -99,10 +106,24 @@ class ProbeList(_ByName):
     return [probe_gallery.ProbeGallery("all", probes, gallery)]
 
   def roles(
-    self, config: Any, data_probes: Callable[[], Sequence[str]]
+    self,
+    config: Any,
+    data_roles: Callable[[], Mapping[str, Sequence[str]]],
   ) -> dict[str, Sequence[str]]:
-    """The probes that the data set lists."""
-    return super().roles(config, data_probes) | {"probes": data_probes()}
+    """The probes that the data set lists, and the gallery if it does.
+
+    Raises:
+      errors.UserError: it lists no probes, or its gallery is not there.
+    """
+    found = {**super().roles(config, data_roles), **data_roles()}
+    for role, names in found.items():
+      if not names:
+        raise errors.UserError(
+          f"protocol {self.name} needs {role} by name, and the data set lists "
+          "none that is there; give its whole test set, a data.partition with "
+          "PROBE_SET or GALLERY_SET, or --config.eval.protocol=lists"
+        )
+    return found
 
 
 class Lists(_ByName):
@@ -129,23 +150,15 @@ class Lists(_ByName):
       errors.UserError: a list is missing, names that are absent, given twice,
         in both lists or shared by sequences.
     """
-    names = labels.names
-    probes, gallery = (
-      _rows(names, options.get(option), option) for option in self.options
-    )
-    both = np.intersect1d(probes, gallery)
-    if len(both):
-      raise errors.UserError(
-        f"{len(both)} names are both probe and gallery, the first "
-        f"{names[both[0]]}; give each one role"
-      )
-    return [probe_gallery.ProbeGallery("all", probes, gallery)]
+    return _by_two_lists(labels.names, options)
 
   def roles(
-    self, config: Any, data_probes: Callable[[], Sequence[str]]
+    self,
+    config: Any,
+    data_roles: Callable[[], Mapping[str, Sequence[str]]],
   ) -> dict[str, Sequence[str]]:
     """The lists of the CSV `eval.lists`."""
-    del data_probes
+    del data_roles
     if not config.lists:
       raise errors.UserError(
         f"protocol {self.name} needs probes and a gallery; give a CSV of "
@@ -237,6 +250,28 @@ def _fault(name: str, role: str, line_of: dict[str, int]) -> str:
   if name in line_of:
     return f"{name!r} was given in line {line_of[name]} already"
   return ""
+
+
+def _by_two_lists(
+  names: np.ndarray, options: Mapping[str, Any]
+) -> list[probe_gallery.ProbeGallery]:
+  """The one pair of lists, nothing excluded.
+
+  Args:
+    names: of the sequences, str `[n]`.
+    options: "probes" and "gallery".
+  """
+  probes, gallery = (
+    _rows(names, options.get(option), option)
+    for option in ("probes", "gallery")
+  )
+  both = np.intersect1d(probes, gallery)
+  if len(both):
+    raise errors.UserError(
+      f"{len(both)} names are both probe and gallery, the first "
+      f"{names[both[0]]}; give each one role"
+    )
+  return [probe_gallery.ProbeGallery("all", probes, gallery)]
 
 
 def _rows(

@@ -54,19 +54,22 @@ class EvaluationProtocol(abc.ABC):
     """
 
   def roles(
-    self, config: Any, data_probes: Callable[[], Sequence[str]]
+    self,
+    config: Any,
+    data_roles: Callable[[], Mapping[str, Sequence[str]]],
   ) -> dict[str, Sequence[str]]:
     """The options that name sequences; stores of embeddings keep them.
 
     Args:
       config: the section `eval` of a config.
-      data_probes: returns the names of the probes that the data set lists.
+      data_roles: returns the names that the data set lists, by role: "probes"
+        (none where it lists none), and "gallery" where it lists that.
 
     Raises:
       errors.UserError: the protocol needs lists and the config gives none, or
         the other way round.
     """
-    del data_probes
+    del data_roles
     if config.lists:
       raise errors.UserError(
         f"config.eval.lists is {config.lists}, but protocol {self.name} has "

@@ -101,8 +101,10 @@ class RankedSubjects(protocol.Submission):
 class NearestSubject(protocol.Submission):
   """The subject of the nearest gallery sequence: HID's server.
 
-  A line a probe: its name (its view) and the subject as the data set spells it.
-  Probes are the sequences of one subject; all others are the gallery.
+  A line a probe: its name and the subject as the data set spells it. The name
+  is its view, or its condition where the view is "default": so OpenGait's
+  script for HID calls all views. Probes are the sequences of one subject; all
+  others are the gallery.
 
   Attributes:
     name: see `protocol.EvaluationProtocol`.
@@ -146,7 +148,7 @@ class NearestSubject(protocol.Submission):
         f"probes) and {len(gallery)} of others (the gallery); the submission "
         "needs both: check the data set"
       )
-    _check_names(labels.views[probes])
+    _check_names(_video_names(labels[probes]))
     return [probe_gallery.ProbeGallery("submission", probes, gallery)]
 
   def lines(
@@ -167,7 +169,7 @@ class NearestSubject(protocol.Submission):
     else:
       nearest = search.nearest(probes, gallery, 1, metric, memory_gib)[1][:, 0]
     rows = zip(
-      labels.views[compared.probes],
+      _video_names(labels[compared.probes]),
       labels.subjects[compared.gallery][nearest],
       strict=True,
     )
@@ -200,6 +202,12 @@ class NearestSubject(protocol.Submission):
     return nearest
 
 
+def _video_names(labels: embedded_lib.Labels) -> np.ndarray:
+  """The names of HID's videos, str `[n]`; see `NearestSubject`."""
+  unnamed = labels.views == "default"
+  return np.where(unnamed, labels.conditions, labels.views)
+
+
 def _line(cells: Sequence[str]) -> str:
   """A line of a CSV; a name with a comma in it is quoted."""
   text = io.StringIO()
@@ -207,9 +215,9 @@ def _line(cells: Sequence[str]) -> str:
   return text.getvalue()
 
 
-def _check_names(views: np.ndarray) -> None:
+def _check_names(names: np.ndarray) -> None:
   """Raises a UserError unless the names of the probes differ."""
-  name, count = Counter(views.tolist()).most_common(1)[0]
+  name, count = Counter(names.tolist()).most_common(1)[0]
   if count > 1:
     raise errors.UserError(
       f"{count} probes have the name {name!r}; the server needs one line a "

@@ -104,6 +104,20 @@ def test_the_gallery_of_gait3d_is_all_the_rest():
   assert set(data["conditions"][compared.gallery]) == {gallery}
 
 
+def test_the_gallery_of_gait3d_may_be_listed():
+  by_two_lists = score("lists", NAMED, probes=PROBES, gallery=GALLERY)
+  by_all_the_rest = score("gait3d", NAMED, probes=PROBES)
+  found = score("gait3d", NAMED, probes=PROBES, gallery=GALLERY)
+  assert found == {name: by_two_lists[name] for name in found}
+  assert found.keys() == by_all_the_rest.keys()
+  # 3-b-0, in neither list, is as near to 1-c-0 as the nearest of the gallery.
+  assert found != by_all_the_rest
+  with pytest.raises(errors.UserError, match="1 names are both.*2-c-0"):
+    score("gait3d", NAMED, probes=PROBES, gallery=["2-c-0", "1-a-0"])
+  with pytest.raises(errors.UserError, match="list of its gallery"):
+    score("gait3d", NAMED, probes=PROBES, gallery=[])
+
+
 def test_gait3d_has_a_cmc():
   arrays, _ = sets.parity("gait3d")
   chosen = sets.parity_set("gait3d", probes=arrays["probes"])
@@ -119,12 +133,18 @@ def test_where_the_lists_of_a_run_come_from(tmp_path):
   none = ml_collections.ConfigDict({"lists": ""})
   expected = {"probes": ["1-c-0"], "gallery": ["1-a-0"]}
   by_csv, by_data = (protocols.PROTOCOLS[n] for n in ("lists", "gait3d"))
-  assert by_csv.roles(given, list) == expected
-  assert by_data.roles(none, lambda: ["1-c-0"]) == {"probes": ["1-c-0"]}
+  assert by_csv.roles(given, dict) == expected
+  for listed in (expected, {"probes": ["1-c-0"]}):
+    assert by_data.roles(none, lambda listed=listed: listed) == listed
+  for empty in ({"probes": []}, {"probes": ["1-c-0"], "gallery": []}):
+    words = f"gait3d needs {list(empty)[-1]} by name.*data.partition with PROBE"
+    with pytest.raises(errors.UserError, match=words) as error:
+      by_data.roles(none, lambda empty=empty: empty)
+    assert "\n" not in str(error.value)
   with pytest.raises(errors.UserError, match="lists needs probes and a gall"):
-    by_csv.roles(none, list)
+    by_csv.roles(none, dict)
   with pytest.raises(errors.UserError, match="gait3d has lists of its own"):
-    by_data.roles(given, list)
+    by_data.roles(given, dict)
 
 
 def test_read(tmp_path):

@@ -58,7 +58,7 @@ def test_a_new_protocol(condition):
   flat = found.flat()
   assert {k: flat[k] for k in flat if "rank" in k} == expected
   assert flat["a/EER"] == flat["b/EER"]
-  assert protocol.roles(CONFIG, list) == {} == protocol.settings(CONFIG)
+  assert protocol.roles(CONFIG, dict) == {} == protocol.settings(CONFIG)
   assert protocol.view_pairs(found.ranks[0]) is None
 
 
@@ -67,7 +67,7 @@ def test_lists_are_refused_where_they_are_of_no_use():
   for name in ("casiab", "grew_submission"):
     words = f"eval.lists is a.csv, but protocol {name} has lists of its own"
     with pytest.raises(errors.UserError, match=words):
-      protocols.find(name).roles(config, list)
+      protocols.find(name).roles(config, dict)
 
 
 def test_what_is_not_declared_cannot_be_used():

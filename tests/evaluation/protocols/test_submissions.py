@@ -76,6 +76,25 @@ def test_hid_submission():
   assert HID.lines(NEIGHBOURS) == ["videoID,label", "p1,008", "p0,007"]
 
 
+def test_hids_videos_are_named_by_their_condition_where_views_say_nothing():
+  rows = [
+    ("0500", "00", "default", 0),
+    ("0501", "00", "default", 9),
+    ("probe", "video2", "default", 8),
+    ("probe", "video1", "default", 1),
+    ("probe", "00", "video3", 7),
+  ]
+  data = dataclasses.replace(sets.table(rows), options={"rerank": False})
+  assert HID.lines(data) == [
+    "videoID,label",
+    "video2,0501",
+    "video1,0500",
+    "video3,0501",
+  ]
+  with pytest.raises(errors.UserError, match="2 probes have the name 'video1'"):
+    HID.lines(changed(data, "conditions", "video2", "video1"))
+
+
 @pytest.mark.parametrize(
   "data, words",
   [
@@ -96,4 +115,4 @@ def test_bad_hid_submissions_are_one_line(data, words):
 def test_what_a_config_sets():
   config = ml_collections.ConfigDict({"lists": "", "rerank": False})
   assert HID.settings(config) == {"rerank": False}
-  assert HID.roles(config, list) == {} == GREW.settings(config)
+  assert HID.roles(config, dict) == {} == GREW.settings(config)
