@@ -24,7 +24,13 @@ CLIP_KEYS = dict(
 SAMPLERS = ("triplet", "shuffled")
 # Benchmarks, and how many subjects each trains on.
 TRAIN_SUBJECTS = dict(
-  casiab=74, oumvlp=5153, grew=20_000, gait3d=3000, ccpg=100, sustech1k=250
+  casiab=74,
+  oumvlp=5153,
+  grew=20_000,
+  gait3d=3000,
+  ccpg=100,
+  sustech1k=250,
+  hid=500,
 )
 
 

@@ -12,6 +12,8 @@ from tests.parity import weights
 
 NAMES = (
   "gaitbase",
+  "gaitbase_plain",
+  "gaitbase_plain_hid",
   "deepgaitv2_2d",
   "deepgaitv2_p3d",
   "deepgaitv2_3d",
@@ -91,6 +93,7 @@ def drawn(config):
     dict(name="gaitgl", channels=(2, 2, 4, 4), num_classes=3, variant="large"),
     dict(name="gaitpart", channels=(4, 4, 8, 8), variant="large"),
     dict(name="gaitbase", channels=(2, 2, 4, 4), blocks=(2, 1, 2, 1)),
+    dict(name="gaitbase_plain", channels=(2, 2, 4, 4), bins=(16,)),
     dict(name="swingait", channels=(2, 4), blocks=(2, 1, 2, 1), dim=16),
   ],
   ids=str,
