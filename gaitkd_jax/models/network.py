@@ -16,7 +16,6 @@ from gaitkd_jax.models import checks
 from gaitkd_jax.models import inputs
 from gaitkd_jax.models import opengait_keys
 
-
 # Height and width of the frames that the data pipeline makes.
 FRAME_SIZE = (64, 44)
 
