@@ -108,6 +108,21 @@ def test_back_and_there(config):
     np.testing.assert_array_equal(again[path], value)
 
 
+@pytest.mark.parametrize(
+  "halvings, last", [(3, (15, 17)), (2, (14, 16)), (0, (12, 14))]
+)
+def test_numbers_of_the_plain_backbones_layers(halvings, last):
+  """Rectifiers and halvings are numbered, too, as in torch.nn.Sequential."""
+  config = dict(
+    name="gaitbase_plain", channels=(2, 2, 2, 3), halvings=halvings, bins=(1,)
+  )
+  state = convert.variables_to_opengait(drawn(config), config)
+  wide = [k for k, v in state.items() if v.ndim == 4 and v.shape[0] == 3]
+  assert sorted(wide) == [
+    f"Backbone.forward_block.feature.{i}.conv.weight" for i in last
+  ]
+
+
 def test_position_index_of_swingait():
   """(dt + 2) 45 + (dh + 2) 9 + (dw + 4), offsets being query minus key."""
   config = dict(
