@@ -4,7 +4,9 @@ python -m gaitkd_jax.main --config=configs/gaitgl.py:casiab \
   --workdir=runs/gaitgl_casiab --config.data.root=<CASIA-B>
 
 Differences: float32 on CASIA-B, else bfloat16, take the place of float16; a
-test computes in the same, where OpenGait's is in float32. Hardware: one or more
+test computes in the same, where OpenGait's is in float32. OpenGait has no
+recipe for HID: that here is one of github.com/jackhanyuan/OpenGait, which also
+trains on three other data sets. Hardware: one or more
 GPUs or a TPU. Time: not measured. To expect: the list below.
 """
 
@@ -38,6 +40,14 @@ def _large(data: str, steps: int, neck: bool = False) -> ConfigDict:
   return c
 
 
+def _hid() -> ConfigDict:
+  c = _large("hid", steps=170_000)
+  c.optim.schedule = config_lib.multistep(120_000, 160_000)
+  c.batch.identities, c.batch.sequences = 8, 8
+  c.eval.protocol, c.eval.rerank = "hid_submission", False
+  return c
+
+
 VARIANTS = {
   "casiab": config_lib.Variant(
     _casiab,
@@ -59,6 +69,10 @@ VARIANTS = {
     expected="Rank-1 51.7",
     source=config_lib.OPENGAIT_GREW,
     about="With a cosine classifier behind a neck (BNNecks).",
+  ),
+  "hid": config_lib.Variant(
+    _hid,
+    about="The large network; it writes what HID's server scores.",
   ),
 }
 

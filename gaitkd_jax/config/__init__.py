@@ -2,6 +2,7 @@
 
 from gaitkd_jax.config.checks import check
 from gaitkd_jax.config.checks import check_batch
+from gaitkd_jax.config.checks import check_frames
 from gaitkd_jax.config.defaults import CLIP_KEYS
 from gaitkd_jax.config.defaults import MODALITIES
 from gaitkd_jax.config.defaults import RANDOM
@@ -25,6 +26,7 @@ from gaitkd_jax.config.methods import rival
 from gaitkd_jax.config.methods import warm_up
 from gaitkd_jax.config.networks import deepgaitv2
 from gaitkd_jax.config.networks import gaitbase
+from gaitkd_jax.config.networks import gaitbase_plain
 from gaitkd_jax.config.networks import gaitgl
 from gaitkd_jax.config.networks import gaitpart
 from gaitkd_jax.config.networks import gaitset
@@ -41,6 +43,7 @@ from gaitkd_jax.config.variants import GAITKD
 from gaitkd_jax.config.variants import NOT_MEASURED
 from gaitkd_jax.config.variants import OPENGAIT
 from gaitkd_jax.config.variants import OPENGAIT_GREW
+from gaitkd_jax.config.variants import OPENGAIT_HID
 from gaitkd_jax.config.variants import Help
 from gaitkd_jax.config.variants import Variant
 from gaitkd_jax.config.variants import load
@@ -57,6 +60,7 @@ __all__ = [
   "NOT_MEASURED",
   "OPENGAIT",
   "OPENGAIT_GREW",
+  "OPENGAIT_HID",
   "RANDOM",
   "SAMPLERS",
   "TRAIN_SUBJECTS",
@@ -66,6 +70,7 @@ __all__ = [
   "benchmark",
   "check",
   "check_batch",
+  "check_frames",
   "clip",
   "da_augment",
   "data",
@@ -73,6 +78,7 @@ __all__ = [
   "default",
   "distillation",
   "gaitbase",
+  "gaitbase_plain",
   "gaitgl",
   "gaitkd",
   "gaitpart",

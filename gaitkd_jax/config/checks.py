@@ -1,11 +1,13 @@
-"""Mistakes in a config that can be found without data or networks."""
+"""Mistakes in a config that can be found without data."""
 
 from collections.abc import Collection
 
 from ml_collections import ConfigDict
 
 from gaitkd_jax import errors
+from gaitkd_jax import models
 from gaitkd_jax.config import defaults
+from gaitkd_jax.models import network
 
 
 def check(c: ConfigDict) -> None:
@@ -33,12 +35,30 @@ def check(c: ConfigDict) -> None:
 
 
 def check_batch(c: ConfigDict, num_devices: int) -> None:
-  """Raises a UserError for a batch that the devices cannot share."""
+  """Raises a UserError for a batch that devices or networks cannot take."""
   batch = c.batch.identities * c.batch.sequences
   if batch % num_devices:
     raise errors.UserError(
       f"a batch of config.batch.identities x config.batch.sequences = {batch} "
       f"clips cannot be split over {num_devices} devices; make it a multiple"
+    )
+  for name, model in _shown(c).items():
+    check_frames(name, models.create_model(model))
+
+
+def check_frames(name: str, module: models.GaitNetwork) -> None:
+  """Raises a UserError for a network that the data's frames are too small for.
+
+  Args:
+    name: of the network, for the message.
+    module: the network.
+  """
+  if module.frame_size != network.FRAME_SIZE:
+    h, w = module.frame_size
+    has_h, has_w = network.FRAME_SIZE
+    raise errors.UserError(
+      f"{name} takes frames of {h} x {w} pixels, but all data have {has_h} x "
+      f"{has_w}; call it from Python, or change its config (halvings)"
     )
 
 
@@ -50,16 +70,22 @@ def _check_modalities(c: ConfigDict) -> None:
       "config.data.modalities has no silhouettes, which every batch holds; "
       "add them"
     )
-  networks = {"the student": c.model}
-  # The outputs of a cached teacher are stored; it is not shown any clip.
-  networks |= {name: t.model for name, t in c.teachers.items() if not t.cache}
-  for name, model in networks.items():
+  for name, model in _shown(c).items():
     channels = model.get("in_channels", 1)
     if channels > 1 and "heatmaps" not in c.data.modalities:
       raise errors.UserError(
         f"in_channels of {name} is {channels}, which takes heat maps; add "
         "heatmaps to data.modalities"
       )
+
+
+def _shown(c: ConfigDict) -> dict[str, ConfigDict]:
+  """The networks that are shown clips, by what messages call them."""
+  networks = {"the student": c.model}
+  # The outputs of a cached teacher are stored; it is not shown any clip.
+  return networks | {
+    name: t.model for name, t in c.teachers.items() if not t.cache
+  }
 
 
 def _check_keys(c: ConfigDict) -> None:

@@ -25,6 +25,23 @@ def gaitbase(**values: Any) -> ConfigDict:
   )
 
 
+def gaitbase_plain(**values: Any) -> ConfigDict:
+  """OpenGait's baseline with a plain backbone, as published for CASIA-B."""
+  return ConfigDict(
+    dict(
+      name="gaitbase_plain",
+      channels=(64, 128, 256),
+      halvings=2,
+      bins=(16, 8, 4, 2, 1),
+      embedding_dim=256,
+      num_classes=74,
+      in_channels=1,
+      retrieval="embedding",
+    )
+    | values
+  )
+
+
 def deepgaitv2(**values: Any) -> ConfigDict:
   """DeepGaitV2-P3D as published for CASIA-B."""
   return ConfigDict(

@@ -17,6 +17,7 @@ SCHEDULES = dict(
   gait3d=((32, 4), (20_000, 40_000, 50_000), 60_000),
   ccpg=((8, 16), (20_000, 40_000, 50_000), 60_000),
   sustech1k=((8, 8), (20_000, 30_000, 40_000), 50_000),
+  hid=((16, 8), (20_000, 40_000), 60_000),
 )
 # Of GaitKD, by data set: blocks of the DeepGaitV2 that teaches, frames of a
 # clip.

@@ -23,7 +23,12 @@ OPENGAIT_GREW = (
   "OpenGait's documentation, on GREW's own test, whose labels are not public; "
   "here the labelled test subjects are searched, which is easier"
 )
+OPENGAIT_HID = (
+  "OpenGait's documentation, on the server of HID 2022, whose labels are not "
+  "public, with frames of 128 x 88 pixels; here they have 64 x 44"
+)
 GAITKD = "GaitKD's paper (arXiv 2604.26255), as others quote it"
+_PUBLISHED = {OPENGAIT, OPENGAIT_GREW, OPENGAIT_HID, GAITKD}
 _WIDTH = 80
 _LISTED = 12  # variants that an error message lists in full
 
@@ -142,7 +147,7 @@ def describe(doc: str, variants: Mapping[str, Variant]) -> str:
     lines += _wrapped(f"source: {variant.source}" if variant.source else "")
   if unknown:
     lines += ["", f"  {NOT_MEASURED}:", *_wrapped(", ".join(unknown))]
-  if {v.source for v in variants.values()} & {OPENGAIT, OPENGAIT_GREW, GAITKD}:
+  if {v.source for v in variants.values()} & _PUBLISHED:
     lines += ["", "Figures of OpenGait and of papers were not measured here."]
   return "\n".join(lines)
 

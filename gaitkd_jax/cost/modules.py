@@ -116,7 +116,7 @@ def output_shapes(
 
 
 def gmac_per_frame(module: models.GaitNetwork) -> float:
-  """1e9 multiply-accumulates that one more 64 x 44 frame costs.
+  """1e9 multiply-accumulates that one more frame of the network's size costs.
 
   Convolutions and matrix products (those of attention, too) count at every
   position, padding included. Additions, normalisations and pooling do not, nor

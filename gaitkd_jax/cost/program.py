@@ -29,7 +29,7 @@ def multiply_accumulates(function: Callable[..., Any], *args: Any) -> int:
 
 
 def trace(
-  module: models.GaitNetwork, clips: int, frames: int, width: int = 44
+  module: models.GaitNetwork, clips: int, frames: int, width: int = 0
 ) -> Trace:
   """Traces an evaluation; see `abstract`. The input is the last argument."""
   variables, x = abstract(module, clips, frames, width)
@@ -40,11 +40,15 @@ def trace(
 
 
 def abstract(
-  module: models.GaitNetwork, clips: int, frames: int, width: int = 44
+  module: models.GaitNetwork, clips: int, frames: int, width: int = 0
 ) -> tuple[dict[str, Any], jax.ShapeDtypeStruct]:
-  """Shapes of the variables and of an input of 64 x `width` pixels."""
+  """Shapes of the variables and of an input of the network's frame size.
+
+  `width`, where given, takes the place of the frames' own.
+  """
   variables = models.abstract_variables(module)
-  shape = (clips, frames, 64, width, module.in_channels)
+  h, w = module.frame_size
+  shape = (clips, frames, h, width or w, module.in_channels)
   return variables, jax.ShapeDtypeStruct(shape, jnp.float32)
 
 

@@ -180,7 +180,7 @@ def restore_teachers(
 
 def output_shapes(module: models.GaitNetwork) -> dict[str, tuple[int, ...]]:
   """Shapes of all that a network returns for one clip of two frames."""
-  shape = (1, 2, 64, 44, module.in_channels)
+  shape = (1, 2, *module.frame_size, module.in_channels)
   x = jax.ShapeDtypeStruct(shape, "float32")
   out, _ = jax.eval_shape(module.init_with_output, jax.random.key(0), x)
   return {key: value.shape for key, value in out.items()}

@@ -282,6 +282,7 @@ def restore(
     The network, its variables, and where they were read.
   """
   module = models.create_model(config.model, config.dtype)
+  config_lib.check_frames("the network", module)
   path = config.eval.checkpoint or str(workdir)
   variables = checkpoint.restore_model(
     path, models.abstract_variables(module), sharding.replicated(mesh)

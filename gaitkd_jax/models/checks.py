@@ -49,6 +49,14 @@ def one_of(*values: Any) -> Check:
   return Check(lambda v: v in values, wanted)
 
 
+def some_of(*values: Any) -> Check:
+  """One or more of a few values, each as often as wanted."""
+  wanted = f"one or more of {', '.join(map(str, values))}"
+  return Check(
+    lambda v: isinstance(v, tuple) and bool(v) and set(v) <= set(values), wanted
+  )
+
+
 def either(first: Check, second: Check, wanted: str) -> Check:
   """Whatever passes one of two checks."""
   return Check(lambda v: first.fits(v) or second.fits(v), wanted)
@@ -60,6 +68,14 @@ def boolean() -> Check:
 
 
 FOUR_WIDTHS = integers((1, 1, 1, 1), "four positive numbers")
+WIDTHS = Check(
+  lambda v: (
+    isinstance(v, tuple)
+    and bool(v)
+    and all(isinstance(x, int) and x >= 1 for x in v)
+  ),
+  "one or more positive numbers",
+)
 THREE_WIDTHS = integers((1, 1, 1), "three positive numbers")
 # Widths of GaitPart and GaitGL: the number of stages depends on the variant.
 VARIANT_WIDTHS = either(

@@ -1,6 +1,6 @@
 """Stages of convolutions without normalisation, each with a leaky rectifier.
 
-GaitSet, GaitPart and GaitGL are made of them.
+GaitSet, GaitPart, GaitGL and the plain GaitBase are made of them.
 """
 
 import jax

@@ -16,6 +16,9 @@ from gaitkd_jax.models import checks
 from gaitkd_jax.models import inputs
 from gaitkd_jax.models import opengait_keys
 
+# Height and width of the frames that the data pipeline makes.
+FRAME_SIZE = (64, 44)
+
 
 class ParameterGroup(NamedTuple):
   """How some parameters learn.
@@ -87,6 +90,11 @@ class GaitNetwork(nn.Module, abc.ABC):
 
     (4, 2, 1) are seven parts: four quarters from the top, two halves, all.
     """
+
+  @property
+  def frame_size(self) -> tuple[int, int]:
+    """Height and width of the frames that the network is made for."""
+    return FRAME_SIZE
 
   @property
   @abc.abstractmethod

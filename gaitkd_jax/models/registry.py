@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from gaitkd_jax import errors
 from gaitkd_jax.models import deepgaitv2
 from gaitkd_jax.models import gaitbase
+from gaitkd_jax.models import gaitbase_plain
 from gaitkd_jax.models import gaitgl
 from gaitkd_jax.models import gaitpart
 from gaitkd_jax.models import gaitset
@@ -22,6 +23,7 @@ from gaitkd_jax.models import swingait
 MODELS: Mapping[str, type[network.GaitNetwork]] = {
   "deepgaitv2": deepgaitv2.DeepGaitV2,
   "gaitbase": gaitbase.GaitBase,
+  "gaitbase_plain": gaitbase_plain.GaitBasePlain,
   "gaitgl": gaitgl.GaitGL,
   "gaitpart": gaitpart.GaitPart,
   "gaitset": gaitset.GaitSet,
@@ -105,7 +107,7 @@ def init_variables(
   module: network.GaitNetwork, key: jax.Array
 ) -> dict[str, Any]:
   """Draws `{"params": ..., "batch_stats": ...}` of a network."""
-  shape = (1, 2, 64, 44, module.in_channels)
+  shape = (1, 2, *module.frame_size, module.in_channels)
   variables = module.init(key, jnp.zeros(shape, jnp.float32))
   return {"batch_stats": {}, **variables}
 

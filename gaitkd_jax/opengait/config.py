@@ -16,8 +16,9 @@ from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax.models import gaitpart
 
-# Data sets of the large GaitGL.
+# Data sets for which OpenGait builds the large GaitGL.
 _GAITGL_LARGE = ("OUMVLP", "GREW")
+_LAYERS = "a list such as [BC-32, BC-32, M, ...]"
 # Keys of a student that describe its teachers.
 _TEACHERS = ("teachers", "teacher_cfg_path")
 _REQUIRED = object()
@@ -167,7 +168,11 @@ def _is_integer(value: Any) -> bool:
 def _gaitbase(model: _Section, dataset: str | None) -> dict[str, Any]:
   del dataset
   backbone = model.section("backbone_cfg")
-  backbone.only("type", "ResNet9")
+  kind = backbone.get(
+    "type", lambda v: v in ("ResNet9", "Plain"), "ResNet9 or Plain"
+  )
+  if kind == "Plain":
+    return _gaitbase_plain(model, backbone)
   backbone.only("block", "BasicBlock")
   backbone.only("strides", [1, 2, 2, 1], [1, 2, 2, 1])
   backbone.only("maxpool", False)  # left out, it is true in OpenGait
@@ -175,8 +180,8 @@ def _gaitbase(model: _Section, dataset: str | None) -> dict[str, Any]:
   bins = model.integers("bin_num")
   if len(bins) != 1:
     raise errors.UserError(
-      f"{model.name}.bin_num is {list(bins)}; Baseline is offered with one "
-      "number of strips, such as [16]"
+      f"{model.name}.bin_num is {list(bins)}; a Baseline with ResNet9 is "
+      "offered with one number of strips, such as [16]"
     )
   parts = bins[0]
   width = _fcs(model, channels[-1] if channels else 0, parts)
@@ -190,6 +195,23 @@ def _gaitbase(model: _Section, dataset: str | None) -> dict[str, Any]:
     retrieval=_retrieval(model),
   )
   return config if parts == 16 else config | dict(parts=parts)
+
+
+def _gaitbase_plain(model: _Section, backbone: _Section) -> dict[str, Any]:
+  channels, halvings = _plain(_layers(backbone))
+  bins = model.integers("bin_num")
+  parts = sum(bins)
+  width = _fcs(model, channels[-1], parts)
+  return dict(
+    name="gaitbase_plain",
+    channels=channels,
+    halvings=halvings,
+    bins=bins,
+    embedding_dim=width,
+    num_classes=_classes(model, width, parts),
+    in_channels=backbone.integer("in_channels", 1),
+    retrieval=_retrieval(model),
+  )
 
 
 def _deepgaitv2(model: _Section, dataset: str | None) -> dict[str, Any]:
@@ -260,12 +282,7 @@ def _gaitpart(model: _Section, dataset: str | None) -> dict[str, Any]:
   del dataset
   backbone = model.section("backbone_cfg")
   backbone.only("type", "Plain")
-  layers = backbone.get(
-    "layers_cfg",
-    lambda v: isinstance(v, list | tuple) and all(type(x) is str for x in v),
-    "a list such as [BC-32, BC-32, M, FC-64-2, ...]",
-  )
-  variant, channels = _focal(layers)
+  variant, channels = _focal(_layers(backbone))
   model.only("bin_num", [16])
   return dict(
     name="gaitpart",
@@ -278,12 +295,15 @@ def _gaitpart(model: _Section, dataset: str | None) -> dict[str, Any]:
 
 def _gaitgl(model: _Section, dataset: str | None) -> dict[str, Any]:
   channels = model.integers("channels")
+  # OpenGait asks for the name of the data set alone. With four widths and
+  # another name its stages have three and its heads the fourth, so that its
+  # first batch fails. Such files are of forks that build the large network for
+  # their data set as well (HID), which is therefore what four widths mean here.
   large = len(channels) == 4
-  if dataset is not None and large != (dataset in _GAITGL_LARGE):
+  if dataset in _GAITGL_LARGE and not large:
     raise errors.UserError(
       f"{model.name}.channels is {list(channels)}; GaitGL has four for "
-      f"{' and '.join(_GAITGL_LARGE)}, else three, but data_cfg.dataset_name "
-      f"is {dataset}"
+      f"{' and '.join(_GAITGL_LARGE)}, and data_cfg.dataset_name is {dataset}"
     )
   neck = "SeparateBNNecks" in model
   if neck:
@@ -339,13 +359,41 @@ def _retrieval(model: _Section) -> str:
   return "neck" if model.flag("use_emb2", False) else "embedding"
 
 
-def _focal(layers: tuple[str, ...]) -> tuple[str, tuple[int, ...]]:
-  """The variant of a GaitPart and its widths, from the list of its layers."""
-  widths = tuple(
+def _layers(backbone: _Section) -> tuple[str, ...]:
+  """Reads the layers of a plain backbone."""
+  return backbone.get(
+    "layers_cfg",
+    lambda v: isinstance(v, list | tuple) and all(type(x) is str for x in v),
+    _LAYERS,
+  )
+
+
+def _stage_widths(layers: tuple[str, ...]) -> tuple[int, ...]:
+  """The width of every second convolution."""
+  return tuple(
     int(layer.split("-")[1])
     for layer in layers
     if layer.count("-") and layer.split("-")[1].isdecimal()
   )[::2]
+
+
+def _plain(layers: tuple[str, ...]) -> tuple[tuple[int, ...], int]:
+  """The widths of a plain backbone and how often it halves the image."""
+  widths, halvings = _stage_widths(layers), layers.count("M")
+  expected: list[str] = []
+  for i, width in enumerate(widths):
+    expected += [f"BC-{width}"] * 2 + ["M"] * (i < halvings)
+  if halvings >= len(widths) or tuple(expected) != tuple(layers):
+    raise errors.UserError(
+      f"Baseline with layers_cfg {', '.join(layers)} is not offered; known are "
+      "stages of twice the same BC-<width>, with an M behind the first of them"
+    )
+  return widths, halvings
+
+
+def _focal(layers: tuple[str, ...]) -> tuple[str, tuple[int, ...]]:
+  """The variant of a GaitPart and its widths, from the list of its layers."""
+  widths = _stage_widths(layers)
   for variant, stages in gaitpart.STAGES.items():
     expected: list[str] = []
     for width, (strips, pool) in zip(widths, stages, strict=False):

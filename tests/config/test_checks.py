@@ -54,6 +54,23 @@ def test_check_finds_what_cannot_work(change, words):
     config_lib.check_batch(config, num_devices=8)
 
 
+@pytest.mark.parametrize("whose", ["the student", "plain", "cached"])
+def test_frames_of_another_size(whose):
+  _, config = configs.load("casiab")
+  plain = config_lib.gaitbase_plain(channels=(8,) * 4, halvings=3)
+  if whose == "the student":
+    config.model = plain
+  else:
+    # The outputs of a cached teacher were made elsewhere, of any frames.
+    cache = "x" if whose == "cached" else ""
+    config.teachers[whose] = config_lib.teacher(plain, cache=cache)
+  if whose == "cached":
+    return config_lib.check_batch(config, num_devices=8)
+  words = f"{whose} takes frames of 128 x 88 pixels, but all data have 64 x 44"
+  with pytest.raises(errors.UserError, match=words):
+    config_lib.check_batch(config, num_devices=8)
+
+
 @pytest.mark.parametrize(
   "section",
   [

@@ -41,6 +41,7 @@ def test_bad_model_is_one_line(change, words):
     ("gaitgl", "casiab", 3_096_673),
     ("gaitgl", "oumvlp", 95_620_449),
     ("gaitgl", "grew", 338_873_697),
+    ("gaitbase", "hid", 12_730_432),
   ],
 )
 def test_sizes_are_those_of_opengait(name, variant, count):

@@ -68,6 +68,8 @@ def test_the_embedded_teachers_are_what_their_configs_train(
     ("gaitset", "grew", {0: 1e-4, 149_999: 1e-4, 150_001: 1e-5}),
     ("gaitpart", "casiab", {99_999: 1e-4, 100_001: 1e-5}),
     ("gaitgl", "casiab", {69_999: 1e-4, 70_001: 1e-5}),
+    ("gaitbase", "hid", {19_999: 0.1, 20_001: 1e-2, 40_001: 1e-3}),
+    ("gaitgl", "hid", {119_999: 1e-4, 120_001: 1e-5, 160_001: 1e-6}),
     ("gaitgl", "oumvlp", {149_999: 1e-4, 150_001: 1e-5, 200_001: 1e-6}),
   ],
 )

@@ -76,7 +76,9 @@ def test_help_has_the_title_and_every_figure():
   assert text.endswith("  not measured:\n    large")
 
 
-@pytest.mark.parametrize("source", [config_lib.OPENGAIT, config_lib.GAITKD])
+@pytest.mark.parametrize(
+  "source", [config_lib.OPENGAIT, config_lib.OPENGAIT_HID, config_lib.GAITKD]
+)
 def test_help_says_that_published_figures_are_not_from_here(source):
   closing = "were not measured here."
   published = {"": config_lib.Variant(make, "1", source)}

@@ -11,6 +11,7 @@ class TwoConvolutions(nn.Module):
 
   in_channels: int = 1
   rng_streams = ()
+  frame_size = (64, 44)
 
   @nn.compact
   def __call__(self, x, lengths=None, train=False):

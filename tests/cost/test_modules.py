@@ -100,6 +100,7 @@ _LARGE = dict(channels=(32, 64, 128, 256), variant="large")
       | dict(blocks=(1, 1, 1, 1)),
       28_580_032,
     ),
+    (dict(name="gaitbase_plain", num_classes=74), 3_779_136),
     (dict(name="gaitset"), 2_594_592),
     (dict(name="gaitset", channels=(64, 128, 256)), 6_313_536),
     (dict(name="gaitpart"), 1_204_000),

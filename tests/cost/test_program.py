@@ -27,6 +27,7 @@ def test_products_and_loops_by_hand():
 @pytest.mark.parametrize(
   "config, gmac",
   [
+    (dict(name="gaitbase_plain"), 0.420),
     (dict(name="gaitset"), 0.109),
     (dict(name="gaitset", channels=(64, 128, 256)), 0.430),
     (dict(name="gaitpart"), 0.107),

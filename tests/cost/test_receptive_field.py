@@ -10,6 +10,8 @@ from gaitkd_jax import models
   "config, frames",
   [
     (dict(name="gaitbase"), 1),
+    # Of twice the usual frames, of which it needs all rows.
+    (dict(name="gaitbase_plain", channels=(64,) * 4, halvings=3), 1),
     # A frame on either side for every convolution over time.
     (dict(name="deepgaitv2", blocks=(1, 1, 2, 1)), 1 + 2 * 4),
     (dict(name="deepgaitv2", mode="3d", blocks=(1, 1, 1, 1)), 1 + 2 * 6),

@@ -12,6 +12,9 @@ LENGTHS = (1, 2, 3, 4, 5, 6, 7)
 _LARGE = dict(variant="large", channels=(4, 4, 8, 8))
 # Without batch normalisation in front of the head.
 LEAKY = {
+  "gaitbase_plain": dict(
+    name="gaitbase_plain", channels=(4, 4, 8), embedding_dim=8, num_classes=3
+  ),
   "gaitset": dict(name="gaitset", channels=(4, 4, 8), embedding_dim=8),
   "gaitpart": dict(name="gaitpart", channels=(4, 4, 8), embedding_dim=8),
   "gaitpart_large": dict(name="gaitpart", embedding_dim=8, **_LARGE),

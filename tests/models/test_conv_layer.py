@@ -133,7 +133,9 @@ def test_frames_outside_the_mask_are_zero_to_the_others(window):
   np.testing.assert_allclose(padded, alone, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["gaitbase", "deepgaitv2-p3d", "gaitset"])
+@pytest.mark.parametrize(
+  "name", ["gaitbase", "deepgaitv2-p3d", "gaitset", "gaitbase_plain"]
+)
 def test_layers_of_a_network_fold(name):
   module = networks.smoke(models.known_kinds().get(name) or {"name": name})
   variables = models.init_variables(module, jax.random.key(0))
@@ -147,6 +149,6 @@ def test_layers_of_a_network_fold(name):
   assert folded.keys() == kernels
   first = next(iter(folded.values()))
   assert first.kernel.shape[2] == 1
-  activation = "leaky_relu" if name == "gaitset" else "relu"
-  assert first.activation == activation
-  assert (first.bias is None) == (name == "gaitset")
+  plain = name in ("gaitset", "gaitbase_plain")
+  assert first.activation == ("leaky_relu" if plain else "relu")
+  assert (first.bias is None) == plain

@@ -40,6 +40,43 @@ model_cfg:
   bin_num:
     - 16
 """
+PLAIN = """
+data_cfg: {dataset_name: HID}
+model_cfg:
+  model: Baseline
+  backbone_cfg:
+    in_channels: 1
+    layers_cfg: # Layers configuration for automatically model construction
+      [BC-64, BC-64, M, BC-128, BC-128, M, BC-256, BC-256, M, BC-512, BC-512]
+    type: Plain
+  SeparateFCs: {in_channels: 512, out_channels: 256, parts_num: 31}
+  SeparateBNNecks: {class_num: 500, in_channels: 256, parts_num: 31}
+  bin_num: [16, 8, 4, 2, 1]
+"""
+PLAIN_CASIAB = """
+model_cfg:
+  model: Baseline
+  backbone_cfg:
+    in_channels: 1
+    layers_cfg: [BC-64, BC-64, M, BC-128, BC-128, M, BC-256, BC-256]
+    type: Plain
+  SeparateFCs: {in_channels: 256, out_channels: 256, parts_num: 31}
+  SeparateBNNecks: {class_num: 74, in_channels: 256, parts_num: 31}
+  bin_num: [16, 8, 4, 2, 1]
+"""
+# Four stages and two halvings, one level of strips.
+PLAIN_GREW = """
+model_cfg:
+  model: Baseline
+  backbone_cfg:
+    in_channels: 1
+    layers_cfg:
+      [BC-32, BC-32, M, BC-64, BC-64, M, BC-128, BC-128, BC-256, BC-256]
+    type: Plain
+  SeparateFCs: {in_channels: 256, out_channels: 256, parts_num: 16}
+  SeparateBNNecks: {class_num: 20000, in_channels: 256, parts_num: 16}
+  bin_num: [16]
+"""
 DEEPGAITV2 = """
 model_cfg:
   model: DeepGaitV2
@@ -138,6 +175,9 @@ def translate(text):
   "text, size",
   [
     (BASELINE, 7_305_408),
+    (PLAIN, 12_730_432),
+    (PLAIN_CASIAB, 3_779_136),
+    (PLAIN_GREW, 84_148_000),
     (DEEPGAITV2, 25_492_160),
     (DEEPGAITV2.replace("p3d", "2d"), 23_718_592),
     (DEEPGAITV2.replace("p3d", "3d"), 41_855_680),
@@ -177,6 +217,7 @@ def test_vectors(name):
 def test_same_keys_as_the_configs_have():
   for text, config in (
     (BASELINE, config_lib.gaitbase()),
+    (PLAIN_CASIAB, config_lib.gaitbase_plain()),
     (DEEPGAITV2, config_lib.deepgaitv2(blocks=(1, 4, 4, 1), num_classes=3000)),
     (SKELETONGAITPP, config_lib.skeletongaitpp()),
     (SWINGAIT, config_lib.swingait()),
@@ -195,6 +236,22 @@ def test_heads_of_gaitgl():
   assert not translate(GAITGL)["neck"]
   config = translate(GAITGL_NECK)
   assert config["neck"] and config["num_classes"] == 20_000
+
+
+def test_four_widths_are_the_large_gaitgl_whatever_the_data():
+  """Forks train it on HID; in OpenGait itself such a file runs no batch."""
+  for name in ("HID", "CASIA-B"):
+    config = translate(GAITGL_LARGE.replace("OUMVLP", name))
+    assert config == translate(GAITGL_LARGE)
+  assert config["variant"] == "large"
+
+
+def test_stages_of_the_plain_backbone():
+  hid, grew = translate(PLAIN), translate(PLAIN_GREW)
+  assert hid["channels"] == (64, 128, 256, 512) and hid["halvings"] == 3
+  assert models.create_model(hid).frame_size == (128, 88)
+  assert grew["channels"] == (32, 64, 128, 256) and grew["halvings"] == 2
+  assert grew["bins"] == (16,)
 
 
 def test_other_strips():
@@ -216,7 +273,15 @@ def test_students_keep_their_own_network():
   "text, old, new, words",
   [
     (BASELINE, "Baseline", "BigGait", "'BigGait' is not offered; known are"),
-    (BASELINE, "ResNet9", "Plain", "backbone_cfg.type is 'Plain'"),
+    (BASELINE, "ResNet9", "Plain", "lacks layers_cfg"),
+    (BASELINE, "ResNet9", "ResNet18", "type is 'ResNet18'.*ResNet9 or Plain"),
+    (PLAIN, "BC-64, BC-64", "BC-64", "layers_cfg BC-64, M.* is not offered"),
+    (PLAIN, "BC-512, BC-512", "BC-512, BC-512, M", "M is not offered"),
+    (PLAIN, "M, BC-128, BC-128, M", "BC-128, BC-128, M", "is not offered"),
+    (PLAIN, "BC-64, BC-64", "FC-64-2, FC-64-2", "is not offered"),
+    (PLAIN, "[16, 8, 4, 2, 1]", "[16, 8, 4]", "parts_num is 31.*28"),
+    (PLAIN, "[16, 8, 4, 2, 1]", "[16, 8, 7]", "model.bins .*1, 2, 4, 8, 16"),
+    (PLAIN, "type: Plain", "type: Plain\n    stride: 2", "has stride"),
     (BASELINE, "BasicBlock", "Bottleneck", "Bottleneck"),
     (BASELINE, "maxpool: false", "maxpool: true", "maxpool is True"),
     (BASELINE, "maxpool: false", "", r"lacks maxpool \(False\)"),
@@ -248,7 +313,8 @@ def test_students_keep_their_own_network():
     (GAITSET, "[1, 64, 128, 256]", "[]", "in_channels"),
     (GAITPART, "BC-32, BC-32", "BC-32", "layers_cfg BC-32, M"),
     (GAITPART, "FC-64-2, FC-64-2", "FC-64-2, FC-64-3", "layers_cfg"),
-    (GAITGL, "[32, 64, 128]", "[32, 64, 128, 256]", "CASIA-B"),
+    (GAITGL, "CASIA-B", "OUMVLP", "four for OUMVLP and GREW.* is OUMVLP"),
+    (GAITGL, "[32, 64, 128]", "[32, 64]", "channels"),
     (GAITGL, "  class_num: 74", "", "lacks class_num"),
   ],
 )

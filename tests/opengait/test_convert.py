@@ -12,6 +12,8 @@ from tests.parity import weights
 
 NAMES = (
   "gaitbase",
+  "gaitbase_plain",
+  "gaitbase_plain_hid",
   "deepgaitv2_2d",
   "deepgaitv2_p3d",
   "deepgaitv2_3d",
@@ -91,6 +93,7 @@ def drawn(config):
     dict(name="gaitgl", channels=(2, 2, 4, 4), num_classes=3, variant="large"),
     dict(name="gaitpart", channels=(4, 4, 8, 8), variant="large"),
     dict(name="gaitbase", channels=(2, 2, 4, 4), blocks=(2, 1, 2, 1)),
+    dict(name="gaitbase_plain", channels=(2, 2, 4, 4), bins=(16,)),
     dict(name="swingait", channels=(2, 4), blocks=(2, 1, 2, 1), dim=16),
   ],
   ids=str,
@@ -103,6 +106,21 @@ def test_back_and_there(config):
   assert again.keys() == here.keys()
   for path, value in here.items():
     np.testing.assert_array_equal(again[path], value)
+
+
+@pytest.mark.parametrize(
+  "halvings, last", [(3, (15, 17)), (2, (14, 16)), (0, (12, 14))]
+)
+def test_numbers_of_the_plain_backbones_layers(halvings, last):
+  """Rectifiers and halvings are numbered, too, as in torch.nn.Sequential."""
+  config = dict(
+    name="gaitbase_plain", channels=(2, 2, 2, 3), halvings=halvings, bins=(1,)
+  )
+  state = convert.variables_to_opengait(drawn(config), config)
+  wide = [k for k, v in state.items() if v.ndim == 4 and v.shape[0] == 3]
+  assert sorted(wide) == [
+    f"Backbone.forward_block.feature.{i}.conv.weight" for i in last
+  ]
 
 
 def test_position_index_of_swingait():

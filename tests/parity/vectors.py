@@ -13,6 +13,8 @@ FOLDER = pathlib.Path(__file__).parent
 # Vectors of a network each.
 NETWORKS = (
   "gaitbase",
+  "gaitbase_plain",
+  "gaitbase_plain_hid",
   "deepgaitv2_2d",
   "deepgaitv2_p3d",
   "deepgaitv2_3d",
@@ -54,6 +56,16 @@ def model_config(meta):
       num_classes=meta["class_num"],
     )
   necks = meta["SeparateBNNecks"]
+  if meta.get("backbone_cfg", {}).get("type") == "Plain":
+    layers = meta["backbone_cfg"]["layers_cfg"]
+    return dict(
+      name="gaitbase_plain",
+      channels=tuple(int(x[3:]) for x in layers if x != "M")[::2],
+      halvings=layers.count("M"),
+      bins=tuple(meta["bin_num"]),
+      embedding_dim=meta["SeparateFCs"]["out_channels"],
+      num_classes=necks["class_num"],
+    )
   if meta["model"] == "Baseline":
     return dict(
       name="gaitbase",

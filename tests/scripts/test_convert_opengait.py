@@ -94,6 +94,41 @@ def test_reads_opengaits_yaml(gaitbase, tmp_path):
   assert "matched: 66 arrays" in done.stdout
 
 
+def test_weights_for_larger_frames(tmp_path):
+  """HID's published network: kept for Python, refused by an evaluation."""
+  arrays, meta = vectors.load("gaitbase_plain_hid")
+  np.savez(tmp_path / "x.npz", **weights.state_dict(meta["state"]))
+  (tmp_path / "x.yaml").write_text(json.dumps({"model_cfg": meta["model_cfg"]}))
+  done = run_script(
+    f"--input={tmp_path / 'x.npz'}",
+    f"--output={tmp_path / 'out'}",
+    f"--opengait_config={tmp_path / 'x.yaml'}",
+  )
+  assert done.returncode == 0, done.stderr
+  assert "halvings=3" in done.stdout
+  assert "matched: 14 arrays: fc 1, neck 5, stage1 2" in done.stdout
+  module = models.create_model(vectors.model_config(meta["model_cfg"]))
+  variables = checkpoint.restore_model(
+    tmp_path / "out",
+    models.abstract_variables(module),
+    sharding.replicated(sharding.create_mesh(1)),
+  )
+  x = arrays["input/silhouettes"].astype(np.float32)
+  embedding = module.apply(variables, x)["embedding"]
+  expected = np.swapaxes(arrays["eval/embed"], 1, 2)
+  assert vectors.difference(embedding, expected) < 1e-4
+  done = command.run(
+    "--config=configs/gaitbase.py:hid_smoke",
+    "--config.model.halvings=3",
+    f"--config.eval.checkpoint={tmp_path / 'out'}",
+    f"--workdir={tmp_path / 'run'}",
+    "--mode=eval",
+  )
+  assert done.returncode == 2, done.stderr
+  assert "the network takes frames of 128 x 88 pixels" in done.stderr
+  assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
   "args, words",
   [
