@@ -1,9 +1,7 @@
 """The program that makes heat maps of a tree of key points."""
 
-import importlib.util
 import os
 import pickle
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ import pytest
 from data_pipelines import heatmaps
 from data_pipelines import pickles
 from tests.helpers import command
-from tests.helpers import paths
 from tests.helpers import stick_figure
 
 PROGRAM = ("scripts/make_heatmaps.py",)
@@ -41,15 +38,6 @@ def _tree(root):
   empty = root / "poses" / "004/nm-01/090"
   empty.mkdir(parents=True)
   return root / "poses", root / "silhouettes", root / "out"
-
-
-def _script():
-  path = paths.ROOT / "scripts" / "make_heatmaps.py"
-  spec = importlib.util.spec_from_file_location(path.stem, path)
-  module = importlib.util.module_from_spec(spec)
-  sys.modules[path.stem] = module  # where its dataclass looks for its types
-  spec.loader.exec_module(module)
-  return module
 
 
 def _files(root):
@@ -87,30 +75,6 @@ def test_the_script_writes_opengaits_layout(copy, tmp_path):
   assert "1 sequences written" in again.stdout and "2 were" in again.stdout
   assert os.stat(out / good[0] / names[0]).st_mtime_ns == before
   assert _files(out) == [f"{name}/{file}" for name in good for file in names]
-
-
-def test_a_file_is_there_whole_or_not_at_all(tmp_path):
-  script, target = _script(), tmp_path / "x.pkl"
-
-  def stop(path):
-    path.write_bytes(b"half")
-    raise KeyboardInterrupt
-
-  with pytest.raises(KeyboardInterrupt):
-    script._replace(target, stop)
-  assert not list(tmp_path.iterdir())
-  script._replace(target, lambda path: path.write_bytes(b"whole"))
-  with pytest.raises(KeyboardInterrupt):
-    script._replace(target, stop)
-  assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"whole"]
-
-
-def test_what_cannot_be_written_is_told(tmp_path):
-  poses, _, out = _tree(tmp_path)
-  out.write_text("a file in the way")
-  source, target = poses / "001/nm-01/090", out / "001/nm-01/090"
-  reason = _script().convert(_script().Job(source, target, None, False))
-  assert str(out) in reason and "\n" not in reason
 
 
 def test_the_script_refuses_in_one_line(tmp_path):
