@@ -98,7 +98,7 @@ def _read(
   sequence: sequence_lib.PoseSequence, wanted: str
 ) -> sequence_lib.Poses:
   path = choose(sequence.path, SUFFIXES, "poses", wanted, POSES)
-  return sequence_lib.Poses(heatmaps.read_key_points(path))
+  return sequence_lib.Poses(heatmaps.read_key_points(path), str(path))
 
 
 def _counts(root: pathlib.Path) -> Iterator[int]:

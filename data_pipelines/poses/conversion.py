@@ -98,13 +98,11 @@ def _convert(job: Job) -> Outcome:
   sequence, outcome = job.sequence, Outcome()
   read = formats.FORMATS[job.format].read
   poses = read(sequence, job.chosen.get("poses", ""))
-  # A table of many sequences is named with the sequence.
-  source = f"{sequence.path}" + f", {sequence.folder}" * bool(sequence.rows)
   if job.silhouettes is not None:
     found = silhouettes_lib.find(
       job.silhouettes, sequence, job.chosen.get("silhouettes", "")
     )
-    pairing = silhouettes_lib.pair(poses, found, source)
+    pairing = silhouettes_lib.pair(poses, found)
     outcome = Outcome(
       poses=len(poses.key_points) - len(pairing.poses),
       silhouettes=found.count - len(pairing.silhouettes),
@@ -119,7 +117,7 @@ def _convert(job: Job) -> Outcome:
   try:
     maps = heatmaps.make_heatmaps(poses.key_points)
   except UserError as error:
-    raise UserError(f"{source}: {error}") from None
+    raise UserError(f"{poses.source}: {error}") from None
   job.target.mkdir(parents=True, exist_ok=True)
   if job.silhouettes is not None:
     maps = maps[list(pairing.poses)]

@@ -17,7 +17,6 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import math
-import pathlib
 
 import numpy as np
 
@@ -107,7 +106,7 @@ def one_person(frames: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def fill(
-  frames: Mapping[int, Sequence[np.ndarray]], path: pathlib.Path
+  frames: Mapping[int, Sequence[np.ndarray]], source: str
 ) -> sequence_lib.Poses:
   """Puts frames in order, and empty ones where numbers are left out.
 
@@ -116,7 +115,7 @@ def fill(
 
   Args:
     frames: people [17, 3] by the number of the frame.
-    path: where they come from, for the error.
+    source: where they come from, for the error.
 
   Returns:
     The poses from the first frame that is listed to the last.
@@ -125,17 +124,17 @@ def fill(
     UserError: there is no frame, or the numbers are far apart.
   """
   if not frames:
-    raise UserError(f"{path}: holds no frame; delete the file")
+    raise UserError(f"{source}: holds no frame; delete the file")
   first, last = min(frames), max(frames)
   step = math.gcd(*(number - first for number in frames)) or 1
   numbers = range(first, last + 1, step)
   # Not `len`, which fails beyond the size of an index.
   if (last - first) // step >= _MOST_FRAMES:
     raise UserError(
-      f"{path}: frames are numbered from {first} to {last}, but only"
+      f"{source}: frames are numbered from {first} to {last}, but only"
       f" {len(frames)} are there; number them one after another"
     )
   people = [
     np.array(frames.get(number, ())).reshape(-1, 17, 3) for number in numbers
   ]
-  return sequence_lib.Poses(one_person(people), tuple(numbers))
+  return sequence_lib.Poses(one_person(people), source, tuple(numbers))

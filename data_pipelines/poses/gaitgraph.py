@@ -95,6 +95,7 @@ def _find(root: pathlib.Path) -> list[sequence_lib.PoseSequence]:
 
 def _read(sequence: sequence_lib.PoseSequence, _: str) -> sequence_lib.Poses:
   path, frames = sequence.path, collections.defaultdict(list)
+  source = f"{path}, {sequence.folder}"
   with open(path, "rb") as file:
     for start, end in sequence.rows:
       file.seek(start)
@@ -108,12 +109,12 @@ def _read(sequence: sequence_lib.PoseSequence, _: str) -> sequence_lib.Poses:
           values = np.zeros(0)
         if len(values) != _VALUES:
           raise UserError(
-            f"{path}: {sequence.folder}, {picture[:100]}: {len(cells)} values"
-            f" where {_VALUES} numbers are expected; copy the file again"
+            f"{source}, {picture[:100]}: {len(cells)} values where"
+            f" {_VALUES} numbers are expected; copy the file again"
           )
         number = sequence_lib.frame_number(picture)
         frames[number].append(values.reshape(17, 3))
-  return follow.fill(frames, path)
+  return follow.fill(frames, source)
 
 
 FORMAT = sequence_lib.Format(

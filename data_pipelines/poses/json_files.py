@@ -182,7 +182,7 @@ def read_list(path: pathlib.Path) -> sequence_lib.Poses:
         f" {number}; give one file a sequence"
       )
     frames[number], named[number] = people, image
-  return follow.fill(frames, path)
+  return follow.fill(frames, str(path))
 
 
 def _read_frames(
@@ -194,6 +194,7 @@ def _read_frames(
   people = [people_of(load(path), path) for path in paths]
   return sequence_lib.Poses(
     follow.one_person(people),
+    str(sequence.path),
     sequence_lib.frame_numbers([path.name for path in paths]),
   )
 

@@ -51,10 +51,12 @@ class Poses:
   Attributes:
     key_points: float64 [t, 17, 3], COCO's joints as (x, y, confidence); all 0
       where a frame shows no person.
+    source: where they were read, for errors.
     numbers: those of the frames, increasing; empty if they are not known.
   """
 
   key_points: np.ndarray
+  source: str
   numbers: tuple[int, ...] = ()
 
 

@@ -86,15 +86,12 @@ def find(
   return Silhouettes(path, (), len(pickles.read_silhouettes(path)))
 
 
-def pair(
-  poses: sequence_lib.Poses, silhouettes: Silhouettes, source: str
-) -> Pairing:
+def pair(poses: sequence_lib.Poses, silhouettes: Silhouettes) -> Pairing:
   """Finds out which frames of poses and silhouettes are the same.
 
   Args:
     poses: those of a sequence.
     silhouettes: likewise.
-    source: where the poses come from, for the error.
 
   Raises:
     UserError: the counts differ and numbers do not help.
@@ -112,13 +109,13 @@ def pair(
     if both:
       return Pairing(*map(tuple, zip(*both, strict=True)))
     raise UserError(
-      f"{source}: frames {ours[0]} to {ours[-1]} of key points, but"
+      f"{poses.source}: frames {ours[0]} to {ours[-1]} of key points, but"
       f" {theirs[0]} to {theirs[-1]} in {place}; both need the same frames"
     )
   if count != silhouettes.count:
     raise UserError(
-      f"{source}: {count} frames of key points, but {silhouettes.count} in"
-      f" {place}; both need the same frames"
+      f"{poses.source}: {count} frames of key points, but"
+      f" {silhouettes.count} in {place}; both need the same frames"
       + (", or PNG files, whose names number them" if ours else "")
     )
   return Pairing(in_order, in_order)

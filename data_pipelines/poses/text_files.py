@@ -58,6 +58,7 @@ def _read(
   names = [path.name.removesuffix(suffix) + ".txt" for path in paths]
   return sequence_lib.Poses(
     np.stack([read_frame(path) for path in paths]),
+    str(sequence.path),
     sequence_lib.frame_numbers(names),
   )
 

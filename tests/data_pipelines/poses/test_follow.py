@@ -1,7 +1,5 @@
 """Following one person through frames of several."""
 
-import pathlib
-
 import numpy as np
 import pytest
 
@@ -12,7 +10,6 @@ from tests.helpers import stick_figure
 WALK = stick_figure.key_points(40).astype(float)  # 150 pixels high
 # Somebody smaller who walks against the walker, and crosses its way.
 OTHER = stick_figure.key_points(40, 1.0, 110.0, (250.0, -4.0)).astype(float)
-PATH = pathlib.Path("poses.json")
 
 
 def _both(swap=()):
@@ -89,18 +86,18 @@ def test_one_person_a_frame_is_taken_as_it_is():
 
 def test_frames_that_are_left_out_are_missing_not_shifted():
   frames = {number: [WALK[number]] for number in (10, 2, 6, 16)}
-  found = follow.fill(frames, PATH)
+  found = follow.fill(frames, "poses.json")
   # Every second frame of a video.
   assert found.numbers == tuple(range(2, 17, 2))
   for number, person in zip(found.numbers, found.key_points, strict=True):
     expected = WALK[number] if number in frames else 0
     np.testing.assert_array_equal(person, expected * np.ones((17, 3)))
-  assert follow.fill({5: [WALK[0]]}, PATH).numbers == (5,)
+  assert follow.fill({5: [WALK[0]]}, "poses.json").numbers == (5,)
 
 
 def test_numbers_far_apart_are_refused():
   frames = {0: [WALK[0]], 1: [WALK[1]], 10**400: [WALK[2]]}
   with pytest.raises(errors.UserError, match="only 3 are there"):
-    follow.fill(frames, PATH)
+    follow.fill(frames, "poses.json")
   with pytest.raises(errors.UserError, match="holds no frame"):
-    follow.fill({}, PATH)
+    follow.fill({}, "poses.json")

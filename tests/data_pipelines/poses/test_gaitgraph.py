@@ -99,7 +99,9 @@ def test_other_tables_are_refused_in_one_line(tmp_path):
   pose_trees.write_gaitgraph(path, _rows())
   path.write_text(path.read_text()[:-30])
   message = _mistake(path)
-  assert "075/cl-02/000, 000012.jpg: " in message and "expected" in message
+  assert (
+    "x.csv, 075/cl-02/000, 000012.jpg: " in message and "expected" in message
+  )
   pose_trees.write_gaitgraph(path, _rows())
   path.write_text(path.read_text().replace("0.8", "x"))
   assert "51 numbers are expected" in _mistake(path)

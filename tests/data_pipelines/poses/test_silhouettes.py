@@ -20,7 +20,7 @@ PATH = pathlib.Path("poses")
 
 
 def _poses(count, numbers=()):
-  return sequence.Poses(np.ones((count, 17, 3)), tuple(numbers))
+  return sequence.Poses(np.ones((count, 17, 3)), "poses", tuple(numbers))
 
 
 def _pngs(numbers):
@@ -45,7 +45,7 @@ def _pickle(count):
   ],
 )
 def test_frames_are_paired_by_number(ours, theirs, poses, shapes):
-  found = silhouettes.pair(_poses(len(ours), ours), _pngs(theirs), "poses")
+  found = silhouettes.pair(_poses(len(ours), ours), _pngs(theirs))
   assert (found.poses, found.silhouettes) == (poses, shapes)
 
 
@@ -58,7 +58,7 @@ def test_frames_are_paired_by_number(ours, theirs, poses, shapes):
   ],
 )
 def test_frames_without_numbers_are_paired_in_order(poses, shapes):
-  found = silhouettes.pair(poses, shapes, "poses")
+  found = silhouettes.pair(poses, shapes)
   assert found.poses == found.silhouettes == (0, 1, 2)
 
 
@@ -73,7 +73,7 @@ def test_frames_without_numbers_are_paired_in_order(poses, shapes):
 )
 def test_other_frames_are_refused(poses, shapes, words):
   with pytest.raises(errors.UserError, match=words):
-    silhouettes.pair(poses, shapes, "poses")
+    silhouettes.pair(poses, shapes)
 
 
 def _find(root, wanted="", published=""):
