@@ -4,6 +4,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 import dataclasses
+import itertools
 import os
 import pathlib
 import re
@@ -104,7 +105,7 @@ def frame_numbers(names: Sequence[str]) -> tuple[int, ...]:
     because then the last digits number something else.
   """
   numbers = [frame_number(name) for name in names]
-  if None in numbers or any(a >= b for a, b in zip(numbers, numbers[1:])):  # noqa: B905
+  if None in numbers or any(a >= b for a, b in itertools.pairwise(numbers)):
     return ()
   return tuple(numbers)
 

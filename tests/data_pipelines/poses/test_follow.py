@@ -55,6 +55,14 @@ def test_after_a_long_gap_nobody_knows_who_is_who(gap, found_again):
   assert found[5 + gap :].any() == found_again
 
 
+def test_short_gaps_do_not_add_up():
+  frames = [np.stack([a, a + [300.0, 0, -0.5]]) for a in np.repeat(WALK, 2, 0)]
+  frames[1::2] = [np.zeros((0, 17, 3))] * 40
+  found = follow.one_person(frames)
+  np.testing.assert_array_equal(found[::2], WALK)
+  assert not found[1::2].any()
+
+
 @pytest.mark.parametrize(("jump", "same"), [(0.45, True), (0.55, False)])
 def test_a_jump_is_measured_in_heights_of_the_body(jump, same):
   height = np.ptp(WALK[0, :, 1])
