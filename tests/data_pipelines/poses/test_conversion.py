@@ -35,11 +35,13 @@ def test_frames_of_both_are_written(tmp_path):
   pose_trees.write_gait3d(root / place, WALK[:9], 101)
   name = "human_crop_f{}.png"
   pose_trees.write_pngs(sils / place, WALK[2:], 103, name)
+  (root / place / "human_crop_f104.txt").unlink()
+  (sils / place / "human_crop_f105.png").unlink()
   job = _job(root, "gait3d", sils)
-  assert conversion.convert(job) == conversion.Outcome("", 2, 3)
-  # Imputing and drawing look at all poses, so the maps are those of the whole.
-  np.testing.assert_array_equal(_maps(job), MAPS[2:9])
-  np.testing.assert_array_equal(_shapes(job), SHAPES[2:9])
+  assert conversion.convert(job) == conversion.Outcome("", 3, 4)
+  both = [2, 5, 6, 7, 8]
+  np.testing.assert_array_equal(_maps(job), MAPS[both])
+  np.testing.assert_array_equal(_shapes(job), SHAPES[both])
   assert job.finished
 
 
