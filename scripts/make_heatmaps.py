@@ -7,7 +7,7 @@ python scripts/make_heatmaps.py --input=2D_Poses --output=heatmaps \
 the formats. What is written is OpenGait's layout:
 `<output>/<id>/<condition>/<view>/0_heatmap.pkl`, uint8 [frames, 2, 64, 64].
 With `--silhouettes`, `1_sil.pkl` lies beside it: a link to the pickle of the
-same sequence, or the PNG files, pre-treated, of the frames that the poses have,
+same sequence, or the images, pre-treated, of the frames that the poses have,
 too. If the program is stopped and started again, it goes on; sequences that
 cannot be used are left out and listed.
 """
@@ -145,7 +145,7 @@ def main() -> None:
   parser.add_argument(
     "--silhouettes",
     type=pathlib.Path,
-    help="tree of silhouettes to put beside: pickles, or PNG files",
+    help="tree of silhouettes to put beside: pickles, or images",
   )
   parser.add_argument(
     "--format",

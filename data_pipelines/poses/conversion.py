@@ -108,8 +108,8 @@ def _convert(job: Job) -> Outcome:
       silhouettes=found.count - len(pairing.silhouettes),
     )
     if found.pickle is None:
-      frames = silhouettes_lib.read_pngs(
-        [found.pngs[i] for i in pairing.silhouettes]
+      frames = silhouettes_lib.read_images(
+        [found.images[i] for i in pairing.silhouettes]
       )
       save = functools.partial(_dump, frames)
     else:

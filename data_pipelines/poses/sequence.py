@@ -11,6 +11,7 @@ import re
 
 import numpy as np
 
+from data_pipelines import tree
 from gaitkd_jax.errors import UserError
 
 # A file of poses is read as a whole; an hour of one person is 40 MB of JSON.
@@ -81,12 +82,6 @@ class Format:
   read: Callable[[PoseSequence, str], Poses]
 
 
-def natural(name: str) -> list[str | int]:
-  """A key that sorts frame10 behind frame2."""
-  parts = re.split(r"(\d+)", name, flags=re.ASCII)
-  return [int(p) if i % 2 else p for i, p in enumerate(parts)]
-
-
 def frame_number(name: str) -> int | None:
   """The number of a frame: the last digits in the name of its file.
 
@@ -140,7 +135,7 @@ def files(path: pathlib.Path, *suffixes: str) -> list[pathlib.Path]:
       and e.name[0] != "."
       and not e.is_dir()
     ]
-  return [path / name for name in sorted(names, key=natural)]
+  return [path / name for name in sorted(names, key=tree.natural_key)]
 
 
 def by_folders(root: pathlib.Path) -> list[PoseSequence]:

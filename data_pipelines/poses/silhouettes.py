@@ -1,7 +1,7 @@
 """The silhouettes of a sequence of poses, frame by frame.
 
 Pickles hold no numbers of frames, so they need as many frames as the poses.
-PNG files are numbered by their names, and so are most poses: then a frame of
+Images are numbered by their names, and so are most poses: then a frame of
 both is one whose number is in both, and the others are left out. Numbers are
 taken at their word, except that two runs of one length that begin elsewhere
 (OpenPose counts from 0, ffmpeg from 1) are the same frames.
@@ -13,14 +13,15 @@ import pathlib
 
 import numpy as np
 
-from data_pipelines import frames
+from data_pipelines import frames as frames_lib
+from data_pipelines import images as images_lib
 from data_pipelines import pickles
+from data_pipelines import plausibility
 from data_pipelines import pretreatment
+from data_pipelines import tree
 from data_pipelines.poses import arrays
 from data_pipelines.poses import sequence as sequence_lib
 from gaitkd_jax.errors import UserError
-
-_NORMALISED = ((64, 64), (64, 44))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,18 +43,18 @@ class Silhouettes:
 
   Attributes:
     pickle: the file, or None.
-    pngs: the files of the frames, if there is no pickle.
+    images: the files of the frames, if there is no pickle.
     count: of the frames.
   """
 
   pickle: pathlib.Path | None
-  pngs: tuple[pathlib.Path, ...]
+  images: tuple[pathlib.Path, ...]
   count: int
 
   @property
   def numbers(self) -> tuple[int, ...]:
     """Those of the frames; empty if they are not known."""
-    return sequence_lib.frame_numbers([path.name for path in self.pngs])
+    return sequence_lib.frame_numbers([path.name for path in self.images])
 
 
 def find(
@@ -73,17 +74,18 @@ def find(
   if sequence.silhouettes and not folder.is_dir():
     published = root / sequence.silhouettes
     folder = published if published.is_dir() else folder
-  pngs = [
-    path
-    for path in sequence_lib.files(folder, ".png")
-    if not path.name.lower().endswith("gei.png")
-  ]
-  if pngs and not sequence_lib.files(folder, ".pkl"):
-    return Silhouettes(None, tuple(pngs), len(pngs))
+  if not sequence_lib.files(folder, ".pkl"):
+    frames = sequence_lib.files(folder, *images_lib.SUFFIXES)
+    frames = [path for path in frames if tree.is_frame(path.name)]
+    if frames:
+      return Silhouettes(None, tuple(frames), len(frames))
   path = arrays.choose(
     folder, (".pkl",), "silhouettes", wanted, arrays.SILHOUETTES
   )
-  return Silhouettes(path, (), len(pickles.read_silhouettes(path)))
+  try:
+    return Silhouettes(path, (), len(pickles.read_silhouettes(path)))
+  except plausibility.ImplausibleError as error:
+    raise UserError(f"{path}: {error}") from None
 
 
 def pair(poses: sequence_lib.Poses, silhouettes: Silhouettes) -> Pairing:
@@ -98,7 +100,7 @@ def pair(poses: sequence_lib.Poses, silhouettes: Silhouettes) -> Pairing:
   """
   ours, theirs = poses.numbers, silhouettes.numbers
   count = len(poses.key_points)
-  place = silhouettes.pickle or silhouettes.pngs[0].parent
+  place = silhouettes.pickle or silhouettes.images[0].parent
   in_order = tuple(range(count))
   if ours and theirs:
     offsets = {a - b for a, b in zip(ours, theirs, strict=False)}
@@ -116,28 +118,24 @@ def pair(poses: sequence_lib.Poses, silhouettes: Silhouettes) -> Pairing:
     raise UserError(
       f"{poses.source}: {count} frames of key points, but"
       f" {silhouettes.count} in {place}; both need the same frames"
-      + (", or PNG files, whose names number them" if ours else "")
+      + (", or images, whose names number them" if ours else "")
     )
   return Pairing(in_order, in_order)
 
 
-def read_pngs(paths: Sequence[pathlib.Path]) -> np.ndarray:
+def read_images(paths: Sequence[pathlib.Path]) -> np.ndarray:
   """Reads frames and pre-treats raw ones, as OpenGait's `pretreatment.py` does.
 
   Args:
-    paths: PNG files; those of 64 x 64 or 64 x 44 pixels are taken as they are.
+    paths: PNG or JPEG files; see `frames.read_images`.
 
   Returns:
     uint8 [t, 64, 64]; frames that hold no person are black.
 
   Raises:
-    UserError: a file is damaged.
+    UserError: files are damaged, or are no silhouettes.
   """
-  result = np.zeros((len(paths), 64, 64), np.uint8)
-  for frame, path in zip(result, paths, strict=True):
-    raw = frames.read_png(path)
-    if raw.shape in _NORMALISED:
-      frame[:] = pickles.as_silhouettes(raw[None], path)[0]
-    elif (cut := pretreatment.pretreat_frame(raw)) is not None:
-      frame[:] = cut
-  return result
+  try:
+    return frames_lib.read_images(paths, pretreatment.pretreat_frame)[0]
+  except plausibility.ImplausibleError as error:
+    raise UserError(f"{paths[0].parent}: {error}") from None

@@ -66,7 +66,7 @@ def test_frames_without_numbers_are_paired_in_order(poses, shapes):
   ("poses", "shapes", "words"),
   [
     (_poses(3), _pickle(4), "poses: 3 frames of key points, but 4 in sils/x"),
-    (_poses(3, (1, 2, 3)), _pickle(4), "or PNG files, whose names number"),
+    (_poses(3, (1, 2, 3)), _pickle(4), "or images, whose names number"),
     (_poses(3), _pngs([1, 2]), "3 frames of key points, but 2 in sils;"),
     (_poses(2, (1, 2)), _pngs([3]), "frames 1 to 2 of key points, but 3 to 3"),
   ],
@@ -87,7 +87,7 @@ def test_silhouettes_lie_in_opengaits_or_the_publishers_tree(tmp_path):
   cv2.imwrite(str(tmp_path / published / "00001_gei.png"), SHAPES[0])
   found = _find(tmp_path, published=published)
   assert found.numbers == tuple(range(21, 33)) and found.count == 12
-  np.testing.assert_array_equal(silhouettes.read_pngs(found.pngs), SHAPES)
+  np.testing.assert_array_equal(silhouettes.read_images(found.images), SHAPES)
   with pytest.raises(errors.UserError, match="00001/01/090: 0 files of sil"):
     _find(tmp_path)
   # A pickle was made of the PNG files, and is read.
@@ -114,11 +114,23 @@ def test_raw_frames_are_pretreated(tmp_path):
   raw = trees.images(*key, 3)
   raw[1] = 0
   trees.write_raw(tmp_path / "raw", raw)
-  found = silhouettes.read_pngs(sequence.files(tmp_path / "raw", ".png"))
+  found = silhouettes.read_images(sequence.files(tmp_path / "raw", ".png"))
   expected = trees.normalised("casiab", *key, 3)
   expected[1] = 0
   np.testing.assert_array_equal(found, expected)
   assert cv2.imwrite(str(tmp_path / "narrow.png"), SHAPES[0][:, 10:54])
-  (narrow,) = silhouettes.read_pngs([tmp_path / "narrow.png"])
+  (narrow,) = silhouettes.read_images([tmp_path / "narrow.png"])
   np.testing.assert_array_equal(narrow[:, 10:54], SHAPES[0][:, 10:54])
   assert not narrow[:, :10].any() and not narrow[:, 54:].any()
+
+
+def test_what_shows_no_silhouettes_is_refused_by_name(tmp_path):
+  photo = np.random.default_rng(0).integers(60, 200, (4, 64, 64), np.uint8)
+  own = tmp_path / "00001/01/090"
+  trees.write_raw(own, photo)
+  found = _find(tmp_path)
+  with pytest.raises(errors.UserError, match="00001/01/090: "):
+    silhouettes.read_images(found.images)
+  (own / "x.pkl").write_bytes(pickle.dumps(photo))
+  with pytest.raises(errors.UserError, match="090/x.pkl: "):
+    _find(tmp_path)
