@@ -62,7 +62,7 @@ LIMBS = (
   (4, 6),
 )
 # OpenPose's 18 key points include the neck, and begin with the right side.
-_FROM_18 = (0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 10)
+FROM_18 = (0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 10)
 
 
 def read_key_points(path: str | os.PathLike[str]) -> np.ndarray:
@@ -70,8 +70,7 @@ def read_key_points(path: str | os.PathLike[str]) -> np.ndarray:
 
   Args:
     path: a .pkl or .npy of one array, or a .npz with one array or with one
-      named `keypoints`; [t, 17, 3] (COCO) or [t, 18, 3] (OpenPose), each row
-      (x, y, confidence).
+      named `keypoints`; see `as_coco17`.
 
   Returns:
     float64 [t, 17, 3].
@@ -129,7 +128,9 @@ def as_coco17(
   """Converts key points to COCO's 17.
 
   Args:
-    values: numbers [t, 17, 3] (COCO) or [t, 18, 3] (OpenPose).
+    values: numbers [t, 17, 3] (COCO) or [t, 18, 3] (OpenPose), each row (x, y,
+      confidence); or [t, 53], two numbers before COCO's 17 x 3, as OpenGait's
+      pickles of GREW.
     path: where they come from, for the error.
 
   Returns:
@@ -139,6 +140,8 @@ def as_coco17(
     UserError: they have another shape, no frame, or are not numbers.
   """
   shape = " x ".join(str(size) for size in values.shape)
+  if values.ndim == 2 and values.shape[1] == 2 + 17 * 3:
+    values = values[:, 2:].reshape(-1, 17, 3)
   if values.ndim != 3 or values.shape[1:] not in ((17, 3), (18, 3)):
     raise UserError(
       f"{path}: the array is {shape}; key points are frames x 17 (COCO) or 18"
@@ -151,7 +154,7 @@ def as_coco17(
       f"{path}: the array is of type {values.dtype}; key points are numbers."
     )
   values = values.astype(np.float64)
-  return values[:, _FROM_18] if values.shape[1] == 18 else values
+  return values[:, FROM_18] if values.shape[1] == 18 else values
 
 
 def impute(points: np.ndarray, missing: np.ndarray) -> np.ndarray:

@@ -1,219 +1,125 @@
-"""Makes heat maps of limbs and joints from key points.
+"""Makes heat maps of limbs and joints from 2-D poses, as they are published.
 
-python scripts/make_heatmaps.py --input=poses --output=heatmaps \
-  --silhouettes=silhouettes
+python scripts/make_heatmaps.py --input=2D_Poses --output=heatmaps \
+  --silhouettes=2D_Silhouettes
 
-A folder `<input>/<id>/<condition>/<view>/` has one .pkl, .npz or .npy of key
-points, [frames, 17, 3] (COCO) or [frames, 18, 3] (OpenPose). What is written is
-OpenGait's layout: `<output>/<id>/<condition>/<view>/0_heatmap.pkl`, uint8
-[frames, 2, 64, 64]. With `--silhouettes`, a link `1_sil.pkl` to the pickle in
-the same folder of that tree lies beside it. If the program is stopped and
-started again, it goes on; sequences that cannot be used are left out and
-listed.
+`--input` is a publisher's tree, or what a pose estimator wrote; `--help` lists
+the formats. What is written is OpenGait's layout:
+`<output>/<id>/<condition>/<view>/0_heatmap.pkl`, uint8 [frames, 2, 64, 64].
+With `--silhouettes`, `1_sil.pkl` lies beside it: a link to the pickle of the
+same sequence, or the images, pre-treated, of the frames that the poses have,
+too. If the program is stopped and started again, it goes on; sequences that
+cannot be used are left out and listed.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from collections.abc import Iterator
-from concurrent import futures
-from concurrent.futures import process
-import dataclasses
-import functools
-import multiprocessing
 import os
 import pathlib
-import pickle
-import shutil
-import signal
 import sys
 
-import cv2
-import numpy as np
 import tqdm
 
-from data_pipelines import heatmaps
-from data_pipelines import pickles
+from data_pipelines.poses import arrays
+from data_pipelines.poses import conversion
+from data_pipelines.poses import formats
 from gaitkd_jax import errors
 
-HEATMAP, SILHOUETTE = "0_heatmap.pkl", "1_sil.pkl"
-_SUFFIXES = (".pkl", ".npz", ".npy")
 
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-  """One sequence.
-
-  Attributes:
-    source: the folder of its key points.
-    target: the folder to write.
-    silhouettes: the folder of its silhouettes, or None.
-    copy: whether the silhouettes are copied, not linked.
-  """
-
-  source: pathlib.Path
-  target: pathlib.Path
-  silhouettes: pathlib.Path | None
-  copy: bool
-
-  @property
-  def finished(self) -> bool:
-    """Whether all its files are there."""
-    wanted = [HEATMAP] + [SILHOUETTE] * (self.silhouettes is not None)
-    return all((self.target / name).exists() for name in wanted)
-
-
-def _only_file(
-  folder: pathlib.Path, suffixes: tuple[str, ...], what: str
-) -> pathlib.Path:
-  """Returns the file in a folder; if several, the one named as the folder."""
-  files = [
-    path
-    for path in (folder.iterdir() if folder.is_dir() else ())
-    if path.suffix.lower() in suffixes and not path.name.startswith(".")
-  ]
-  named_alike = [path for path in files if path.stem == folder.name]
-  if len(named_alike) == 1 or len(files) == 1:
-    return (named_alike or files)[0]
-  raise errors.UserError(
-    f"{folder}: {len(files)} files of {what} where one is expected"
-  )
-
-
-def _replace(
-  target: pathlib.Path, write: Callable[[pathlib.Path], None]
-) -> None:
-  """Has `write` make a file under another name, then renames it."""
-  unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-  try:
-    write(unfinished)
-    os.replace(unfinished, target)
-  finally:
-    unfinished.unlink(missing_ok=True)
-
-
-def _dump(values: np.ndarray, path: pathlib.Path) -> None:
-  with open(path, "wb") as file:
-    pickle.dump(values, file, protocol=4)
-
-
-def _link(source: pathlib.Path, copy: bool, path: pathlib.Path) -> None:
-  if copy:
-    shutil.copyfile(source, path)
-  else:
-    path.symlink_to(source.resolve())
-
-
-def convert(job: Job) -> str:
-  """Makes the files of one sequence; returns why it could not, or ""."""
-  try:
-    source = _only_file(job.source, _SUFFIXES, "key points")
-    key_points = heatmaps.read_key_points(source)
-    if job.silhouettes is not None:
-      found = _only_file(job.silhouettes, (".pkl",), "silhouettes")
-      count = len(pickles.read_silhouettes(found))
-      if count != len(key_points):
-        raise errors.UserError(
-          f"{source}: {len(key_points)} frames of key points, but {count} in"
-          f" {found}; both need the same frames"
-        )
-    try:
-      maps = heatmaps.make_heatmaps(key_points)
-    except errors.UserError as error:
-      raise errors.UserError(f"{source}: {error}") from None
-    job.target.mkdir(parents=True, exist_ok=True)
-    if job.silhouettes is not None:
-      link = functools.partial(_link, found, job.copy)
-      _replace(job.target / SILHOUETTE, link)
-    _replace(job.target / HEATMAP, functools.partial(_dump, maps))
-  except errors.UserError as error:
-    return " ".join(str(error).split())
-  except OSError as error:
-    return f"{error.filename or job.target}: {error.strerror}"
-  return ""
-
-
-def find(args: argparse.Namespace) -> list[Job]:
-  """Lists the sequences below the input.
-
-  Raises:
-    errors.UserError: a folder is missing or holds no sequence, or the output is
-      in another one of them.
-  """
-  given = {"--input": args.input, "--silhouettes": args.silhouettes}
-  for flag, root in given.items():
-    if root is not None and not root.is_dir():
-      raise errors.UserError(
-        f"{flag} {root} is not a folder; give the one that holds"
-        " <id>/<condition>/<view>"
-      )
-    output = args.output.resolve()
+def _check(args: argparse.Namespace) -> None:
+  if args.processes < 1:
+    raise errors.UserError(f"--processes is {args.processes}; give 1 or more")
+  if not args.input.is_dir() and not (
+    args.input.is_file() and args.input.suffix.lower() == ".csv"
+  ):
+    raise errors.UserError(
+      f"--input {args.input} is not a folder; give the one that holds"
+      " <id>/<condition>/<view>, or a .csv"
+    )
+  if args.silhouettes is not None and not args.silhouettes.is_dir():
+    raise errors.UserError(
+      f"--silhouettes {args.silhouettes} is not a folder; give the one that"
+      " holds <id>/<condition>/<view>"
+    )
+  output = args.output.resolve()
+  for flag in ("input", "silhouettes"):
+    root = getattr(args, flag)
     if root is not None and root.resolve() in (output, *output.parents):
       raise errors.UserError(
-        f"--output {args.output} is in {flag}; give a folder elsewhere"
+        f"--output {args.output} is in --{flag}; give a folder elsewhere"
       )
-  folders = sorted(path for path in args.input.glob("*/*/*") if path.is_dir())
-  if not folders:
+
+
+def find(args: argparse.Namespace) -> list[conversion.Job]:
+  """Lists the sequences of the input, and says of which format they are.
+
+  Raises:
+    errors.UserError: an argument is wrong, or there is no sequence.
+  """
+  _check(args)
+  chosen = arrays.parse_choice(args.pickles)
+  try:
+    if args.format:
+      found = formats.FORMATS[args.format]
+    else:
+      found = formats.detect(args.input)
+    sequences = found.find(args.input)
+  except OSError as error:
     raise errors.UserError(
-      f"--input {args.input} holds no <id>/<condition>/<view>/ with a .pkl,"
-      " .npz or .npy"
+      f"{error.filename}: cannot be read ({error.strerror})"
+    ) from None
+  if not sequences:
+    raise errors.UserError(
+      f"--input {args.input} holds no {found.text}, which is the format"
+      f" {found.name}"
     )
-  names = [folder.relative_to(args.input) for folder in folders]
-  return [
-    Job(
-      folder,
-      args.output / name,
-      args.silhouettes and args.silhouettes / name,
-      args.copy,
+  if "poses" in chosen and found not in (arrays.FORMAT, arrays.SUSTECH1K):
+    raise errors.UserError(
+      f"--pickles {args.pickles}: the format {found.name} has no pickles of"
+      " poses; leave poses=... out"
     )
-    for folder, name in zip(folders, names, strict=True)
-  ]
-
-
-def _start_worker() -> None:
-  # Ctrl-C reaches all processes; only the parent ends the pool.
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
-  cv2.setNumThreads(1)
-
-
-def convert_all(jobs: list[Job], processes: int) -> Iterator[str]:
-  """Yields the results of `convert`, in order."""
-  if processes == 1:
-    yield from map(convert, jobs)
-    return
-  pool = futures.ProcessPoolExecutor(
-    processes, multiprocessing.get_context("spawn"), _start_worker
+  print(
+    f"format {found.name} ({found.text}): {len(sequences)} sequences",
+    flush=True,
   )
-  with pool:
-    try:
-      yield from pool.map(convert, jobs, chunksize=4)
-    except process.BrokenProcessPool:
-      raise errors.UserError(
-        "a process was killed, perhaps because memory ran out; give fewer"
-        " --processes and start again to go on"
-      ) from None
+  return [
+    conversion.Job(
+      found.name,
+      sequence,
+      args.output / sequence.folder,
+      args.silhouettes,
+      args.copy,
+      chosen,
+    )
+    for sequence in sequences
+  ]
 
 
 def run(args: argparse.Namespace) -> None:
   """Converts a tree, shows progress, and lists what was left out."""
-  if args.processes < 1:
-    raise errors.UserError(f"--processes is {args.processes}; give 1 or more")
   jobs = find(args)
   todo = [job for job in jobs if args.overwrite or not job.finished]
   processes = max(1, min(args.processes, len(todo)))
-  reasons = list(
+  outcomes = list(
     tqdm.tqdm(
-      convert_all(todo, processes),
+      conversion.convert_all(todo, processes),
       desc="heat maps",
       total=len(todo),
       unit="sequence",
       disable=None,  # where standard error is no terminal
     )
   )
-  failed = [reason for reason in reasons if reason]
+  failed = [outcome.reason for outcome in outcomes if outcome.reason]
   for reason in failed:
     print(f"left out: {reason}", file=sys.stderr)
+  partly = [o for o in outcomes if o.poses or o.silhouettes]
+  if partly:
+    print(
+      f"{len(partly)} sequences have frames without a partner of the same"
+      f" number, which are left out: {sum(o.poses for o in partly)} of poses,"
+      f" {sum(o.silhouettes for o in partly)} of silhouettes"
+    )
   print(
     f"{len(todo) - len(failed)} sequences written to {args.output},"
     f" {len(jobs) - len(todo)} were there, {len(failed)} left out"
@@ -224,15 +130,33 @@ def run(args: argparse.Namespace) -> None:
 
 def main() -> None:
   """Parses the command line; a user's mistake is one line and status 2."""
-  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  known = "\n".join(f"  {f.name}: {f.text}" for f in formats.FORMATS.values())
+  parser = argparse.ArgumentParser(
+    description=__doc__.split("\n")[0],
+    epilog=f"formats:\n{known}",
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
   parser.add_argument(
-    "--input", type=pathlib.Path, required=True, help="tree of key points"
+    "--input", type=pathlib.Path, required=True, help="tree or table of poses"
   )
   parser.add_argument(
     "--output", type=pathlib.Path, required=True, help="tree to write"
   )
   parser.add_argument(
-    "--silhouettes", type=pathlib.Path, help="tree of silhouettes to link"
+    "--silhouettes",
+    type=pathlib.Path,
+    help="tree of silhouettes to put beside: pickles, or images",
+  )
+  parser.add_argument(
+    "--format",
+    choices=tuple(formats.FORMATS),
+    help="of the poses, if it is not found out",
+  )
+  parser.add_argument(
+    "--pickles",
+    default="",
+    help="which of several in a folder, by index (from 0, by name) or part of"
+    " the name: poses=3,silhouettes=6, which is the rule for sixteen",
   )
   parser.add_argument(
     "--copy", action="store_true", help="copy the silhouettes, do not link"

@@ -128,6 +128,11 @@ def test_18_key_points_are_brought_to_17():
   np.testing.assert_array_equal(heatmaps.as_coco17(eighteen), WALK)
 
 
+def test_opengaits_pickles_of_grew_have_53_columns():
+  rows = np.concatenate([np.full((12, 2), 311.0), WALK.reshape(12, 51)], 1)
+  np.testing.assert_array_equal(heatmaps.as_coco17(rows), WALK)
+
+
 def test_imputation_is_scikit_learns():
   rng = np.random.default_rng(5)
   points = rng.integers(1, 300, (8, 17, 2)).astype(float)

@@ -1,9 +1,7 @@
 """The program that makes heat maps of a tree of key points."""
 
-import importlib.util
 import os
 import pickle
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +9,7 @@ import pytest
 from data_pipelines import heatmaps
 from data_pipelines import pickles
 from tests.helpers import command
-from tests.helpers import paths
+from tests.helpers import pose_trees
 from tests.helpers import stick_figure
 
 PROGRAM = ("scripts/make_heatmaps.py",)
@@ -41,15 +39,6 @@ def _tree(root):
   empty = root / "poses" / "004/nm-01/090"
   empty.mkdir(parents=True)
   return root / "poses", root / "silhouettes", root / "out"
-
-
-def _script():
-  path = paths.ROOT / "scripts" / "make_heatmaps.py"
-  spec = importlib.util.spec_from_file_location(path.stem, path)
-  module = importlib.util.module_from_spec(spec)
-  sys.modules[path.stem] = module  # where its dataclass looks for its types
-  spec.loader.exec_module(module)
-  return module
 
 
 def _files(root):
@@ -89,34 +78,60 @@ def test_the_script_writes_opengaits_layout(copy, tmp_path):
   assert _files(out) == [f"{name}/{file}" for name in good for file in names]
 
 
-def test_a_file_is_there_whole_or_not_at_all(tmp_path):
-  script, target = _script(), tmp_path / "x.pkl"
+def test_frames_without_a_partner_are_counted(tmp_path):
+  place = "0000/camid0_videoid2/seq0"
+  pose_trees.write_gait3d(tmp_path / "poses" / place, WALK, 100)
+  pose_trees.write_pngs(
+    tmp_path / "sils" / place, WALK[:9], 103, "human_crop_f{}.png"
+  )
+  said = command.output(
+    f"--input={tmp_path}/poses",
+    f"--silhouettes={tmp_path}/sils",
+    f"--output={tmp_path}/out",
+    program=PROGRAM,
+  ).splitlines()
+  assert len(said) == 3
+  assert said[0] == (
+    "format gait3d (<id>/<camera and video>/<sequence>/*.txt): 1 sequences"
+  )
+  assert said[1].startswith("1 sequences have frames without a partner")
+  assert said[1].endswith("3 of poses, 0 of silhouettes")
+  maps = pickles.load_array(tmp_path / "out" / place / "0_heatmap.pkl")
+  np.testing.assert_array_equal(maps, MAPS[3:])
 
-  def stop(path):
-    path.write_bytes(b"half")
-    raise KeyboardInterrupt
 
-  with pytest.raises(KeyboardInterrupt):
-    script._replace(target, stop)
-  assert not list(tmp_path.iterdir())
-  script._replace(target, lambda path: path.write_bytes(b"whole"))
-  with pytest.raises(KeyboardInterrupt):
-    script._replace(target, stop)
-  assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"whole"]
-
-
-def test_what_cannot_be_written_is_told(tmp_path):
-  poses, _, out = _tree(tmp_path)
-  out.write_text("a file in the way")
-  source, target = poses / "001/nm-01/090", out / "001/nm-01/090"
-  reason = _script().convert(_script().Job(source, target, None, False))
-  assert str(out) in reason and "\n" not in reason
+def test_the_format_and_the_pickles_can_be_told(tmp_path):
+  root, place = tmp_path / "poses", "0000/00-nm/000"
+  shapes = stick_figure.silhouettes(WALK)
+  pose_trees.write_sustech1k(root / place, WALK, shapes)
+  said = command.output(
+    f"--input={root}",
+    f"--output={tmp_path}/out",
+    f"--silhouettes={root}",
+    "--format=arrays",
+    "--pickles=poses=11,silhouettes=14",
+    program=PROGRAM,
+  )
+  assert said.startswith("format arrays (")
+  maps = pickles.load_array(tmp_path / "out" / place / "0_heatmap.pkl")
+  np.testing.assert_array_equal(maps, heatmaps.make_heatmaps(WALK[::3]))
+  for args, words in (
+    (["--format=gaitgraph"], "holds no GaitGraph's casia-b_pose_coco.csv"),
+    (["--format=openpose", "--pickles=poses=1"], "openpose has no pickles"),
+    (["--pickles=heatmaps=1"], "give poses=<index"),
+  ):
+    common = (f"--input={root}", f"--output={tmp_path}/new")
+    assert words in command.mistake(*common, *args, program=PROGRAM)
+  assert not (tmp_path / "new").exists()
 
 
 def test_the_script_refuses_in_one_line(tmp_path):
   poses, _, out = _tree(tmp_path)
   (tmp_path / "empty").mkdir()
+  (tmp_path / "x.csv").touch()
   for args, words in (
+    ([f"--input={tmp_path}/x.csv", f"--output={out}"], "the first line is not"),
+    ([f"--input={tmp_path}", f"--output={tmp_path}_out"], "arrays; give that"),
     ([f"--input={tmp_path}/none", f"--output={out}"], "none is not a folder"),
     ([f"--input={tmp_path}/empty", f"--output={out}"], "holds no <id>"),
     ([f"--input={poses}", f"--output={poses}/x"], "is in --input"),
