@@ -29,8 +29,8 @@ def train_and_evaluate(
 
   Args:
     config: see `config.default`.
-    workdir: takes config.json, what `workdir.write_config` keeps, metrics.jsonl, checkpoints/, eval/ and
-      TensorBoard's events.
+    workdir: takes config.json and those that it replaced, metrics.jsonl,
+      checkpoints/, eval/ and TensorBoard's events.
 
   Returns:
     The protocol's metrics at the end.
