@@ -118,7 +118,7 @@ class Embedder:
       rest = np.setdiff1d(names, self.labels(subjects).subjects)
       found += (
         protocols.LeftOut.of(
-          "", rest, "subjects", "every figure", f"eval.subjects is {subjects}"
+          "", rest, "subject", "every figure", f"eval.subjects is {subjects}"
         ),
       )
     return found
@@ -213,7 +213,7 @@ def left_out_of_lists(absent: Sequence[str]) -> tuple[protocols.LeftOut, ...]:
     protocols.LeftOut.of(
       "",
       absent,
-      "listed probes",
+      "listed probe",
       "every figure",
       "they are not among the test sequences",
     ),

@@ -167,11 +167,10 @@ def compare(
     )
   before = workdir_lib.config_until(workdir, step)
   new = _plain(config.to_dict())
+  found = {} if before is None else differences(before, new)
   changed = {
     key: values
-    for key, values in (
-      {} if before is None else differences(before, new)
-    ).items()
+    for key, values in found.items()
     if not _is_decided(key, meta, metadata)
   }
   return Resumption(

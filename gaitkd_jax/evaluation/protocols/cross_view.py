@@ -77,7 +77,7 @@ class CrossViewGallery(protocol.ScoredProtocol):
           left_out_lib.LeftOut.of(
             one.condition,
             lost,
-            "probe views",
+            "probe view",
             "the mean of mAP over views",
             "none of their probes has a match",
           )

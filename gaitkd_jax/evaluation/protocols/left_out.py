@@ -20,7 +20,7 @@ class LeftOut:
   Attributes:
     condition: of the figures, such as "NM"; empty: of all conditions.
     count: how many; 0 where what is left out is not there at all.
-    what: is counted, such as "probes".
+    what: one of them, such as "probe".
     figures: that say nothing of it, such as "mAP".
     reason: why.
     examples: names of the first ones.
@@ -54,7 +54,9 @@ class LeftOut:
     more = ", ..." if self.count > len(self.examples) else ""
     named = f" ({', '.join(self.examples)}{more})" if self.examples else ""
     where = f"{self.condition}: " if self.condition else ""
-    what = f"{self.count:,} {self.what} of " if self.count else ""
+    head, of, rest = self.what.partition(" of ")
+    many = "s" if self.count != 1 else ""
+    what = f"{self.count:,} {head}{many}{of}{rest} from " if self.count else ""
     return f"{where}{what}{self.figures}: {self.reason}{named}"
 
 
@@ -79,7 +81,7 @@ def of_no_role(
   if not idle.any():
     return []
   names = labels[np.flatnonzero(idle)].names
-  return [LeftOut.of("", names, "sequences", "every figure", reason)]
+  return [LeftOut.of("", names, "sequence", "every figure", reason)]
 
 
 def missing_conditions(
@@ -100,7 +102,7 @@ def missing_conditions(
     if name in there:
       continue
     probes, gallery = group.rows(conditions)
-    what, count = ("probes", len(probes)) if len(probes) else ("", 0)
+    what, count = ("probe", len(probes)) if len(probes) else ("", 0)
     lacks = "gallery" if len(probes) else "probes"
     if not len(probes) and not len(gallery):
       lacks = "probes and no gallery"
@@ -155,7 +157,7 @@ def without_match(
     LeftOut.of(
       compared.condition,
       labels[compared.probes[alone]].names,
-      "probes",
+      "probe",
       figures,
       "their subject is not in the gallery"
       + (", or in their own view only" if seen else ""),

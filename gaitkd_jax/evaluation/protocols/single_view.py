@@ -107,19 +107,20 @@ def missing_views(
   found = without_other_view(
     labels, compared, "every figure but those of identical and of all views"
   )
+  every = probe_views | gallery_views
   for role, views, others in (
-    ("probe", probe_views, gallery_views),
+    ("probe", probe_views, every),
     ("gallery sequence", gallery_views, probe_views),
   ):
-    missing = sorted(others - views)
-    if not missing:
-      continue
+    missing = sorted(every - views)
     pairs = sum(len(others - {view}) for view in missing)
+    if not pairs:
+      continue
     found.append(
       left_out_lib.LeftOut(
         compared.condition,
         pairs,
-        "pairs of views",
+        "pair of views",
         "the means over views",
         f"no {role} is seen from {', '.join(missing)}",
       )
@@ -149,7 +150,7 @@ def without_other_view(
     left_out_lib.LeftOut.of(
       compared.condition,
       labels[compared.probes[alone]].names,
-      "probes",
+      "probe",
       figures,
       f"all of the gallery is seen from their view, {gallery_views[0]}",
     )
