@@ -89,7 +89,7 @@ class Resumption:
     if self.config_is_lost:
       lines.append("config.json cannot be read: settings were not compared")
     if self.changed:
-      lines.append(f"not as until step {self.step}:")
+      lines.append(f"settings differ from those until step {self.step}:")
       lines += [
         f"  {key}: {shown(old)} -> {shown(new)}"
         for key, (old, new) in self.changed.items()

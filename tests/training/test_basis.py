@@ -83,7 +83,7 @@ def test_other_settings_are_said_and_go_on(config, before, changes):
   found = resumed(config, before, changes)
   old = config.to_dict()
   lines = found.text.splitlines()
-  assert lines.pop(0) == "not as until step 2:"
+  assert lines.pop(0) == "settings differ from those until step 2:"
   assert len(lines) == len(changes)
   for key, new in changes.items():
     value = old
