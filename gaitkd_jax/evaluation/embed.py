@@ -25,6 +25,7 @@ from gaitkd_jax.evaluation import embedded as embedded_lib
 from gaitkd_jax.evaluation import protocols
 from gaitkd_jax.evaluation import restoring
 from gaitkd_jax.evaluation import store as store_lib
+from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
 from gaitkd_jax.models import inputs
 
 Batch = Mapping[str, jax.Array]
@@ -110,14 +111,14 @@ class Embedder:
       for role, listed in self._roles.items()
     }
 
-  def left_out(self, subjects: int = 0) -> tuple[protocols.LeftOut, ...]:
+  def left_out(self, subjects: int = 0) -> tuple[left_out_lib.LeftOut, ...]:
     """What is not among the sequences of `labels`, though it might be."""
     found = left_out_of_lists(self.absent_probes)
     if self._rows(subjects) is not None:
       names = np.unique(self._split.subjects)
       rest = np.setdiff1d(names, self.labels(subjects).subjects)
       found += (
-        protocols.LeftOut.of(
+        left_out_lib.LeftOut.of(
           "", rest, "subject", "every figure", f"eval.subjects is {subjects}"
         ),
       )
@@ -205,12 +206,14 @@ def absent_probes(config: Any) -> tuple[str, ...]:
   return datasets.absent_probes(test_data(config))
 
 
-def left_out_of_lists(absent: Sequence[str]) -> tuple[protocols.LeftOut, ...]:
+def left_out_of_lists(
+  absent: Sequence[str],
+) -> tuple[left_out_lib.LeftOut, ...]:
   """Says that listed probes are not there; nothing if all are."""
   if not absent:
     return ()
   return (
-    protocols.LeftOut.of(
+    left_out_lib.LeftOut.of(
       "",
       absent,
       "listed probe",

@@ -27,6 +27,7 @@ from gaitkd_jax.evaluation import results
 from gaitkd_jax.evaluation import scoring
 from gaitkd_jax.evaluation import store as store_lib
 from gaitkd_jax.evaluation import tables
+from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
 
 
 def primary_metric(config: Any) -> str:
@@ -251,7 +252,7 @@ def _newest_store(workdir: str | os.PathLike[str]) -> pathlib.Path:
 def score(
   config: Any,
   embedded: embedded_lib.Embedded,
-  left_out: Sequence[protocols.LeftOut] = (),
+  left_out: Sequence[left_out_lib.LeftOut] = (),
 ) -> results.Evaluation:
   """Evaluates embeddings as a config says, without verification.
 

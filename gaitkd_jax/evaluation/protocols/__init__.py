@@ -6,7 +6,6 @@
 from gaitkd_jax import errors
 from gaitkd_jax.evaluation.metrics import MetricName
 from gaitkd_jax.evaluation.protocols.cross_view import CrossViewGallery
-from gaitkd_jax.evaluation.protocols.left_out import LeftOut
 from gaitkd_jax.evaluation.protocols.lists import Lists
 from gaitkd_jax.evaluation.protocols.lists import ProbeList
 from gaitkd_jax.evaluation.protocols.probe_gallery import Conditions
@@ -157,7 +156,6 @@ __all__ = (
   "CrossViewGallery",
   "EvaluationProtocol",
   "Excluded",
-  "LeftOut",
   "Lists",
   "NearestSubject",
   "PooledGallery",
