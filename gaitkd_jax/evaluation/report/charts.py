@@ -29,7 +29,7 @@ _SCALE = 2
 _STYLES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1.2, 1, 1.2)))
 _MAX_POINTS = 1500
 # What fits along a vertical line of a small chart.
-_RULE_LETTERS = 52
+RULE_LETTERS = 51
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +109,8 @@ def lines(
     lowest: bottom of the y axis; None follows the curves.
     highest: top of the y axis; None follows the curves.
     size: inches, without the legend.
-    rules: labels of vertical lines, by place on the x axis.
+    rules: labels of vertical lines, by place on the x axis; at most
+      `RULE_LETTERS` long.
   """
   names = [shorten(curve.label, 34) for curve in curves]
   in_row = max(1, min(4, int(size[0] * 12) // (max(map(len, names)) + 7)))
@@ -198,7 +199,7 @@ def _rule(
   for place, label in rules.items():
     axes.axvline(place, color=theme.ink, linewidth=0.9, linestyle=":", zorder=4)
     axes.annotate(
-      shorten(label, _RULE_LETTERS),
+      label,
       (place, 1),
       xycoords=("data", "axes fraction"),
       xytext=(2, -2),
@@ -206,9 +207,14 @@ def _rule(
       rotation=90,
       ha="left",
       va="top",
-      fontsize=6,
+      fontsize=5.8,
       color=theme.ink,
-      bbox={"facecolor": theme.page, "edgecolor": "none", "pad": 0.5},
+      bbox={
+        "facecolor": theme.page,
+        "edgecolor": "none",
+        "pad": 0.5,
+        "alpha": 0.7,
+      },
       zorder=4,
     )
 

@@ -28,6 +28,7 @@ _LEFT_OUT = (
   "sequences_per_second",
 )
 _EVALUATIONS = ("eval", "eval_subset")
+_OTHERWISE, _OTHERWISE_SHORT = "resumed with other settings", "other settings"
 # Charts by group: title, and how `_chart` draws it.
 _GROUPS: dict[str, tuple[str, dict[str, Any]]] = {
   "losses": ("losses", {"log_y": True}),
@@ -105,7 +106,7 @@ def draw(
 def marks(workdir: str | os.PathLike[str]) -> dict[float, str]:
   """Where a training went on with other settings: what changed, by step."""
   return {
-    place.step: f"resumed with other settings ({', '.join(place.changed)})"
+    place.step: f"{_OTHERWISE} ({', '.join(place.changed)})"
     for place in workdir_lib.resumptions(workdir)
   }
 
@@ -167,8 +168,17 @@ def _chart(
     y_label=title,
     log_y=log_y and bool(len(values) and values.min() > 0),
     lowest=lowest,
-    rules=rules,
+    rules={step: _along(label) for step, label in rules.items()},
   )
+
+
+def _along(label: str) -> str:
+  """As much of a label as fits along a line: what changed is said first."""
+  if len(label) > charts.RULE_LETTERS:
+    label = label.replace(_OTHERWISE, _OTHERWISE_SHORT)
+  if len(label) > charts.RULE_LETTERS:
+    label = f"{label[: charts.RULE_LETTERS - 1]}…"
+  return label
 
 
 def _comparable(group: Series, metric: str) -> Series:
