@@ -146,6 +146,31 @@ def prepare(
   return builder
 
 
+def absent_probes(data: Any) -> tuple[str, ...]:
+  """Names the listed probes that are not among the test sequences.
+
+  Args:
+    data: as for `prepare`, which is called.
+
+  Returns:
+    Names of the list that `probes` reads; none where it reads no list.
+
+  Raises:
+    errors.UserError: see `prepare`.
+  """
+  from data_pipelines import partitions
+
+  if data.name not in TREES:
+    return ()
+  there = set(probes(data))
+  listed = source(data.name).partition.probes
+  if data.partition not in ("", partitions.HALVES):
+    listed = partitions.read(data.partition).probes or listed
+  if not there.intersection(listed):
+    return ()
+  return tuple(name for name in listed if name not in there)
+
+
 def probes(data: Any) -> tuple[str, ...]:
   """Names the test sequences that a benchmark searches for.
 

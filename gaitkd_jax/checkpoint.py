@@ -7,6 +7,7 @@ A checkpoint `<folder>/<step>/` has the items
   meta:      JSON, such as the model's config.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
@@ -31,6 +32,8 @@ Paths = str | os.PathLike[str]
 # Keys of the item "optimizer" that have another name than the state's field:
 # checkpoints from before the fields were renamed can still be restored.
 _FIELDS = {"aids": "aux", "aids_opt_state": "aux_opt_state"}
+# Keys beside a checkpoint's metrics: what was scored, and what decides.
+_BASIS, _METRIC = "basis", "primary_metric"
 # What arrays were called when a convolution and its normalisation were two
 # modules side by side, and what they are called now.
 _ARRAY = r"(scale|bias|mean|var)"
@@ -42,39 +45,48 @@ _RENAMED = (
 
 
 class Checkpointer:
-  """Saves in the background; keeps the two newest checkpoints and the best."""
+  """Saves in the background; keeps the two newest checkpoints and the best.
 
-  def __init__(self, folder: Paths, best: str):
+  Scores are compared only where they are of one basis. Of every basis the best
+  checkpoint is kept.
+  """
+
+  def __init__(
+    self, folder: Paths, best: str, basis: str = "", *, unnamed: bool = True
+  ):
     """Opens the folder, or makes it.
 
     Args:
       folder: where the steps lie.
       best: the metric, higher is better, that decides which checkpoint is the
         best.
+      basis: names what is scored, and how, from now on.
+      unnamed: whether scores of before bases were named are of this one.
     """
     self._folder = pathlib.Path(folder).resolve()
-
-    def score(metrics: Mapping[str, float]) -> float:
-      value = metrics.get(best, math.nan)
-      return value if math.isfinite(value) else -math.inf
-
+    self._best = best
+    self._basis = basis
+    self._unnamed = basis if unnamed else ""
     self._manager = ocp.CheckpointManager(
       self._folder,
       options=ocp.CheckpointManagerOptions(
         preservation_policy=preservation_policy.AnyPreservationPolicy(
           [
             preservation_policy.LatestN(2),
-            preservation_policy.BestN(
-              n=1,
-              get_metric_fn=score,
-              # By default all checkpoints stay that were never evaluated.
-              keep_checkpoints_without_metrics=False,
-            ),
+            _BestOfEachBasis(self._score, self._unnamed),
           ]
         ),
-        best_fn=score,
+        best_fn=lambda metrics: self._score(metrics, self._basis),
       ),
     )
+
+  def _score(self, metrics: Mapping[str, Any], basis: str | None) -> float:
+    """What ranks a checkpoint among those of a basis; None: of its own."""
+    own = metrics.get(_BASIS, self._unnamed)
+    if basis not in (None, own):
+      return -math.inf
+    value = metrics.get(metrics.get(_METRIC, self._best), math.nan)
+    return value if math.isfinite(value) else -math.inf
 
   def __enter__(self) -> "Checkpointer":
     return self
@@ -89,8 +101,12 @@ class Checkpointer:
 
   @property
   def best_step(self) -> int | None:
-    """The checkpoint with the best metric, or None."""
-    return self._manager.best_step()
+    """The checkpoint with the best metric of this basis, or None."""
+    self._manager.wait_until_finished()
+    if (step := self._manager.best_step()) is None:
+      return None
+    score = self._score(self._manager.metrics(step) or {}, self._basis)
+    return step if math.isfinite(score) else None
 
   def save(
     self,
@@ -109,6 +125,7 @@ class Checkpointer:
     """
     if self._manager.latest_step() == step:
       return
+    named = {_BASIS: self._basis, _METRIC: self._best} if self._basis else {}
     self._manager.save(
       step,
       args=ocp.args.Composite(
@@ -116,7 +133,7 @@ class Checkpointer:
         optimizer=ocp.args.StandardSave(_optimizer_item(state)),
         meta=ocp.args.JsonSave(dict(meta)),
       ),
-      metrics=None if metrics is None else dict(metrics),
+      metrics=None if metrics is None else {**metrics, **named},
     )
 
   def restore(self, abstract: Any, sharding: Sharding) -> Any:
@@ -138,6 +155,33 @@ class Checkpointer:
     rest = _read(place, "optimizer", _optimizer_item(abstract), sharding)
     rest = {_FIELDS.get(key, key): value for key, value in rest.items()}
     return dataclasses.replace(abstract, **model, **rest)
+
+
+@dataclasses.dataclass
+class _BestOfEachBasis(preservation_policy.PreservationPolicy):
+  """Preserves the best checkpoint of every basis, of equal ones the newest."""
+
+  score: Callable[[Mapping[str, Any], str | None], float]
+  unnamed: str
+
+  def should_preserve(
+    self,
+    checkpoints: Sequence[preservation_policy.PolicyCheckpointInfo],
+    *,
+    context: preservation_policy.PreservationContext,
+  ) -> Sequence[bool]:
+    """See the base class."""
+    del context
+    best: dict[str, tuple[float, int]] = {}
+    for i, checkpoint in enumerate(checkpoints):
+      if checkpoint.metrics is None:
+        continue
+      value = self.score(checkpoint.metrics, None)
+      if math.isfinite(value):
+        basis = checkpoint.metrics.get(_BASIS, self.unnamed)
+        best[basis] = max(best.get(basis, (value, i)), (value, i))
+    preserved = {i for _, i in best.values()}
+    return [i in preserved for i in range(len(checkpoints))]
 
 
 def _optimizer_item(state: Any) -> dict[str, Any]:
@@ -167,6 +211,19 @@ def restore_model(
   return _read(_find(path), "model", abstract, sharding)
 
 
+def stored_shapes(path: Paths) -> dict[str, tuple[int, ...]]:
+  """The shapes of a checkpoint's network, by today's names of its arrays.
+
+  Args:
+    path: see `restore_model`.
+
+  Raises:
+    errors.UserError: there is no checkpoint, or it cannot be read.
+  """
+  place = _find(path)
+  return _current_names(place, shapes(_stored(place, "model")))
+
+
 def restore_matching(
   path: Paths, variables: Mapping[str, Any], sharding: Sharding
 ) -> tuple[dict[str, Any], list[str], list[str]]:
@@ -189,7 +246,7 @@ def restore_matching(
   """
   place = _find(path)
   stored = _stored(place, "model")
-  wanted, found = _shapes(variables), _current_names(place, _shapes(stored))
+  wanted, found = shapes(variables), _current_names(place, shapes(stored))
   taken = [name for name, shape in wanted.items() if found.get(name) == shape]
   if not taken:
     raise errors.UserError(
@@ -261,17 +318,26 @@ class _Place:
     return str(self.folder / str(self.step))
 
 
+def newest_step(path: Paths) -> int | None:
+  """The number of the newest checkpoint of a workdir; None if it has none."""
+  return max(_steps(pathlib.Path(path) / "checkpoints"), default=None)
+
+
+def _steps(folder: pathlib.Path) -> list[int]:
+  """The numbers of the finished checkpoints of a folder."""
+  return [
+    int(p.name)
+    for p in (folder.iterdir() if folder.is_dir() else ())
+    if p.name.isdecimal() and (p / "model").is_dir()
+  ]
+
+
 def _find(path: Paths) -> _Place:
   path = pathlib.Path(path).expanduser().resolve()
   if path.name.isdecimal() and (path / "model").is_dir():
     return _Place(path.parent, int(path.name))
   for folder in (path / "checkpoints", path):
-    steps = [
-      int(p.name)
-      for p in (folder.iterdir() if folder.is_dir() else ())
-      if p.name.isdecimal() and (p / "model").is_dir()
-    ]
-    if steps:
+    if steps := _steps(folder):
       return _Place(folder, max(steps))
   raise errors.UserError(
     f"there is no checkpoint in {path}; give the workdir of a training run or "
@@ -285,7 +351,7 @@ def _read(place: _Place, item: str, abstract: Any, sharding: Sharding) -> Any:
     abstract,
   )
   stored = _stored(place, item)
-  wanted, found = _shapes(target), _shapes(stored)
+  wanted, found = shapes(target), shapes(stored)
   if wanted != found and wanted == (found := _current_names(place, found)):
     old = _by_current_name(_read(place, item, stored, sharding))
     return jax.tree.map_with_path(lambda k, _: old[_name(k)], target)
@@ -323,7 +389,8 @@ def _stored(place: _Place, item: str) -> Any:
       ) from e
 
 
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+def shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+  """The shapes of a tree by the names of its arrays, such as "params/a/b"."""
   return {
     _name(path): tuple(leaf.shape)
     for path, leaf in jax.tree.leaves_with_path(tree)

@@ -1,13 +1,34 @@
 """The folder of a run: names of its result files, and how they are written."""
 
 from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
 import json
 import math
 import os
 import pathlib
+import re
 import tempfile
+from typing import Any
 
 from gaitkd_jax import errors
+
+_CONFIG = "config.json"
+_EARLIER_CONFIG = re.compile(r"config\.(\d+)\.json")
+_RESUMED = "resumed.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Resumed:
+  """A place where a training went on with other settings.
+
+  Attributes:
+    step: finished steps at that time.
+    changed: old and new value by key.
+  """
+
+  step: int
+  changed: Mapping[str, Sequence[Any]]
 
 
 def make_workdir(workdir: str | os.PathLike[str]) -> None:
@@ -31,6 +52,97 @@ def name_of(name: str, workdir: str | os.PathLike[str], protocol: str) -> str:
   return name if other == protocol else f"{name}_{protocol}"
 
 
+def config_until(
+  workdir: str | os.PathLike[str], step: int
+) -> dict[str, Any] | None:
+  """The config by which a run came to a step; None if it cannot be read."""
+  earlier = _earlier_configs(workdir)
+  later = [n for n in earlier if n >= step]
+  path = earlier[min(later)] if later else pathlib.Path(workdir) / _CONFIG
+  return _read_object(path)
+
+
+def configs(workdir: str | os.PathLike[str]) -> list[dict[str, Any] | None]:
+  """All configs of a run, the oldest first; None if one cannot be read."""
+  earlier = _earlier_configs(workdir)
+  paths = [earlier[n] for n in sorted(earlier)]
+  return [
+    _read_object(path) for path in (*paths, pathlib.Path(workdir) / _CONFIG)
+  ]
+
+
+def resumptions(workdir: str | os.PathLike[str]) -> list[Resumed]:
+  """Where a training went on with other settings, in the order of steps."""
+  found = _read_object(pathlib.Path(workdir) / _RESUMED) or {}
+  places = [
+    Resumed(int(step), changed)
+    for step, changed in found.items()
+    if step.isdecimal() and isinstance(changed, Mapping)
+  ]
+  return sorted(places, key=lambda place: place.step)
+
+
+def write_config(
+  workdir: str | os.PathLike[str],
+  config: Mapping[str, Any],
+  step: int | None,
+  changed: Mapping[str, Sequence[Any]],
+) -> None:
+  """Writes config.json; keeps the one of before if the basis changed.
+
+  That is kept as config.<step>.json, and what changed in resumed.json. What
+  these say of steps that are now done anew is removed. Every file is written
+  whole, in an order that leaves the truth if the program is killed in between.
+
+  Args:
+    workdir: of the run.
+    config: that is in force from now on.
+    step: finished steps; None: the run begins.
+    changed: old and new value by key, where the run goes on otherwise.
+  """
+  folder = pathlib.Path(workdir)
+  earlier = _earlier_configs(folder)
+  kept = [] if step is None else resumptions(folder)
+  places = {str(p.step): p.changed for p in kept if p.step < (step or 0)}
+  if step is not None and changed:
+    before = config_until(folder, step)
+    if before is not None:
+      _replace(folder / f"config.{step}.json", _json(before))
+    places[str(step)] = changed
+  if places:
+    _replace(folder / _RESUMED, _json(places))
+  _replace(folder / _CONFIG, _json(config))
+  if not places:
+    (folder / _RESUMED).unlink(missing_ok=True)
+  for until, path in earlier.items():
+    if step is None or until > step or (until == step and not changed):
+      path.unlink(missing_ok=True)
+
+
+def _earlier_configs(
+  workdir: str | os.PathLike[str],
+) -> dict[int, pathlib.Path]:
+  """The configs that were replaced, by the step until which they held."""
+  folder = pathlib.Path(workdir)
+  found = {}
+  for path in folder.iterdir() if folder.is_dir() else ():
+    if name := _EARLIER_CONFIG.fullmatch(path.name):
+      found[int(name[1])] = path
+  return found
+
+
+def _read_object(path: pathlib.Path) -> dict[str, Any] | None:
+  try:
+    found = json.loads(path.read_text())
+  except (OSError, ValueError):
+    return None
+  return found if isinstance(found, dict) else None
+
+
+def _json(content: Mapping[str, Any]) -> str:
+  return json.dumps(content, indent=2, default=str) + "\n"
+
+
 def write(
   metrics: Mapping[str, float],
   name: str,
@@ -52,6 +164,13 @@ def write(
 
 def write_text(text: str, path: pathlib.Path) -> pathlib.Path:
   """Writes the whole file or nothing, and prints its path."""
+  _replace(path, text)
+  print(f"written: {path}", flush=True)
+  return path
+
+
+def _replace(path: pathlib.Path, text: str) -> None:
+  """Writes the whole file or nothing."""
   new = path.with_name(f".{path.name}.tmp")
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,5 +181,3 @@ def write_text(text: str, path: pathlib.Path) -> pathlib.Path:
       f"{path} cannot be written ({e.strerror or e}); make room, or give "
       "another --workdir"
     ) from e
-  print(f"written: {path}", flush=True)
-  return path

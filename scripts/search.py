@@ -34,6 +34,7 @@ from gaitkd_jax import models
 from gaitkd_jax import sharding
 from gaitkd_jax.evaluation import distances
 from gaitkd_jax.evaluation import embed
+from gaitkd_jax.evaluation import restoring
 from gaitkd_jax.evaluation import search
 from gaitkd_jax.evaluation import store as store_lib
 
@@ -81,8 +82,8 @@ def restore_network(
         f"{path} does not say which network made it ({key} is missing); give "
         "--probe a store that the same network made, not silhouettes"
       )
-  module = models.create_model(known["model"], known.get("dtype", "float32"))
-  if module.in_channels != 1:
+  dtype = known.get("dtype", "float32")
+  if models.create_model(known["model"], dtype).in_channels != 1:
     raise errors.UserError(
       f"the network of {path} reads heat maps, which a folder of silhouettes "
       "does not have; embed the probes with --mode=embed, and give that store"
@@ -98,8 +99,8 @@ def restore_network(
     if (step := folder / str(known.get("step"))).is_dir():
       place = step
       break
-  variables = checkpoint.restore_model(
-    place, models.abstract_variables(module), sharding.replicated(mesh)
+  module, variables = restoring.restore_network(
+    place, known["model"], dtype, sharding.replicated(mesh)
   )
   digest = checkpoint.digest(variables)
   if digest != known["digest"]:

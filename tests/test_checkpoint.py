@@ -44,6 +44,43 @@ def steps(workdir):
   return {int(p.name) for p in (workdir / "checkpoints").iterdir()}
 
 
+def score(workdir, step, value, best="rank1", *basis, **options):
+  """Saves a scored step; returns the best one of its basis."""
+  mesh = sharding.create_mesh(1)
+  folder = workdir / "checkpoints"
+  with checkpoint.Checkpointer(folder, best, *basis, **options) as c:
+    c.save(step, state_of(step, mesh), {}, {best: value})
+    return c.best_step
+
+
+def test_scores_are_compared_within_a_basis(tmp_path):
+  assert score(tmp_path, 1, 90.0, "rank1", "x") == 1
+  assert score(tmp_path, 2, 50.0, "rank1", "y") == 2
+  assert score(tmp_path, 3, 40.0, "rank1", "y") == 2
+  assert score(tmp_path, 4, 45.0, "rank1", "y") == 2
+  assert score(tmp_path, 5, 45.0, "rank1", "x") == 1
+  # The best of both are kept beside the two newest.
+  assert score(tmp_path, 6, 10.0, "mAP", "z") == 6
+  assert steps(tmp_path) == {1, 2, 5, 6}
+  # Nothing is the best where nothing was scored.
+  with checkpoint.Checkpointer(tmp_path / "checkpoints", "rank1", "w") as c:
+    assert c.best_step is None
+
+
+@pytest.mark.parametrize("same, best", [(True, 1), (False, 3)])
+def test_scores_of_before_bases_were_named(tmp_path, same, best):
+  score(tmp_path, 1, 90.0)
+  score(tmp_path, 2, 50.0)
+  assert score(tmp_path, 3, 60.0, "rank1", "x", unnamed=same) == best
+  assert score(tmp_path, 4, 55.0, "rank1", "x", unnamed=same) == best
+  assert steps(tmp_path) == {1, 3, 4}
+
+
+def test_the_newest_step(saved, tmp_path):
+  assert checkpoint.newest_step(saved) == 5
+  assert checkpoint.newest_step(tmp_path / "nothing") is None
+
+
 def test_newest_and_best_are_kept(saved):
   assert steps(saved) == {2, 4, 5}
 

@@ -37,3 +37,42 @@ def test_a_workdir_that_cannot_be_made(tmp_path):
   (tmp_path / "file").write_text("")
   with pytest.raises(errors.UserError, match="cannot be written"):
     workdir_lib.make_workdir(tmp_path / "file" / "run")
+
+
+def names(workdir):
+  return sorted(path.name for path in workdir.glob("*.json"))
+
+
+def test_configs_that_were_replaced_are_kept(tmp_path):
+  first, second, third = ({"seed": i} for i in range(3))
+  assert workdir_lib.config_until(tmp_path, 4) is None
+  workdir_lib.write_config(tmp_path, first, None, {})
+  workdir_lib.write_config(tmp_path, first, 2, {})
+  assert names(tmp_path) == ["config.json"]
+  workdir_lib.write_config(tmp_path, second, 4, {"seed": (0, 1)})
+  assert names(tmp_path) == ["config.4.json", "config.json", "resumed.json"]
+  # It was stopped before it had saved anything: step 4 is still of the first.
+  assert workdir_lib.config_until(tmp_path, 4) == first
+  assert workdir_lib.config_until(tmp_path, 5) == second
+  workdir_lib.write_config(tmp_path, third, 4, {"seed": (0, 2)})
+  assert workdir_lib.configs(tmp_path) == [first, third]
+  workdir_lib.write_config(tmp_path, second, 8, {"seed": (2, 1)})
+  assert workdir_lib.configs(tmp_path) == [first, third, second]
+  places = workdir_lib.resumptions(tmp_path)
+  assert [(p.step, p.changed) for p in places] == [
+    (4, {"seed": [0, 2]}),
+    (8, {"seed": [2, 1]}),
+  ]
+  # Later checkpoints were deleted: what came after step 6 is done anew.
+  assert workdir_lib.config_until(tmp_path, 6) == third
+  workdir_lib.write_config(tmp_path, third, 6, {})
+  assert workdir_lib.configs(tmp_path) == [first, third]
+  assert [p.step for p in workdir_lib.resumptions(tmp_path)] == [4]
+  # Back to the first settings at step 4: nothing was changed.
+  workdir_lib.write_config(tmp_path, first, 4, {})
+  assert names(tmp_path) == ["config.json"]
+  workdir_lib.write_config(tmp_path, second, 4, {"seed": (0, 1)})
+  workdir_lib.write_config(tmp_path, second, None, {})  # a new run
+  assert names(tmp_path) == ["config.json"]
+  (tmp_path / "resumed.json").write_text("[damaged")
+  assert workdir_lib.resumptions(tmp_path) == []

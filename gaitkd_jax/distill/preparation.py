@@ -10,6 +10,7 @@ from typing import Any
 from jax.sharding import Mesh
 import numpy as np
 
+from gaitkd_jax import checkpoint
 from gaitkd_jax import models
 from gaitkd_jax.distill import cache as cache_lib
 from gaitkd_jax.distill import class_mapping
@@ -37,6 +38,18 @@ class Distillation:
   ) -> Iterator[dict[str, np.ndarray]]:
     """Adds to batches what is read from caches; see `cache.attach`."""
     return cache_lib.attach(batches, self.stores)
+
+  def digests(self) -> dict[str, str]:
+    """SHA-256 of every teacher's variables, as far as they are known."""
+    found = {
+      name: checkpoint.digest(variables)
+      for name, variables in self.variables.items()
+    }
+    found |= {
+      name: store.header.get("digest", "")
+      for name, store in self.stores.items()
+    }
+    return {name: digest for name, digest in found.items() if digest}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,13 +18,14 @@ import tqdm
 from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
-from gaitkd_jax import models
 from gaitkd_jax import sharding
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import distances
 from gaitkd_jax.evaluation import embedded as embedded_lib
 from gaitkd_jax.evaluation import protocols
+from gaitkd_jax.evaluation import restoring
 from gaitkd_jax.evaluation import store as store_lib
+from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
 from gaitkd_jax.models import inputs
 
 Batch = Mapping[str, jax.Array]
@@ -50,6 +51,7 @@ class Embedder:
     self._split = store.SequenceStore.from_builder(
       datasets.prepare(data), "test", data.cache_gib
     )
+    self.absent_probes = absent_probes(config)
     self._config = config.eval
     self._mesh = mesh
     self._embed_step = make_embed_step(module, mesh)
@@ -108,6 +110,30 @@ class Embedder:
       role: [name for name in listed if name in names]
       for role, listed in self._roles.items()
     }
+
+  def left_out(self, subjects: int = 0) -> tuple[left_out_lib.LeftOut, ...]:
+    """What is not among the sequences of `labels`, though it might be."""
+    found = left_out_of_lists(self.absent_probes)
+    if self._rows(subjects) is not None:
+      names = np.unique(self._split.subjects)
+      rest = np.setdiff1d(names, self.labels(subjects).subjects)
+      found += (
+        left_out_lib.LeftOut.of(
+          "", rest, "subject", "every figure", f"eval.subjects is {subjects}"
+        ),
+      )
+    return found
+
+  def identity(self, subjects: int = 0) -> list[Any]:
+    """Names, lengths and bytes of sequences: JSON that tells them from others.
+
+    Args:
+      subjects: see `__call__`.
+    """
+    rows = self._rows(subjects)
+    rows = np.arange(len(self._split)) if rows is None else rows
+    columns = self._split.names, self._split.lengths, self._split.sizes
+    return [column[rows].tolist() for column in columns]
 
   def strip(self, row: int, frames: int) -> np.ndarray:
     """Some silhouettes of a sequence, uint8 `[frames, 64, 44]`.
@@ -169,6 +195,32 @@ def roles(config: Any) -> dict[str, Sequence[str]]:
     return datasets.roles(test_data(config))
 
   return protocol_of(config).roles(config.eval, data_roles)
+
+
+def absent_probes(config: Any) -> tuple[str, ...]:
+  """The probes that a data set lists, but that are not there."""
+  if not protocol_of(config).listed_by_data:
+    return ()
+  from data_pipelines import datasets
+
+  return datasets.absent_probes(test_data(config))
+
+
+def left_out_of_lists(
+  absent: Sequence[str],
+) -> tuple[left_out_lib.LeftOut, ...]:
+  """Says that listed probes are not there; nothing if all are."""
+  if not absent:
+    return ()
+  return (
+    left_out_lib.LeftOut.of(
+      "",
+      absent,
+      "listed probe",
+      "every figure",
+      "they are not among the test sequences",
+    ),
+  )
 
 
 def make_embed_step(
@@ -279,13 +331,15 @@ def restore(
     mesh: devices that get the variables.
 
   Returns:
-    The network, its variables, and where they were read.
+    The network, whose number of classes is that of the checkpoint, its
+    variables, and where they were read.
   """
-  module = models.create_model(config.model, config.dtype)
-  config_lib.check_frames("the network", module)
+  config_lib.check_frames(
+    "the network", models.create_model(config.model, config.dtype)
+  )
   path = config.eval.checkpoint or str(workdir)
-  variables = checkpoint.restore_model(
-    path, models.abstract_variables(module), sharding.replicated(mesh)
+  module, variables = restoring.restore_network(
+    path, config.model, config.dtype, sharding.replicated(mesh)
   )
   return module, variables, path
 
@@ -329,8 +383,12 @@ def embed_checkpoint(
     labels.conditions,
     labels.views,
     labels.names,
-    metadata(config, path, variables)
-    | {"protocol": config.eval.protocol, "options": dict(embedded.options)},
+    metadata(config, module, path, variables)
+    | {
+      "protocol": config.eval.protocol,
+      "options": dict(embedded.options),
+      "absent_probes": list(embedder.absent_probes),
+    },
     config.eval.store_dtype,
   )
   print(
@@ -341,18 +399,24 @@ def embed_checkpoint(
   return folder
 
 
-def metadata(config: Any, path: str, variables: Any) -> dict[str, Any]:
+def metadata(
+  config: Any, module: Any, path: str, variables: Any
+) -> dict[str, Any]:
   """What the embeddings were made from, for the header of their store.
 
   Args:
     config: the whole config.
+    module: the network.
     path: of the checkpoint.
     variables: of the network.
   """
   data = test_data(config)
+  model = config.model.to_dict()
+  if "num_classes" in model:
+    model["num_classes"] = module.num_classes
   return {
     "data": data.name,
-    "model": config.model.to_dict(),
+    "model": model,
     "dtype": config.dtype,
     "checkpoint": os.path.abspath(os.path.expanduser(path)),
     "step": checkpoint.restored_step(path),

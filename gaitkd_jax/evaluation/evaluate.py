@@ -1,7 +1,10 @@
 """Scores networks and stored embeddings, and reports what was found."""
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
+import hashlib
+import json
 import os
 import pathlib
 import shlex
@@ -24,6 +27,7 @@ from gaitkd_jax.evaluation import results
 from gaitkd_jax.evaluation import scoring
 from gaitkd_jax.evaluation import store as store_lib
 from gaitkd_jax.evaluation import tables
+from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
 
 
 def primary_metric(config: Any) -> str:
@@ -68,10 +72,38 @@ class Evaluator:
     if isinstance(self._protocol, protocols.Submission):
       return None
     subjects = self._config.eval.subjects
-    found = score(self._config, self._embedder(variables, subjects))
+    found = score(
+      self._config,
+      self._embedder(variables, subjects),
+      self._embedder.left_out(subjects),
+    )
     if not subjects:
       self._last = variables["params"], found
     return found
+
+  @property
+  def basis(self) -> str:
+    """What `__call__` scores, and how: scores of one basis can be compared.
+
+    SHA-256 of the protocol, its settings, the metric, the frames that are read
+    and of the sequences: names, lengths, bytes and roles.
+    """
+    c = self._config.eval
+    identity = [
+      self._protocol.name,
+      self._protocol.settings(c),
+      c.metric,
+      c.max_frames,
+      self._config.model.get("retrieval", "embedding"),
+      self._embedder.identity(c.subjects),
+      self._embedder.roles(c.subjects),
+    ]
+    return _digest(identity)
+
+  @property
+  def test_data(self) -> str:
+    """SHA-256 of the names, lengths and bytes of all test sequences."""
+    return _digest(self._embedder.identity())
 
   def finish(
     self, variables: Any, step: int, workdir: str | os.PathLike[str], path: str
@@ -85,18 +117,15 @@ class Evaluator:
       path: the checkpoint, to be named in the page.
     """
     if isinstance(self._protocol, protocols.Submission):
-      submit(
-        self._config,
-        self._protocol,
-        self._embedder(variables),
-        str(step),
-        workdir,
-      )
+      embedded = self._embedder(variables)
+      submit(self._config, self._protocol, embedded, str(step), workdir)
       return None
     if self._last and self._last[0] is variables["params"]:
       found = self._last[1]
     else:
-      found = score(self._config, self._embedder(variables))
+      found = score(
+        self._config, self._embedder(variables), self._embedder.left_out()
+      )
     return report(
       self._config,
       found,
@@ -126,6 +155,11 @@ class Evaluator:
         f"config.eval.subjects is {some}, too few; raise it, or set 0 for all "
         f"(of these: {e})"
       ) from e
+
+
+def _digest(content: Any) -> str:
+  text = json.dumps(content, sort_keys=True, default=list)
+  return hashlib.sha256(text.encode()).hexdigest()
 
 
 def evaluate_checkpoint(
@@ -170,9 +204,8 @@ def score_store(
   workdir_lib.make_workdir(workdir)
   path = pathlib.Path(config.eval.embeddings or _newest_store(workdir))
   store = store_lib.EmbeddingStore.open(path)
-  embedded = embedded_lib.Embedded(
-    store, store.labels, _stored_roles(config, store)
-  )
+  roles, absent = _stored_roles(config, store)
+  embedded = embedded_lib.Embedded(store, store.labels, roles)
   known = store.metadata
   name = str(known.get("step", path.stem))
   if isinstance(protocol, protocols.Submission):
@@ -186,18 +219,23 @@ def score_store(
   metadata["data set"] = known.get("data", "unknown")
   metadata["model"] = known.get("model", {}).get("name", "unknown")
   metadata["embeddings"] = str(path)
-  return report(config, score(config, embedded), name, workdir, metadata).flat()
+  found = score(config, embedded, embed_lib.left_out_of_lists(absent))
+  return report(config, found, name, workdir, metadata).flat()
 
 
 def _stored_roles(
   config: Any, store: store_lib.EmbeddingStore
-) -> Mapping[str, Any]:
-  """The roles that the store keeps if it was made for this protocol."""
+) -> tuple[Mapping[str, Any], Sequence[str]]:
+  """The roles that the store keeps if it was made for this protocol.
+
+  Returns:
+    The roles, and the listed probes that are not there.
+  """
   stored = store.metadata.get("options", {})
   same_protocol = store.metadata.get("protocol") == config.eval.protocol
   if stored and same_protocol and not config.eval.lists:
-    return dict(stored)
-  return embed_lib.roles(config)
+    return dict(stored), store.metadata.get("absent_probes", ())
+  return embed_lib.roles(config), embed_lib.absent_probes(config)
 
 
 def _newest_store(workdir: str | os.PathLike[str]) -> pathlib.Path:
@@ -211,12 +249,23 @@ def _newest_store(workdir: str | os.PathLike[str]) -> pathlib.Path:
   return folder / str(max(steps))
 
 
-def score(config: Any, embedded: embedded_lib.Embedded) -> results.Evaluation:
-  """Evaluates embeddings as a config says, without verification."""
+def score(
+  config: Any,
+  embedded: embedded_lib.Embedded,
+  left_out: Sequence[left_out_lib.LeftOut] = (),
+) -> results.Evaluation:
+  """Evaluates embeddings as a config says, without verification.
+
+  Args:
+    config: the whole config.
+    embedded: the set.
+    left_out: what is not in the set, though it might be.
+  """
   c = config.eval
   protocol = embed_lib.protocol_of(config)
   embedded = _with_settings(protocol, c, embedded)
-  return scoring.evaluate(protocol, embedded, c.metric, c.memory_gib)
+  found = scoring.evaluate(protocol, embedded, c.metric, c.memory_gib)
+  return dataclasses.replace(found, left_out=(*left_out, *found.left_out))
 
 
 def _with_settings(
@@ -261,9 +310,12 @@ def report(
   print(tables.format_table(found.metrics), flush=True)
   if found.verification:
     print("\n" + tables.format_verification(found.verification))
+  if found.left_out:
+    print("\n" + tables.format_left_out(found.left_out), flush=True)
   name = workdir_lib.name_of(name, workdir, found.protocol.name)
   known = {key: metadata[key] for key in ("step",) if key in metadata}
   known |= {"protocol": found.protocol.name, "metric": found.ranker.metric}
+  known["left_out"] = [dataclasses.asdict(one) for one in found.left_out]
   workdir_lib.write(found.flat(), name, workdir, **known)
   if config.eval.report:
     _write_page(config, found, name, workdir, metadata, strips)
@@ -319,6 +371,10 @@ def submit(
   if jax.process_index():
     return
   lines = protocol.lines(embedded, c.metric, c.memory_gib)
+  labels = embedded.labels
+  compared = protocol.probe_galleries(labels, embedded.options)
+  if left_out := protocol.left_out(labels, compared):
+    print(tables.format_left_out(left_out), flush=True)
   name = workdir_lib.name_of(name, workdir, protocol.name)
   path = pathlib.Path(workdir) / "eval" / f"{name}.csv"
   workdir_lib.write_text("\n".join(lines) + "\n", path)

@@ -4,6 +4,7 @@ import dataclasses
 
 from gaitkd_jax.evaluation import embedded as embedded_lib
 from gaitkd_jax.evaluation import metrics as metrics_lib
+from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
 from gaitkd_jax.evaluation.protocols import protocol as protocol_lib
 from gaitkd_jax.evaluation.protocols import ranker as ranker_lib
 from gaitkd_jax.evaluation.protocols import ranks as ranks_lib
@@ -21,6 +22,7 @@ class Evaluation:
     ranks: where probes find their own subjects, by condition.
     metrics: of the protocol, read from the ranks, in the order of the table.
     verification: by condition; empty where it was not asked for.
+    left_out: what these figures say nothing of.
   """
 
   protocol: protocol_lib.ScoredProtocol
@@ -29,6 +31,7 @@ class Evaluation:
   ranks: tuple[ranks_lib.Ranks, ...]
   metrics: tuple[metrics_lib.Metric, ...]
   verification: tuple[verification_lib.Verification, ...] = ()
+  left_out: tuple[left_out_lib.LeftOut, ...] = ()
 
   def flat(self, views: bool = True) -> dict[str, float]:
     """All metrics by flat name, those of verification last.

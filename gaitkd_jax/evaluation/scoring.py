@@ -11,6 +11,7 @@ from gaitkd_jax.evaluation import embedded as embedded_lib
 from gaitkd_jax.evaluation import protocols
 from gaitkd_jax.evaluation import results
 from gaitkd_jax.evaluation import store as store_lib
+from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
 from gaitkd_jax.evaluation.protocols import ranker as ranker_lib
 from gaitkd_jax.evaluation.protocols import verification as verification_lib
 
@@ -90,12 +91,15 @@ def evaluate(
   ranker = ranker_lib.Ranker(
     embedded.embeddings, labels.subjects, metric, memory_gib
   )
-  ranks = tuple(
-    protocol.rank(ranker, compared)
-    for compared in protocol.probe_galleries(labels, embedded.options)
-  )
+  every = protocol.probe_galleries(labels, embedded.options)
+  ranks = tuple(protocol.rank(ranker, compared) for compared in every)
   return results.Evaluation(
-    protocol, labels, ranker, ranks, tuple(protocol.metrics(ranks))
+    protocol,
+    labels,
+    ranker,
+    ranks,
+    tuple(protocol.metrics(ranks)),
+    left_out=tuple(protocol.left_out(labels, every)),
   )
 
 
@@ -105,7 +109,15 @@ def verified(evaluation: results.Evaluation) -> results.Evaluation:
     verification_lib.verify(evaluation.ranker, ranks.compared)
     for ranks in evaluation.ranks
   )
-  return dataclasses.replace(evaluation, verification=found)
+  left_out = list(evaluation.left_out)
+  for one, ranks in zip(found, evaluation.ranks, strict=True):
+    left_out += left_out_lib.without_match(
+      evaluation.labels, ranks.compared, "TAR and EER"
+    )
+    left_out += one.left_out()
+  return dataclasses.replace(
+    evaluation, verification=found, left_out=tuple(left_out)
+  )
 
 
 def checked(

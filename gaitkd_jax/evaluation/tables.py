@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import math
 
 from gaitkd_jax.evaluation import metrics as metrics_lib
+from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
 from gaitkd_jax.evaluation.protocols import verification as verification_lib
 
 # Wider tables than OU-MVLP's 14 views are not read.
@@ -61,6 +62,14 @@ def format_verification(
       *_table(cells, conditions, list(dict.fromkeys(columns))),
     ]
   )
+
+
+def format_left_out(left_out: Sequence[left_out_lib.LeftOut]) -> str:
+  """A line of each thing that the figures say nothing of; "" for none."""
+  if not left_out:
+    return ""
+  lines = [f"  {one.text}" for one in left_out]
+  return "\n".join(["Left out of these figures:", *lines])
 
 
 def _table(

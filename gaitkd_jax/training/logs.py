@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from collections.abc import Mapping
-import json
+from collections.abc import Sequence
+import dataclasses
 import pathlib
 import time
+import types
 from typing import Any
 
 import jax
@@ -19,13 +21,22 @@ from gaitkd_jax.training import writers
 
 
 def create_writer(
-  config: Any, workdir: pathlib.Path, last_step: int | None
+  config: Any,
+  workdir: pathlib.Path,
+  last_step: int | None,
+  changed: Mapping[str, Sequence[Any]] = types.MappingProxyType({}),
 ) -> writers.MultiWriter:
-  """Opens the logs (in the first process only) and writes config.json."""
+  """Opens the logs and writes config.json, in the first process only.
+
+  Args:
+    config: the whole config.
+    workdir: of the run.
+    last_step: finished steps; None: the run begins.
+    changed: what is not as before, see `workdir.write_config`.
+  """
   if jax.process_index():
     return writers.MultiWriter([])
-  text = json.dumps(config.to_dict(), indent=2, default=str)
-  (workdir / "config.json").write_text(text + "\n")
+  workdir_lib.write_config(workdir, config.to_dict(), last_step, changed)
   return writers.MultiWriter(
     [
       writers.JsonlWriter(workdir / "metrics.jsonl", last_step),
@@ -90,8 +101,13 @@ class Reporter:
     some = bool(self._subjects)
     if (some or not last) and not jax.process_index():
       print(tables.format_table(results.metrics), flush=True)
+      if results.left_out:
+        print(tables.format_left_out(results.left_out), flush=True)
       name = f"{step}_subset" if some else str(step)
-      workdir_lib.write(results.flat(), name, self._workdir, step=step)
+      left_out = [dataclasses.asdict(one) for one in results.left_out]
+      workdir_lib.write(
+        results.flat(), name, self._workdir, step=step, left_out=left_out
+      )
     self.results(step, results, "eval_subset" if some else "eval")
     self._since = None  # its time is not the training's
 

@@ -24,12 +24,13 @@ def train_and_evaluate(
   Starts from the newest checkpoint of `workdir`, else from what fits of
   `train.init_from`, else from scratch. Batch i and everything random are
   functions of (seed, i), so a run that was stopped and goes on equals one that
-  was not.
+  was not. With other settings it goes on too: what differs is printed and kept.
+  With other data or another network it does not.
 
   Args:
     config: see `config.default`.
-    workdir: takes config.json, metrics.jsonl, checkpoints/, eval/ and
-      TensorBoard's events.
+    workdir: takes config.json and those that it replaced, metrics.jsonl,
+      checkpoints/, eval/ and TensorBoard's events.
 
   Returns:
     The protocol's metrics at the end.
@@ -39,7 +40,12 @@ def train_and_evaluate(
   """
   run = run_lib.prepare(config, pathlib.Path(workdir))
   folder = run.workdir / "checkpoints"
-  with checkpoint.Checkpointer(folder, run.primary_metric) as checkpointer:
+  with checkpoint.Checkpointer(
+    folder,
+    run.primary_metric,
+    run.metadata["evaluation"],
+    unnamed=run.resumption.same_evaluation,
+  ) as checkpointer:
     start = checkpointer.latest_step
     state = initial_state(run, checkpointer)
     if start is not None and start >= config.train.steps:
@@ -70,7 +76,9 @@ def train(
   steps = range(start or 0, config.steps)
   with (
     run.batches(steps.start) as batches,
-    logs.create_writer(run.config, run.workdir, start) as writer,
+    logs.create_writer(
+      run.config, run.workdir, start, run.resumption.changed
+    ) as writer,
   ):
     report = logs.Reporter(run.config, run.workdir, writer)
     batch = sharding.put_batch(next(batches), run.mesh)
@@ -131,7 +139,10 @@ def initial_state(
   abstract = jax.eval_shape(run.init_state, jax.random.key(0))
   state = checkpointer.restore(abstract, sharding.replicated(run.mesh))
   folder = run.workdir / "checkpoints"
-  print(f"resumed from {folder / str(step)}", flush=True)
+  if not jax.process_index():
+    print(f"resumed from {folder / str(step)}", flush=True)
+    if run.resumption.text:
+      print(run.resumption.text, flush=True)
   return state
 
 

@@ -19,6 +19,7 @@ from gaitkd_jax import models
 from gaitkd_jax import sharding
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import evaluate
+from gaitkd_jax.training import basis
 from gaitkd_jax.training import optim
 from gaitkd_jax.training import step as step_lib
 
@@ -40,6 +41,7 @@ class Run:
     evaluator: scores the student on the test split.
     primary_metric: the metric by which checkpoints are compared.
     metadata: JSON that is kept with every checkpoint.
+    resumption: what is not as it was, where the run goes on.
   """
 
   config: Any
@@ -55,6 +57,7 @@ class Run:
   evaluator: evaluate.Evaluator
   primary_metric: str
   metadata: Mapping[str, Any]
+  resumption: basis.Resumption
 
 
 def prepare(config: Any, workdir: pathlib.Path) -> Run:
@@ -79,11 +82,18 @@ def prepare(config: Any, workdir: pathlib.Path) -> Run:
   student = models.create_model(config.model, config.dtype)
   primary_metric = evaluate.primary_metric(config)
   optimizer, schedule = optim.create_optimizer(config.optim, student)
+  basis.check_config(config, workdir)
   teachers = distill.prepare(config, student, mesh)
   workdir_lib.make_workdir(workdir)
   split = training.training_split(config)
   subjects = training.class_names(config, split)
   distillation = teachers.with_data(split, subjects)
+  evaluator = evaluate.Evaluator(config, student, mesh)
+  metadata = {
+    "model": config.model.to_dict(),
+    "classes": subjects,
+    **basis.facts(split, distillation, evaluator),
+  }
   return Run(
     config=config,
     workdir=workdir,
@@ -103,9 +113,10 @@ def prepare(config: Any, workdir: pathlib.Path) -> Run:
       seed=config.seed,
     ),
     batches=functools.partial(_batches, config, split, distillation),
-    evaluator=evaluate.Evaluator(config, student, mesh),
+    evaluator=evaluator,
     primary_metric=primary_metric,
-    metadata={"model": config.model.to_dict(), "classes": subjects},
+    metadata=metadata,
+    resumption=basis.compare(config, workdir, metadata),
   )
 
 

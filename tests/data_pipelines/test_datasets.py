@@ -1,5 +1,6 @@
 """Who trains and who tests, by the data's config."""
 
+import json
 import pickle
 import re
 
@@ -216,6 +217,36 @@ def test_walkers_have_no_list_of_probes(prepared):
   data = builds.data_of("walkers", prepared=str(prepared))
   assert datasets.probes(data) == ()
   assert datasets.roles(data) == {"probes": ()}
+
+
+def test_listed_probes_that_are_not_there(tmp_path, prepared):
+  root = tmp_path / "tree"
+  trees.write(root, "gait3d", subjects=4, frames=2)
+  own = datasets.source("gait3d").partition
+  there = [own.probes[own.test.index(s)] for s in own.test[:2]]
+  data = builds.data_of(
+    "gait3d", root=str(root), prepared=str(tmp_path / "prepared")
+  )
+  assert datasets.probes(data) == tuple(there)
+  absent = datasets.absent_probes(data)
+  assert sorted((*absent, *there)) == sorted(own.probes)
+  lists = tmp_path / "lists.json"
+  lists.write_text(
+    json.dumps(
+      {
+        "TRAIN_SET": list(trees.first_subjects("gait3d", 4)[:2]),
+        "TEST_SET": list(own.test[:2]),
+        "PROBE_SET": [there[0], f"{own.test[1]}-camid9_videoid9-seq9"],
+      }
+    )
+  )
+  data.partition = str(lists)
+  assert datasets.probes(data) == (there[0],)
+  assert datasets.absent_probes(data) == (
+    f"{own.test[1]}-camid9_videoid9-seq9",
+  )
+  walkers = builds.data_of("walkers", prepared=str(prepared))
+  assert datasets.absent_probes(walkers) == ()
 
 
 def test_configs_know_how_many_subjects_train():

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from data_pipelines import datasets
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
@@ -67,7 +68,7 @@ def test_a_store_scores_as_the_network_does(evaluated, folder, capsys):
   assert (folder / "elsewhere" / "eval" / "4.html").exists()
 
 
-def test_other_protocols_of_a_store(evaluated, folder, tmp_path):
+def test_other_protocols_of_a_store(evaluated, tmp_path, capsys):
   config, _, store = evaluated
   opened = store_lib.EmbeddingStore.open(store)
   lines = [
@@ -82,6 +83,13 @@ def test_other_protocols_of_a_store(evaluated, folder, tmp_path):
   config = changed(config, **changes)
   found = evaluate.score_store(changed(config, **lists), tmp_path)
   assert 0 < found["all/mAP"] <= 100 and "all/EER" in found
+  # All other walks are in neither list, and that is said.
+  written = json.loads((tmp_path / "eval" / "4.json").read_text())
+  idle = written["left_out"][0]
+  assert idle["count"] == len(opened.names) - len(lines)
+  assert (idle["what"], idle["figures"]) == ("sequence", "every figure")
+  text = capsys.readouterr().out
+  assert f"  {idle['count']} sequences from every figure: they are in " in text
   cross = {"eval.protocol": "casiab_cross_view"}
   assert "NM/mAP" in evaluate.score_store(changed(config, **cross), tmp_path)
   # What another protocol found is not replaced.
@@ -104,6 +112,70 @@ def test_other_protocols_of_a_store(evaluated, folder, tmp_path):
     with pytest.raises(errors.UserError, match=words) as e:
       evaluate.score_store(changed(config, **changes), tmp_path)
     assert "\n" not in str(e.value)
+
+
+def test_a_checkpoint_of_other_classes_is_tested(evaluated, tmp_path):
+  config, results, _ = evaluated
+  other = changed(config, **{"model.num_classes": 99, "eval.report": False})
+  stored = embed.embed_checkpoint(other, tmp_path)
+  metadata = store_lib.EmbeddingStore.open(stored).metadata
+  # What searches the store later builds the network that made it.
+  assert metadata["model"]["num_classes"] == config.model.num_classes != 99
+  other = changed(other, **{"eval.embeddings": str(stored)})
+  assert evaluate.score_store(other, tmp_path) == results
+
+
+def test_scores_of_one_basis(config):
+  mesh = sharding.create_mesh()
+  module = models.create_model(config.model)
+
+  def evaluator(**changes):
+    return evaluate.Evaluator(changed(config, **changes), module, mesh)
+
+  one = evaluator()
+  assert one.basis == evaluator(**{"eval.batch_size": 3}).basis
+  others = [
+    {"eval.subjects": 3},
+    {"eval.max_frames": 5},
+    {"eval.metric": "cosine"},
+    {"eval.protocol": "casiab_cross_view"},
+    {"model.retrieval": "neck"},
+  ]
+  found = {
+    evaluator(**{key: value for key, value in x.items()}).basis for x in others
+  }
+  assert len(found | {one.basis}) == 1 + len(others)
+  assert {evaluator(**x).test_data for x in others} == {one.test_data}
+
+
+def test_listed_probes_that_are_not_there_are_said(
+  config, evaluated, tmp_path, monkeypatch
+):
+  _, _, store = evaluated
+  names = store_lib.EmbeddingStore.open(store).names.tolist()
+  monkeypatch.setattr(datasets, "probes", lambda data: names[::9])
+  absent = ("x-nm-01-000", "y-nm-01-000")
+  monkeypatch.setattr(datasets, "absent_probes", lambda data: absent)
+  listed = changed(
+    config,
+    **{
+      "eval.protocol": "gait3d",
+      "eval.embeddings": str(store),
+      "eval.report": False,
+    },
+  )
+  evaluate.score_store(listed, tmp_path)
+  written = json.loads((tmp_path / "eval" / "4.json").read_text())
+  first = written["left_out"][0]
+  assert (first["what"], first["count"]) == ("listed probe", 2)
+  assert first["examples"] == list(absent)
+  # A store that was made for this protocol keeps them.
+  stored = embed.embed_checkpoint(listed, tmp_path)
+  monkeypatch.setattr(datasets, "absent_probes", None)
+  listed = changed(listed, **{"eval.embeddings": str(stored)})
+  evaluate.score_store(listed, tmp_path)
+  again = json.loads((tmp_path / "eval" / "4.json").read_text())
+  assert again["left_out"] == written["left_out"]
 
 
 def test_submissions_are_files(tmp_path, config):
@@ -150,7 +222,9 @@ def test_some_subjects_while_training_all_at_the_end(
   ]
   whole = [x["eval/mean/rank1"] for x in lines if "eval/mean/rank1" in x]
   assert len(some) == 2 and whole == [results["mean/rank1"]]
-  assert (tmp_path / "eval" / "1_subset.json").exists()
+  subset = json.loads((tmp_path / "eval" / "1_subset.json").read_text())
+  (left_out,) = subset["left_out"]
+  assert (left_out["count"], left_out["what"]) == (1, "subject")
   found = json.loads((tmp_path / "eval" / "2.json").read_text())
   assert found["mean/rank1"] == results["mean/rank1"]
   # What marks the best checkpoint is comparable: all of the same subjects.
@@ -211,5 +285,6 @@ def test_what_was_scored_is_not_scored_again(config, tmp_path, monkeypatch):
   assert finished.ranks is found.ranks and finished.verification
   written = json.loads((tmp_path / "eval" / "4.json").read_text())
   assert list(written)[:3] == ["step", "protocol", "metric"]
+  assert written["left_out"] == []
   assert {k: written[k] for k in found.flat()} == found.flat()
   assert (tmp_path / "eval" / "4.html").exists()

@@ -4,6 +4,7 @@ import numpy as np
 
 from gaitkd_jax.evaluation import metrics as metrics_lib
 from gaitkd_jax.evaluation import tables
+from gaitkd_jax.evaluation.protocols import left_out
 from gaitkd_jax.evaluation.protocols import verification
 
 CASIAB_TABLE = """\
@@ -116,3 +117,16 @@ def test_the_table_of_verification():
     "BG", nan, (verification.OperatingPoint(0.01, 12.0, 3.0),), curve
   )
   assert tables.format_verification([one, other]) == VERIFICATION_TABLE
+
+
+def test_what_was_left_out():
+  assert tables.format_left_out([]) == ""
+  one = left_out.LeftOut.of(
+    "NM", ["a", "b", "c", "d"], "pair of views", "the mean", "it is dark"
+  )
+  none = left_out.LeftOut("", 0, "", "TAR@FAR=0.1", "too few pairs")
+  assert tables.format_left_out([one, none]) == (
+    "Left out of these figures:\n"
+    "  NM: 4 pairs of views from the mean: it is dark (a, b, c, ...)\n"
+    "  TAR@FAR=0.1: too few pairs"
+  )

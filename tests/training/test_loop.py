@@ -10,10 +10,12 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
+from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.training import loop
 from gaitkd_jax.training import writers
 from tests.helpers import configs
+from tests.helpers import untrained
 
 
 def variables(config, workdir):
@@ -56,7 +58,7 @@ def test_the_step_is_compiled_once(uninterrupted):
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_bit_for_bit(
-  uninterrupted, prepared, folder, monkeypatch
+  uninterrupted, prepared, folder, monkeypatch, capsys
 ):
   config, workdir, results, _ = uninterrupted
 
@@ -78,6 +80,10 @@ def test_a_killed_run_goes_on_bit_for_bit(
     f.write('{"step": 3, "trai')  # a line that was cut off
   again = loop.train_and_evaluate(config, folder / "killed")
   assert again == results
+  text = capsys.readouterr().out
+  assert "resumed from" in text and "settings differ" not in text
+  kept = {path.name for path in (folder / "killed").glob("*.json")}
+  assert kept == {"config.json"}
   for a, b in zip(
     jax.tree.leaves(variables(config, workdir)),
     jax.tree.leaves(variables(config, folder / "killed")),
@@ -92,6 +98,52 @@ def test_a_killed_run_goes_on_bit_for_bit(
     for w in (folder / "killed", workdir)
   )
   assert ours == theirs
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_other_settings(prepared, tmp_path, capsys):
+  config = configs.smoke_config(
+    prepared,
+    "walkers_baseline",
+    **{"train.steps": 2, "train.eval_every": 1, "eval.verification": False},
+  )
+  loop.train_and_evaluate(config, tmp_path)
+  before = json.loads((tmp_path / "config.json").read_text())
+  assert "settings differ" not in capsys.readouterr().out
+  changes = {"seed": 3, "eval.max_frames": 4, "eval.report": True}
+  other = untrained.changed(config, **changes, **{"train.steps": 4})
+  results = loop.train_and_evaluate(other, tmp_path)
+  lines = capsys.readouterr().out.splitlines()
+  first = lines.index("settings differ from those until step 2:")
+  frames = f"  eval.max_frames: {config.eval.max_frames} -> 4"
+  assert {"  seed: 0 -> 3", frames} <= set(lines[first : first + 5])
+  # What was in force until step 2 is kept, and the curves are marked there.
+  assert json.loads((tmp_path / "config.2.json").read_text()) == before
+  page = (tmp_path / "eval" / "4.html").read_text()
+  (place,) = workdir_lib.resumptions(tmp_path)
+  assert place.step == 2
+  said = f"resumed with other settings ({', '.join(place.changed)})"
+  assert f"Step 2: {said}." in page
+  # Scores of 12 frames are not compared with those of 4.
+  scores = {
+    p.parent.parent.name: json.loads(p.read_text())
+    for p in tmp_path.glob("checkpoints/*/metrics/metrics")
+  }
+  assert scores["4"]["mean/rank1"] == results["mean/rank1"]
+  old = [step for step in scores if int(step) <= 2]
+  assert len(old) == 1
+  assert len({scores[step]["basis"] for step in ("4", *old)}) == 2
+  folder = tmp_path / "checkpoints"
+  with checkpoint.Checkpointer(
+    folder, "mean/rank1", scores["4"]["basis"]
+  ) as one:
+    assert one.best_step in (3, 4)
+  # An equal run has nothing to say, and other data are refused.
+  loop.train_and_evaluate(other, tmp_path)
+  assert "settings differ" not in capsys.readouterr().out
+  small = untrained.changed(other, **{"model.num_classes": 40})
+  with pytest.raises(errors.UserError, match="another --workdir"):
+    loop.train_and_evaluate(small, tmp_path)
 
 
 def test_evaluation_of_a_checkpoint(uninterrupted, folder):

@@ -9,6 +9,7 @@ import numpy as np
 
 from gaitkd_jax.evaluation import embedded as embedded_lib
 from gaitkd_jax.evaluation import metrics as metrics_lib
+from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
 from gaitkd_jax.evaluation.protocols import probe_gallery
 from gaitkd_jax.evaluation.protocols import protocol
 from gaitkd_jax.evaluation.protocols import ranker as ranker_lib
@@ -52,6 +53,36 @@ class CrossViewGallery(protocol.ScoredProtocol):
       labels.views,
       probe_gallery.Excluded.SUBJECT_IN_VIEW,
     )
+
+  def left_out(
+    self,
+    labels: embedded_lib.Labels,
+    compared: Sequence[probe_gallery.ProbeGallery],
+  ) -> list[left_out_lib.LeftOut]:
+    """Missing conditions, views that have no other, and probes without mAP."""
+    found = super().left_out(labels, compared)
+    found += left_out_lib.missing_conditions(
+      self.conditions, labels.conditions, compared
+    )
+    for one in compared:
+      found += single_view.without_other_view(labels, one, "every figure")
+      views = one.views_of(one.probes)
+      gallery_views = np.unique(one.views_of(one.gallery))
+      scored = np.array([np.any(gallery_views != view) for view in views])
+      found += left_out_lib.without_match(labels, one, "mAP", scored)
+      matched = ~left_out_lib.unmatched(labels, one) & scored
+      lost = np.setdiff1d(views[scored], views[matched])
+      if len(lost):
+        found.append(
+          left_out_lib.LeftOut.of(
+            one.condition,
+            lost,
+            "probe view",
+            "the mean of mAP over views",
+            "none of their probes has a match",
+          )
+        )
+    return found
 
   def rank(
     self,

@@ -13,6 +13,7 @@ import numpy as np
 from gaitkd_jax import errors
 from gaitkd_jax.evaluation import embedded as embedded_lib
 from gaitkd_jax.evaluation import metrics as metrics_lib
+from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
 from gaitkd_jax.evaluation.protocols import probe_gallery
 from gaitkd_jax.evaluation.protocols import protocol
 from gaitkd_jax.evaluation.protocols import ranker as ranker_lib
@@ -33,6 +34,19 @@ class _ByName(protocol.ScoredProtocol):
     primary_metric: see there.
     reported_ranks: see there.
   """
+
+  no_role = "they are in neither list"
+
+  def left_out(
+    self,
+    labels: embedded_lib.Labels,
+    compared: Sequence[probe_gallery.ProbeGallery],
+  ) -> list[left_out_lib.LeftOut]:
+    """Sequences in neither list, and probes without a match."""
+    found = super().left_out(labels, compared)
+    for one in compared:
+      found += left_out_lib.without_match(labels, one, "rank*, mAP and mINP")
+    return found
 
   def rank(
     self,
@@ -75,6 +89,7 @@ class ProbeList(_ByName):
   those of the data set.
   """
 
+  listed_by_data = True
   options = ("probes", "gallery")
 
   def probe_galleries(

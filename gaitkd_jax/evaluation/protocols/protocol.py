@@ -13,6 +13,7 @@ import numpy as np
 from gaitkd_jax import errors
 from gaitkd_jax.evaluation import embedded as embedded_lib
 from gaitkd_jax.evaluation import metrics as metrics_lib
+from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
 from gaitkd_jax.evaluation.protocols import probe_gallery
 from gaitkd_jax.evaluation.protocols import ranker as ranker_lib
 from gaitkd_jax.evaluation.protocols import ranks as ranks_lib
@@ -30,11 +31,15 @@ class EvaluationProtocol(abc.ABC):
       submission.
     options: the names of what the protocol has to be told beside embeddings
       and labels: the `**options` of `evaluate_embeddings`.
+    no_role: why a sequence would be neither probe nor gallery.
+    listed_by_data: whether `roles` are lists of the data set.
   """
 
   name: str
   primary_metric: metrics_lib.MetricName | None
   options: ClassVar[tuple[str, ...]] = ()
+  no_role: ClassVar[str] = "their conditions are of no probe and no gallery"
+  listed_by_data: ClassVar[bool] = False
 
   @abc.abstractmethod
   def probe_galleries(
@@ -52,6 +57,21 @@ class EvaluationProtocol(abc.ABC):
       errors.UserError: the set cannot be evaluated; it lacks probes or a
         gallery, for example.
     """
+
+  def left_out(
+    self,
+    labels: embedded_lib.Labels,
+    compared: Sequence[probe_gallery.ProbeGallery],
+  ) -> list[left_out_lib.LeftOut]:
+    """What of the set some figures, or all, say nothing of.
+
+    Sequences without a role; a protocol adds what it leaves out of a mean.
+
+    Args:
+      labels: of the whole set.
+      compared: `probe_galleries` of these labels.
+    """
+    return left_out_lib.of_no_role(labels, compared, self.no_role)
 
   def roles(
     self,

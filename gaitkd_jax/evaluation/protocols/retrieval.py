@@ -9,6 +9,7 @@ import numpy as np
 
 from gaitkd_jax.evaluation import embedded as embedded_lib
 from gaitkd_jax.evaluation import metrics as metrics_lib
+from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
 from gaitkd_jax.evaluation.protocols import probe_gallery
 from gaitkd_jax.evaluation.protocols import protocol
 from gaitkd_jax.evaluation.protocols import ranker as ranker_lib
@@ -41,6 +42,16 @@ class PooledGallery(protocol.ScoredProtocol):
     """By conditions; nothing is excluded."""
     del options
     return probe_gallery.by_condition(self.conditions, labels.conditions)
+
+  def left_out(
+    self,
+    labels: embedded_lib.Labels,
+    compared: Sequence[probe_gallery.ProbeGallery],
+  ) -> list[left_out_lib.LeftOut]:
+    """Sequences without a role, and missing conditions."""
+    return super().left_out(labels, compared) + left_out_lib.missing_conditions(
+      self.conditions, labels.conditions, compared
+    )
 
   def rank(
     self,
@@ -99,6 +110,23 @@ class ClothChanging(protocol.ScoredProtocol):
       _cameras(labels.views),
       probe_gallery.Excluded.VIEW,
     )
+
+  def left_out(
+    self,
+    labels: embedded_lib.Labels,
+    compared: Sequence[probe_gallery.ProbeGallery],
+  ) -> list[left_out_lib.LeftOut]:
+    """Missing conditions and cameras; probes that Re-ID figures leave out."""
+    found = super().left_out(labels, compared)
+    found += left_out_lib.missing_conditions(
+      self.conditions, labels.conditions, compared
+    )
+    for one in compared:
+      found += single_view.missing_views(labels, one)
+      found += left_out_lib.without_match(
+        labels, one, f"all {_REIDENTIFICATION}* figures"
+      )
+    return found
 
   def rank(
     self,

@@ -9,6 +9,7 @@ import numpy as np
 
 from gaitkd_jax.evaluation import embedded as embedded_lib
 from gaitkd_jax.evaluation import metrics as metrics_lib
+from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
 from gaitkd_jax.evaluation.protocols import probe_gallery
 from gaitkd_jax.evaluation.protocols import protocol
 from gaitkd_jax.evaluation.protocols import ranker as ranker_lib
@@ -46,13 +47,35 @@ class SingleViewGallery(protocol.ScoredProtocol):
   ) -> list[probe_gallery.ProbeGallery]:
     """By conditions; what is seen from the probe's view is excluded."""
     del options
-    conditions = labels.conditions
-    if self.dropped_views:
-      dropped = np.isin(labels.views, self.dropped_views)
-      conditions = np.where(dropped, "", conditions)
     return probe_gallery.by_condition(
-      self.conditions, conditions, labels.views, probe_gallery.Excluded.VIEW
+      self.conditions,
+      np.where(self._dropped(labels), "", labels.conditions),
+      labels.views,
+      probe_gallery.Excluded.VIEW,
     )
+
+  def left_out(
+    self,
+    labels: embedded_lib.Labels,
+    compared: Sequence[probe_gallery.ProbeGallery],
+  ) -> list[left_out_lib.LeftOut]:
+    """Dropped views, missing conditions and missing pairs of views."""
+    dropped = self._dropped(labels)
+    found = left_out_lib.of_no_role(labels, compared, self.no_role, ~dropped)
+    views = ", ".join(self.dropped_views)
+    found += left_out_lib.of_no_role(
+      labels, compared, f"the protocol drops view {views}", dropped
+    )
+    found += left_out_lib.missing_conditions(
+      self.conditions, np.where(dropped, "", labels.conditions), compared
+    )
+    for one in compared:
+      found += missing_views(labels, one)
+    return found
+
+  def _dropped(self, labels: embedded_lib.Labels) -> np.ndarray:
+    """Which sequences are seen from a view that does not count: bool `[n]`."""
+    return np.isin(labels.views, self.dropped_views)
 
   def rank(
     self,
@@ -71,6 +94,67 @@ class SingleViewGallery(protocol.ScoredProtocol):
   def view_pairs(self, ranks: ranks_lib.Ranks) -> protocol.ViewPairs:
     """Rank-1 of every pair of views."""
     return rank1_pairs(ranks)
+
+
+def missing_views(
+  labels: embedded_lib.Labels, compared: probe_gallery.ProbeGallery
+) -> list[left_out_lib.LeftOut]:
+  """Pairs of views that are in no mean, since one of them is not there."""
+  probe_views, gallery_views = (
+    set(compared.views_of(rows).tolist())
+    for rows in (compared.probes, compared.gallery)
+  )
+  found = without_other_view(
+    labels, compared, "every figure but those of identical and of all views"
+  )
+  every = probe_views | gallery_views
+  for role, views, others in (
+    ("probe", probe_views, every),
+    ("gallery sequence", gallery_views, probe_views),
+  ):
+    missing = sorted(every - views)
+    pairs = sum(len(others - {view}) for view in missing)
+    if not pairs:
+      continue
+    found.append(
+      left_out_lib.LeftOut(
+        compared.condition,
+        pairs,
+        "pair of views",
+        "the means over views",
+        f"no {role} is seen from {', '.join(missing)}",
+      )
+    )
+  return found
+
+
+def without_other_view(
+  labels: embedded_lib.Labels,
+  compared: probe_gallery.ProbeGallery,
+  figures: str,
+) -> list[left_out_lib.LeftOut]:
+  """Probes whose view is the only one of the gallery.
+
+  Args:
+    labels: of the whole set.
+    compared: the probes and the gallery.
+    figures: that say nothing of them.
+  """
+  gallery_views = np.unique(compared.views_of(compared.gallery))
+  if len(gallery_views) > 1:
+    return []
+  alone = compared.views_of(compared.probes) == gallery_views[0]
+  if not alone.any():
+    return []
+  return [
+    left_out_lib.LeftOut.of(
+      compared.condition,
+      labels[compared.probes[alone]].names,
+      "probe",
+      figures,
+      f"all of the gallery is seen from their view, {gallery_views[0]}",
+    )
+  ]
 
 
 def rank_by_view(

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gaitkd_jax.evaluation import metrics as metrics_lib
+from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
 from gaitkd_jax.evaluation.protocols import probe_gallery
 from gaitkd_jax.evaluation.protocols import ranker as ranker_lib
 
@@ -82,6 +83,21 @@ class Verification:
     return [
       metrics_lib.Metric(self.condition, name, value)
       for name, value in values.items()
+    ]
+
+  def left_out(self) -> list[left_out_lib.LeftOut]:
+    """The rates of which too few pairs of strangers say nothing."""
+    return [
+      left_out_lib.LeftOut(
+        self.condition,
+        0,
+        "",
+        f"TAR@FAR={point.false_accept_rate:g}",
+        f"{self.curve.strangers:,} pairs of strangers are fewer than the "
+        f"{round(1 / point.false_accept_rate):,} that it takes",
+      )
+      for point in self.points
+      if self.curve.strangers * point.false_accept_rate < 1
     ]
 
 

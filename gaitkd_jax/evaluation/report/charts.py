@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import dataclasses
 import io
 import itertools
+import types
 from typing import Any
 import warnings
 
@@ -27,6 +28,8 @@ _DPI = 100
 _SCALE = 2
 _STYLES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1.2, 1, 1.2)))
 _MAX_POINTS = 1500
+# What fits along a vertical line of a small chart.
+RULE_LETTERS = 51
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +93,7 @@ def lines(
   lowest: float | None = None,
   highest: float | None = None,
   size: tuple[float, float] = (3.6, 2.7),
+  rules: Mapping[float, str] = types.MappingProxyType({}),
 ) -> Chart:
   """Curves over a shared axis, with the legend below them.
 
@@ -105,6 +109,8 @@ def lines(
     lowest: bottom of the y axis; None follows the curves.
     highest: top of the y axis; None follows the curves.
     size: inches, without the legend.
+    rules: labels of vertical lines, by place on the x axis; at most
+      `RULE_LETTERS` long.
   """
   names = [shorten(curve.label, 34) for curve in curves]
   in_row = max(1, min(4, int(size[0] * 12) // (max(map(len, names)) + 7)))
@@ -136,6 +142,7 @@ def lines(
       axes.xaxis.set_major_formatter(ticker.FuncFormatter(_plain))
     axes.margins(x=0.02)
     axes.set_ylim(lowest, highest)
+    _rule(axes, rules, theme)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.grid(True)
@@ -183,6 +190,33 @@ def _plot(
         markeredgecolor=theme.page,
         zorder=4,
       )
+
+
+def _rule(
+  axes: axes_lib.Axes, rules: Mapping[float, str], theme: palette.Theme
+) -> None:
+  """Draws vertical lines, with what they mean along them."""
+  for place, label in rules.items():
+    axes.axvline(place, color=theme.ink, linewidth=0.9, linestyle=":", zorder=4)
+    axes.annotate(
+      label,
+      (place, 1),
+      xycoords=("data", "axes fraction"),
+      xytext=(2, -2),
+      textcoords="offset points",
+      rotation=90,
+      ha="left",
+      va="top",
+      fontsize=5.8,
+      color=theme.ink,
+      bbox={
+        "facecolor": theme.page,
+        "edgecolor": "none",
+        "pad": 0.5,
+        "alpha": 0.7,
+      },
+      zorder=4,
+    )
 
 
 def thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,11 +5,13 @@ import json
 import math
 import os
 import pathlib
+import types
 from typing import Any
 
 import numpy as np
 
 from gaitkd_jax import errors
+from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import metrics as metrics_lib
 from gaitkd_jax.evaluation.report import charts
 
@@ -26,6 +28,7 @@ _LEFT_OUT = (
   "sequences_per_second",
 )
 _EVALUATIONS = ("eval", "eval_subset")
+_OTHERWISE, _OTHERWISE_SHORT = "resumed with other settings", "other settings"
 # Charts by group: title, and how `_chart` draws it.
 _GROUPS: dict[str, tuple[str, dict[str, Any]]] = {
   "losses": ("losses", {"log_y": True}),
@@ -73,13 +76,16 @@ def read(path: str | os.PathLike[str]) -> Series:
 
 
 def draw(
-  series: Mapping[str, Points], primary_metric: metrics_lib.MetricName
+  series: Mapping[str, Points],
+  primary_metric: metrics_lib.MetricName,
+  rules: Mapping[float, str] = types.MappingProxyType({}),
 ) -> list[charts.Chart]:
   """Charts of losses, accuracy, evaluations and the learning rate.
 
   Args:
     series: of `read`.
     primary_metric: the protocol's, drawn above the other metrics.
+    rules: labels of steps that are marked, see `marks`.
   """
   groups: dict[str, Series] = {}
   for key, points in series.items():
@@ -90,11 +96,19 @@ def draw(
       groups.setdefault(kind, {})[name] = points
   # A single point makes no curve.
   return [
-    _chart(name, title, groups[name], primary_metric, **looks)
+    _chart(name, title, groups[name], primary_metric, rules, **looks)
     for name, (title, looks) in _GROUPS.items()
     if name in groups
     and max(len(steps) for steps, _ in groups[name].values()) > 1
   ]
+
+
+def marks(workdir: str | os.PathLike[str]) -> dict[float, str]:
+  """Where a training went on with other settings: what changed, by step."""
+  return {
+    place.step: f"{_OTHERWISE} ({', '.join(place.changed)})"
+    for place in workdir_lib.resumptions(workdir)
+  }
 
 
 def _group(name: str) -> str:
@@ -112,6 +126,7 @@ def _chart(
   title: str,
   group: Series,
   primary_metric: metrics_lib.MetricName,
+  rules: Mapping[float, str],
   log_y: bool = False,
   lowest: float | None = None,
 ) -> charts.Chart:
@@ -122,6 +137,7 @@ def _chart(
     title: of the axis.
     group: points by the name of the curve.
     primary_metric: the protocol's.
+    rules: labels of steps that are marked.
     log_y: logarithmic axis, if all values are positive.
     lowest: see `charts.lines`.
   """
@@ -142,16 +158,27 @@ def _chart(
   ]
   values = np.concatenate([c.y for c in curves])
   values = values[np.isfinite(values)]
+  said = "".join(f"; {label} at step {step:g}" for step, label in rules.items())
   ends = "; ".join(f"{c.label} {_last(c.y)}" for c in curves)
   return charts.lines(
     f"training_{name}",
-    f"{title} over steps; last: {ends}",
+    f"{title} over steps{said}; last: {ends}",
     curves,
     x_label="step",
     y_label=title,
     log_y=log_y and bool(len(values) and values.min() > 0),
     lowest=lowest,
+    rules={step: _along(label) for step, label in rules.items()},
   )
+
+
+def _along(label: str) -> str:
+  """As much of a label as fits along a line: what changed is said first."""
+  if len(label) > charts.RULE_LETTERS:
+    label = label.replace(_OTHERWISE, _OTHERWISE_SHORT)
+  if len(label) > charts.RULE_LETTERS:
+    label = f"{label[: charts.RULE_LETTERS - 1]}…"
+  return label
 
 
 def _comparable(group: Series, metric: str) -> Series:

@@ -56,6 +56,7 @@ def write(
   extremes = matches.find(evaluation.ranker, evaluation.ranks)
   every = [
     sections.results(evaluation.metrics),
+    sections.left_out(evaluation),
     sections.by_view(evaluation.metrics),
     sections.view_pairs(evaluation),
     sections.cmc(evaluation),

@@ -87,6 +87,19 @@ def results(metrics: Sequence[metrics_lib.Metric]) -> Section:
   )
 
 
+def left_out(evaluation: results_lib.Evaluation) -> Section | None:
+  """What the figures say nothing of, and why."""
+  if not evaluation.left_out:
+    return None
+  return Section(
+    "left_out",
+    "Left out",
+    "Left out of these figures",
+    "",
+    "".join(f"<p>{markup.escape(one.text)}</p>" for one in evaluation.left_out),
+  )
+
+
 def by_view(metrics: Sequence[metrics_lib.Metric]) -> Section | None:
   """Rank-1 by condition and probe view, as papers print it."""
   views = sorted({m.view for m in metrics if m.view is not None})
@@ -292,14 +305,17 @@ def training(
   """Curves of the training, if its log is there."""
   if path is None or not pathlib.Path(path).exists():
     return None
-  drawn = tuple(curves.draw(curves.read(path), primary_metric))
+  rules = curves.marks(pathlib.Path(path).parent)
+  drawn = tuple(curves.draw(curves.read(path), primary_metric, rules))
   if not drawn:
     return None
+  # A chart has little room for words.
+  notes = [f"Step {step:,}: {label}." for step, label in rules.items()]
   return Section(
     "training",
     "Training",
     "Training",
-    "",
+    " ".join(notes),
     f'<div class="grid">{"".join(map(markup.picture, drawn))}</div>',
     drawn,
   )

@@ -41,3 +41,23 @@ def test_a_strip_has_a_line_between_frames():
   assert (width, height) == (8, 5)
   row = image.imread(io.BytesIO(png))[0, :, 0] > 0
   assert np.flatnonzero(row).tolist() == [2, 5]
+
+
+def test_rules_are_drawn_where_they_belong(monkeypatch):
+  monkeypatch.setattr(charts, "_SCALE", 1)
+  curve = charts.Curve("a", np.arange(11), np.zeros(11))
+  looks = dict(x_label="x", y_label="y", lowest=-1, highest=1)
+
+  def dark(rules):
+    chart = charts.lines("name", "words", [curve], rules=rules, **looks)
+    pixels = image.imread(io.BytesIO(chart.light))[:, :, :3]
+    return pixels.mean(axis=2), chart.width
+
+  plain, width = dark({})
+  marked, _ = dark({5.0: "here (seed)"})
+  assert plain.shape == marked.shape
+  columns = np.flatnonzero((plain - marked > 0.3).sum(axis=0) > 20)
+  # The middle of the axes, and the words to the right of it.
+  middle = (0.56 + (width / 100 - 0.14)) / 2 * 100
+  assert abs(columns[0] - middle) < 4
+  assert columns[-1] - middle < 20

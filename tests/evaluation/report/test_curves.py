@@ -47,3 +47,20 @@ def test_evaluations_of_several_conditions_are_compared(monkeypatch):
   alone = {k: v for k, v in series.items() if k.startswith("eval/NM")}
   (chart,) = curves.draw(alone, primary)
   assert chart.alt.endswith("last: NM/rank1 40; NM/EER 40")
+
+
+def test_a_mark_fits_along_its_line(monkeypatch):
+  drawn = []
+  monkeypatch.setattr(
+    charts, "lines", lambda *_, rules, **__: drawn.append(rules)
+  )
+  series = {"train/loss": (np.arange(3.0), np.ones(3))}
+  primary = metrics_lib.MetricName("mean", "rank1")
+  whole = "resumed with other settings (seed)"
+  curves.draw(series, primary, {2: whole})
+  keys = "batch.identities, optim.schedule.steps, seed"
+  curves.draw(series, primary, {2: f"resumed with other settings ({keys})"})
+  (first,), (second,) = (rules.values() for rules in drawn)
+  assert first == whole
+  assert second.startswith("other settings (batch.identities, optim")
+  assert len(second) == charts.RULE_LETTERS and second.endswith("…")

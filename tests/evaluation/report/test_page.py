@@ -12,6 +12,7 @@ import pytest
 
 from gaitkd_jax import errors
 from gaitkd_jax import evaluation
+from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import metrics as metrics_lib
 from gaitkd_jax.evaluation import protocols
 from gaitkd_jax.evaluation import scoring
@@ -295,6 +296,45 @@ def test_training_curves(tmp_path):
   alts = [i["alt"] for i in page.images]
   assert any("accuracy 50" in alt for alt in alts)
   assert any("all/rank1 40" in alt and "all/mAP 20" in alt for alt in alts)
+
+
+def test_other_settings_are_marked_in_the_curves(tmp_path):
+  path = tmp_path / "metrics.jsonl"
+  rows = [{"step": s, "train/loss": 4.0 / s} for s in (1, 2, 3, 4)]
+  path.write_text("\n".join(map(json.dumps, rows)))
+
+  def page(name):
+    return pages.write(tmp_path / name, "grew", GREW, metrics_path=path)
+
+  def chart(name):
+    return (tmp_path / name / "training_losses.png").read_bytes()
+
+  before = page("1.html")
+  assert "resumed" not in before.source
+  workdir_lib.write_config(tmp_path, {"seed": 0}, None, {})
+  workdir_lib.write_config(tmp_path, {"seed": 0}, 1, {})
+  assert "resumed" not in page("2.html").source
+  assert chart("2") == chart("1")
+  changed = {"seed": (0, 1), "batch.sequences": (4, 8)}
+  workdir_lib.write_config(tmp_path, {"seed": 1}, 2, changed)
+  marked = page("3.html")
+  said = "resumed with other settings (seed, batch.sequences)"
+  assert f"Step 2: {said}." in marked.text
+  (alt,) = {i["alt"] for i in marked.images if "losses" in i["alt"]}
+  assert f"{said} at step 2" in alt
+  assert chart("3") != chart("1")
+
+
+def test_what_is_left_out_is_said(tmp_path):
+  whole = pages.write(tmp_path / "7.html", "grew", GREW)
+  assert "left_out" not in whole.sections
+  idle = "<q>"
+  labels = sets.cross(["1", "2"], ["01", "02", idle], ["x"])
+  page = pages.write(tmp_path / "7.html", "grew", labels)
+  assert page.sections[:2] == ["results", "left_out"]
+  assert "2 sequences from every figure" in page.text
+  assert f"(1-{idle}-x, 2-{idle}-x)" in page.text
+  assert "q" not in page.tags
 
 
 def test_without_a_log_there_are_no_curves(tmp_path):
