@@ -2,6 +2,7 @@
 
 from gaitkd_jax.config.checks import check
 from gaitkd_jax.config.checks import check_batch
+from gaitkd_jax.config.checks import check_keys
 from gaitkd_jax.config.defaults import CLIP_KEYS
 from gaitkd_jax.config.defaults import MODALITIES
 from gaitkd_jax.config.defaults import RANDOM
@@ -66,6 +67,7 @@ __all__ = [
   "benchmark",
   "check",
   "check_batch",
+  "check_keys",
   "clip",
   "da_augment",
   "data",
