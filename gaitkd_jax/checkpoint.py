@@ -7,6 +7,7 @@ A checkpoint `<folder>/<step>/` has the items
   meta:      JSON, such as the model's config.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
@@ -58,7 +59,22 @@ class Checkpointer:
       value = metrics.get(best, math.nan)
       return value if math.isfinite(value) else -math.inf
 
-    self._manager = ocp.CheckpointManager(
+    if self._folder.exists() and not self._folder.is_dir():
+      raise errors.UserError(
+        f"{self._folder} is a file, where checkpoints are to lie; move it away"
+      )
+    try:
+      self._manager = self._open(score)
+    except (OSError, ValueError) as e:
+      raise errors.UserError(
+        f"the checkpoints in {self._folder} cannot be opened; one may be "
+        f"damaged: delete it, or give another --workdir ({_first_line(e)})"
+      ) from e
+
+  def _open(
+    self, score: Callable[[Mapping[str, float]], float]
+  ) -> ocp.CheckpointManager:
+    return ocp.CheckpointManager(
       self._folder,
       options=ocp.CheckpointManagerOptions(
         preservation_policy=preservation_policy.AnyPreservationPolicy(

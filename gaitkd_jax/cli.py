@@ -37,6 +37,8 @@ def run(main: Callable[[list[str]], None]) -> None:
     for name, value in sharding.NO_TPU.items():
       os.environ.setdefault(name, value)
   sys.excepthook = _hook
+  # TensorFlow is loaded later; it would warn of what is raised here.
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
   try:
     app.run(lambda argv: _main(main, argv), flags_parser=_parse)
   except config_lib.Help as text:
@@ -118,8 +120,7 @@ def _parse(argv: list[str]) -> list[str]:
 
 def _reason(error: Exception) -> str:
   """What absl or ml_collections say, in one line."""
-  required = re.match(r"flag --(\S+)=None: Flag --\1 must have a", str(error))
-  if required:
-    flag = flags.FLAGS[required[1]]
-    return f"--{flag.name} is missing; give it ({flag.help})"
+  if names := re.findall(r"flag --(\S+)=None: Flag --\1 must", str(error)):
+    missing = (f"--{name} ({flags.FLAGS[name].help})" for name in names)
+    return f"{' and '.join(missing)} must be given"
   return str(error.args[0] if isinstance(error, KeyError) else error)

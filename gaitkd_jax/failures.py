@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import errno
 import os
 import re
+import traceback
 
 import jax
 
@@ -87,7 +88,12 @@ def _memory(error: BaseException) -> str | None:
 
 
 def _devices(error: BaseException) -> str | None:
-  if isinstance(error, RuntimeError) and str(error).startswith(_NO_DEVICE):
+  said = isinstance(error, RuntimeError) and str(error).startswith(_NO_DEVICE)
+  if isinstance(error, AssertionError):
+    # What JAX raises where none of the platforms that are asked for is there.
+    frames = traceback.extract_tb(error.__traceback__)
+    said = bool(frames) and frames[-1].name == "backends"
+  if said:
     asked = os.environ.get("JAX_PLATFORMS", "")
     return (
       f"JAX cannot use the devices that JAX_PLATFORMS={asked} names "

@@ -52,10 +52,10 @@ def _values(c: ConfigDict) -> Iterator[str]:
       yield f"config.augment.{name} is {probability}; give a number from 0 to 1"
   for key in ("train_subjects", "test_subjects"):
     for name in c.data[key]:
-      if not isinstance(name, str):
+      if not isinstance(name, str | int):
         yield (
-          f"config.data.{key} holds {name!r}, which is no text; put the names "
-          "of subjects in quotes, as \"('001', '002')\""
+          f"config.data.{key} holds {name!r}, which names no subject; write "
+          "names as \"('001', '002')\""
         )
   yield from _one_of("eval.store_dtype", c.eval.store_dtype, _STORED)
   yield from _one_of("dtype", c.dtype, ("float32", "bfloat16"))
