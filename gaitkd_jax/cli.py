@@ -3,6 +3,7 @@
 from collections.abc import Callable
 import contextlib
 from logging import WARNING
+from logging import LogRecord
 import os
 import pathlib
 import re
@@ -37,8 +38,10 @@ def run(main: Callable[[list[str]], None]) -> None:
     for name, value in sharding.NO_TPU.items():
       os.environ.setdefault(name, value)
   sys.excepthook = _hook
-  # TensorFlow is loaded later; it would warn of what is raised here.
-  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+  # TensorFlow, which is loaded later, warns of what it raises as well; JAX has
+  # set 1.
+  if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
   try:
     app.run(lambda argv: _main(main, argv), flags_parser=_parse)
   except config_lib.Help as text:
@@ -100,13 +103,16 @@ def _main(main: Callable[[list[str]], None], argv: list[str]) -> None:
   if len(argv) > 1:
     raise errors.UserError(arguments.surplus(argv[1:]))
   logging.set_verbosity(logging.WARNING)
-  # Warnings of libraries are not shown: TFDS warns of its own deprecated calls.
-  logging.get_absl_handler().addFilter(
-    lambda record: (
-      record.levelno > WARNING or "data_pipelines" in record.pathname
-    )
-  )
+  logging.get_absl_handler().addFilter(_is_shown)
   main(argv)
+
+
+def _is_shown(record: LogRecord) -> bool:
+  """Whether something that is logged is news to the user."""
+  if "data_pipelines" in record.pathname:
+    return True
+  # TFDS warns of its own deprecated calls; Orbax logs what it raises as well.
+  return record.levelno > WARNING and "orbax" not in record.pathname
 
 
 def _parse(argv: list[str]) -> list[str]:

@@ -11,7 +11,6 @@ import jax
 from ml_collections import config_flags
 
 from gaitkd_jax import cli
-from gaitkd_jax import errors
 from gaitkd_jax import multihost
 from gaitkd_jax.distill.cache import precompute
 from gaitkd_jax.evaluation import embed
@@ -55,31 +54,17 @@ _CONNECT_SECONDS = flags.DEFINE_integer(
 )
 
 
-def _connect() -> None:
-  given = {
-    flag.name: flag.value
-    for flag in (_COORDINATOR, _NUM_PROCESSES, _PROCESS_ID)
-  }
-  missing = [f"--{name}" for name, value in given.items() if value is None]
-  if len(missing) == len(given):
-    if _MULTIHOST.value:
-      multihost.connect(None, _CONNECT_SECONDS.value)
-    return
-  if missing:
-    raise errors.UserError(
-      f"{' and '.join(missing)} missing; --coordinator, --num_processes and "
-      "--process_id go together (--multihost alone asks a cluster manager)"
-    )
-  multihost.connect(multihost.Place(*given.values()), _CONNECT_SECONDS.value)
-
-
 def main(argv: list[str]) -> None:
   """Runs the mode; the logic is in modules that can be imported."""
   del argv
   config = cli.config(_CONFIG)
   name = cli.run_name(config_flags.get_config_filename(flags.FLAGS["config"]))
   workdir = _WORKDIR.value or os.path.join("runs", name)
-  _connect()
+  place = multihost.place(
+    _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+  )
+  if place is not None or _MULTIHOST.value:
+    multihost.connect(place, _CONNECT_SECONDS.value)
   print(f"{jax.device_count()} devices ({jax.devices()[0].device_kind})")
   mode = _MODE.value
   try:

@@ -45,6 +45,30 @@ class Place:
       )
 
 
+def place(
+  coordinator: str | None, num_processes: int | None, process_id: int | None
+) -> Place | None:
+  """The place that flags name; None: none of them is given.
+
+  Raises:
+    errors.UserError: one is missing, or a value cannot be.
+  """
+  given = {
+    "--coordinator": coordinator,
+    "--num_processes": num_processes,
+    "--process_id": process_id,
+  }
+  missing = [name for name, value in given.items() if value is None]
+  if len(missing) == len(given):
+    return None
+  if missing:
+    raise errors.UserError(
+      f"{' and '.join(missing)} missing; --coordinator, --num_processes and "
+      "--process_id go together (--multihost alone asks a cluster manager)"
+    )
+  return Place(coordinator, num_processes, process_id)
+
+
 def connect(place: Place | None, seconds: int) -> None:
   """Connects the processes of a run; call it before any computation.
 

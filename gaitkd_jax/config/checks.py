@@ -124,9 +124,13 @@ def _keys(c: ConfigDict) -> Iterator[str]:
     if not isinstance(given, Mapping | ConfigDict):
       yield f"{where} is {given!r}; it is a section with {_listed(wanted)}"
       continue
-    for key in sorted(set(given) ^ set(wanted)):
-      what = "has no key" if key in given else "lacks the key"
-      yield f"{where} {what} {key}; it has {_listed(wanted)}"
+    if unknown := set(given) - set(wanted):
+      yield f"{where} has no key {_listed(unknown)}; it has {_listed(wanted)}"
+    if lacking := set(wanted) - set(given):
+      yield (
+        f"{where} lacks the key {_listed(lacking)}; start from "
+        "gaitkd_jax.config.default()"
+      )
 
 
 def _listed(section: Iterable[str]) -> str:
