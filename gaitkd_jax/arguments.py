@@ -153,7 +153,10 @@ def _flag_mistakes(
       try:
         FLAGS[name].parser.parse(text)
       except (TypeError, ValueError) as e:
-        yield f"--{name}={text}: {e}"
+        whole = isinstance(FLAGS[name].parser, flags.IntegerParser)
+        literal = str(e).startswith("invalid literal")
+        wanted = "give a whole number" if whole and literal else e
+        yield f"--{name}={text}: {wanted}"
 
 
 def _meant(name: str, configs: Configs) -> str:

@@ -10,7 +10,12 @@ class UserError(ValueError):
 
   Its text is one line: what is wrong, where, and what to do. The command line
   prints it on standard error and exits with status 2.
+
+  Attributes:
+    texts: of the mistakes that it names, if they are several.
   """
+
+  texts: tuple[str, ...] = ()
 
 
 class Mistakes:
@@ -29,7 +34,7 @@ class Mistakes:
     try:
       yield
     except UserError as error:
-      self._texts.append(str(error))
+      self._texts += error.texts or [str(error)]
 
   def check(self) -> None:
     """Raises a `UserError` if there were mistakes; it names all of them."""
@@ -37,4 +42,6 @@ class Mistakes:
       raise UserError(self._texts[0])
     if self._texts:
       numbered = (f"({i}) {text}" for i, text in enumerate(self._texts, 1))
-      raise UserError(f"{len(self._texts)} mistakes: {'; '.join(numbered)}")
+      error = UserError(f"{len(self._texts)} mistakes: {'; '.join(numbered)}")
+      error.texts = tuple(self._texts)
+      raise error

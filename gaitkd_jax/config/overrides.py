@@ -54,6 +54,8 @@ def nearest(config: ConfigDict, key: str) -> list[str]:
   """Known keys that are like this one; those that end like it come first."""
   flat = _flat(config)
   values = [k for k, value in flat.items() if not isinstance(value, ConfigDict)]
+  if key in values:
+    return [key]
   last = key.rpartition(".")[2]
   found = [k for k in values if k.rpartition(".")[2] == last]
   for known in (values, list(flat)):
