@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from collections.abc import Sequence
 from logging import WARNING
+import os
 import sys
 import types
 
@@ -71,6 +72,8 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
   """Runs a program; a user's mistake is one line and status 2."""
   flags.FLAGS.mark_as_parsed()  # absl's logging has flags, which are not used
   logging.use_absl_handler()
+  # TensorFlow is loaded later; it would warn of what is raised here.
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
   # Only errors of the libraries: TFDS warns about intended settings.
   logging.get_absl_handler().addFilter(
     lambda record: (

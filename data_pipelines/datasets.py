@@ -121,10 +121,19 @@ def prepare(
   """
   made_by = builder_class(data.name)
 
-  def make() -> tfds.core.DatasetBuilder:
-    return made_by.from_config(data, beam=download_config is not None)
-
+  from google.protobuf import json_format
   import tensorflow_datasets as tfds
+
+  def make() -> tfds.core.DatasetBuilder:
+    try:
+      return made_by.from_config(data, beam=download_config is not None)
+    except json_format.ParseError as error:
+      raise errors.UserError(
+        f"data.prepared: a dataset_info.json of {data.name} in"
+        f" {os.path.expanduser(data.prepared)} is damaged"
+        f" ({' '.join(str(error).split())}); delete the folder that it lies"
+        " in, so that it is prepared again"
+      ) from error
 
   # In a log file, a bar would be noise.
   tfds.display_progress_bar(not made_by.SHOWS_BAR and sys.stderr.isatty())

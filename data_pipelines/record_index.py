@@ -53,6 +53,9 @@ def find(
   Raises:
     errors.UserError: a file is damaged.
   """
+  for file in files:
+    if not os.path.exists(file):
+      raise unreadable(file, "it is missing")
   columns = _load(index, files)
   if columns is None:
     columns = _read(files, name)
@@ -63,8 +66,8 @@ def find(
 def unreadable(path: str, reason: str) -> errors.UserError:
   """Returns the error to raise for prepared data that cannot be read."""
   return errors.UserError(
-    f"{path}: cannot be read ({reason}); delete the folder that {path} lies"
-    " in, so that it is prepared again"
+    f"{path}: cannot be read ({reason}); delete the folder that it lies in,"
+    " so that it is prepared again"
   )
 
 

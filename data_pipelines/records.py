@@ -83,4 +83,5 @@ def decode(
 
 def reason(error: tf.errors.OpError) -> str:
   """Returns the message of a TensorFlow error without its graph's names."""
-  return re.sub(r"\{\{.*?\}\}\s*", "", error.message.splitlines()[0])
+  line = re.sub(r"\{\{.*?\}\}\s*", "", error.message.splitlines()[0])
+  return re.sub(r"\s*\[Op:\w+\] name:\s*$", "", line)

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from data_pipelines import nobody
 from data_pipelines import record_index
 from data_pipelines import records as records_lib
 from gaitkd_jax import errors
@@ -216,22 +217,23 @@ class SequenceStore:
     Raises:
       errors.UserError: the split is missing, empty or damaged.
     """
-    if not (split in builder.info.splits and builder.info.splits[split]):
-      hints = getattr(builder, "HINTS", {})
-      hint = hints.get(
-        split, "check the data's folder and its lists of subjects"
-      )
+    folder = pathlib.Path(builder.data_path)
+    if not (folder / "dataset_info.json").exists():
       raise errors.UserError(
-        f"split {split!r} of {builder.info.full_name} in"
-        f" {builder.data_path} has no sequences; {hint}"
+        f"{folder}: the prepared data are incomplete; delete that folder, so"
+        " that they are prepared again"
       )
-    return cls.from_files(
-      builder.info.splits[split].filepaths,
-      [m for m in SHAPES if m in builder.info.features],
-      name=split,
-      index=pathlib.Path(builder.data_path) / f"index_{split}.npz",
-      cache_gib=cache_gib,
-    )
+    if not (split in builder.info.splits and builder.info.splits[split]):
+      raise errors.UserError(nobody.why(builder, split))
+    info = builder.info.splits[split]
+    files = list(map(os.fspath, info.filepaths))
+    columns = record_index.find(files, split, folder / f"index_{split}.npz")
+    if (found := len(columns["length"])) != info.num_examples:
+      raise record_index.unreadable(
+        files[0], f"{found} of {info.num_examples} sequences are there"
+      )
+    modalities = [m for m in SHAPES if m in builder.info.features]
+    return cls(columns, modalities, files=files, cache_gib=cache_gib)
 
 
 def _close(handles: Mapping[int, int]) -> None:

@@ -67,7 +67,20 @@ class Checkpointer:
     self._best = best
     self._basis = basis
     self._unnamed = basis if unnamed else ""
-    self._manager = ocp.CheckpointManager(
+    if self._folder.exists() and not self._folder.is_dir():
+      raise errors.UserError(
+        f"{self._folder} is a file, where checkpoints are to lie; move it away"
+      )
+    try:
+      self._manager = self._open()
+    except (OSError, ValueError) as e:
+      raise errors.UserError(
+        f"the checkpoints in {self._folder} cannot be opened; one may be "
+        f"damaged: delete it, or give another --workdir ({_first_line(e)})"
+      ) from e
+
+  def _open(self) -> ocp.CheckpointManager:
+    return ocp.CheckpointManager(
       self._folder,
       options=ocp.CheckpointManagerOptions(
         preservation_policy=preservation_policy.AnyPreservationPolicy(

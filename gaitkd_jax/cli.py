@@ -1,53 +1,93 @@
 """What all programs share: flags, quiet libraries, one-line mistakes."""
 
 from collections.abc import Callable
+import contextlib
 from logging import WARNING
+from logging import LogRecord
 import os
 import pathlib
+import re
 import sys
+from typing import Any
 
 from absl import app
 from absl import flags
 from absl import logging
 from ml_collections import ConfigDict
-from ml_collections import config_flags
 
+from gaitkd_jax import arguments
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
+from gaitkd_jax import failures
 from gaitkd_jax import sharding
+
+# Of a program that is stopped by ctrl-C, or whose reader has gone (`| head`).
+_INTERRUPTED, _UNREAD = 130, 141
 
 
 def run(main: Callable[[list[str]], None]) -> None:
   """Runs `main`; a user's mistake is one line and status 2.
 
-  With `--config=<file>:help` it prints what the file offers, and runs nothing.
+  So is what the machine refuses, such as a full disk. Any other exception is a
+  bug and keeps its traceback. With `--config=<file>:help` it prints what the
+  file offers, and runs nothing.
   """
   # JAX sets this when it is imported on a machine without a TPU; it tries
   # libtpu all the same where that is installed.
   if os.environ.get("TPU_SKIP_MDS_QUERY") == "1":
     for name, value in sharding.NO_TPU.items():
       os.environ.setdefault(name, value)
+  sys.excepthook = _hook
+  # TensorFlow, which is loaded later, warns of what it raises as well; JAX has
+  # set 1.
+  if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
   try:
     app.run(lambda argv: _main(main, argv), flags_parser=_parse)
   except config_lib.Help as text:
     _print(str(text))
+  except KeyboardInterrupt as e:
+    _end(f"interrupted{f'; {e}' if e.args else ''}", _INTERRUPTED)
+  except BrokenPipeError:
+    _end("stopped: nobody reads the output any more", _UNREAD)
   except errors.UserError as e:
-    print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
-    sys.exit(2)
+    _end(f"error: {e}", 2)
+  except Exception as e:
+    reason = failures.reason(e)
+    if reason is None:
+      raise
+    _end(f"error: {reason}", 2)
 
 
 def config(flag: flags.FlagHolder) -> ConfigDict:
   """Returns the config that `--config` names."""
   if flag.value is None:
     raise errors.UserError("--config is missing; give --config=configs/x.py")
-  try:
-    return flag.value.lock()
-  except OSError as e:  # ml_collections raises it at the first use
-    path = config_flags.get_config_filename(flags.FLAGS[flag.name])
-    file = path.partition(":")[0]
-    raise errors.UserError(
-      f"--config={file} cannot be read; name one of the files in configs/"
-    ) from e
+  return flag.value
+
+
+def run_name(config: str) -> str:
+  """Names a run after its `--config`: "gaitbase_grew" for gaitbase.py:grew."""
+  file, _, variant = config.partition(":")
+  return "_".join(filter(None, (pathlib.Path(file).stem, variant)))
+
+
+def _end(text: str, status: int) -> None:
+  """Ends the program with one line on standard error.
+
+  At once: all that is ours was closed on the way here, and the threads of
+  libraries would complain that they are stopped.
+  """
+  with contextlib.suppress(BrokenPipeError):
+    sys.stdout.flush()
+  print(" ".join(text.split()), file=sys.stderr, flush=True)
+  os._exit(status)
+
+
+def _hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+  """Leaves out what TensorStore's threads say of a read that has failed."""
+  if str(error) != "Event loop is closed":
+    sys.__excepthook__(kind, error, trace)
 
 
 def _print(text: str) -> None:
@@ -59,53 +99,34 @@ def _print(text: str) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def run_name(config: str) -> str:
-  """Names a run after its `--config`: "gaitbase_grew" for gaitbase.py:grew."""
-  file, _, variant = config.partition(":")
-  return "_".join(filter(None, (pathlib.Path(file).stem, variant)))
-
-
 def _main(main: Callable[[list[str]], None], argv: list[str]) -> None:
   if len(argv) > 1:
-    raise errors.UserError(f"unknown arguments: {' '.join(argv[1:])}")
+    raise errors.UserError(arguments.surplus(argv[1:]))
   logging.set_verbosity(logging.WARNING)
-  # Warnings of libraries are not shown: TFDS warns of its own deprecated calls.
-  logging.get_absl_handler().addFilter(
-    lambda record: (
-      record.levelno > WARNING or "data_pipelines" in record.pathname
-    )
-  )
+  logging.get_absl_handler().addFilter(_is_shown)
   main(argv)
+
+
+def _is_shown(record: LogRecord) -> bool:
+  """Whether something that is logged is news to the user."""
+  if "data_pipelines" in record.pathname:
+    return True
+  # TFDS warns of its own deprecated calls; Orbax logs what it raises as well.
+  return record.levelno > WARNING and "orbax" not in record.pathname
 
 
 def _parse(argv: list[str]) -> list[str]:
   """Parses the flags; what is wrong in them is a UserError."""
   try:
+    arguments.check(argv)
     return flags.FLAGS(argv)
   except (AttributeError, KeyError, TypeError, flags.Error) as e:
     raise errors.UserError(_reason(e)) from e
 
 
-def _reason(error: BaseException) -> str:
-  """What is wrong, in one line.
-
-  Of a config file that fails it is the last line of the traceback.
-  """
-  if isinstance(error, KeyError):  # ml_collections gives the key alone
-    return f"the config has no key {' '.join(str(error.args[0]).split())}"
-  lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-  if any(line.startswith("Traceback") for line in lines):
-    lines = [lines[0], lines[-1]]
-    if (mistake := _first_mistake(error)) is not None:
-      lines = [str(mistake)]
-  return " ".join(lines)
-
-
-def _first_mistake(error: BaseException) -> errors.UserError | None:
-  """The UserError that libraries have wrapped, if there is one."""
-  found, cause = None, error.__context__
-  while cause is not None:
-    if isinstance(cause, errors.UserError):
-      found = cause
-    cause = cause.__context__
-  return found
+def _reason(error: Exception) -> str:
+  """What absl or ml_collections say, in one line."""
+  if names := re.findall(r"flag --(\S+)=None: Flag --\1 must", str(error)):
+    missing = (f"--{name} ({flags.FLAGS[name].help})" for name in names)
+    return f"{' and '.join(missing)} must be given"
+  return str(error.args[0] if isinstance(error, KeyError) else error)

@@ -1,9 +1,47 @@
 """The exception for users' mistakes, which end without a traceback."""
 
+from collections.abc import Iterable
+from collections.abc import Iterator
+import contextlib
+
 
 class UserError(ValueError):
   """A mistake that the user can correct.
 
   Its text is one line: what is wrong, where, and what to do. The command line
   prints it on standard error and exits with status 2.
+
+  Attributes:
+    texts: of the mistakes that it names, if they are several.
   """
+
+  texts: tuple[str, ...] = ()
+
+
+class Mistakes:
+  """Collects mistakes, so that a user hears of all of them at once."""
+
+  def __init__(self) -> None:
+    self._texts: list[str] = []
+
+  def add(self, texts: Iterable[str]) -> None:
+    """Adds mistakes, each with the text of its `UserError`."""
+    self._texts += texts
+
+  @contextlib.contextmanager
+  def collect(self) -> Iterator[None]:
+    """Keeps a `UserError` that is raised inside; what follows goes on."""
+    try:
+      yield
+    except UserError as error:
+      self._texts += error.texts or [str(error)]
+
+  def check(self) -> None:
+    """Raises a `UserError` if there were mistakes; it names all of them."""
+    if len(self._texts) == 1:
+      raise UserError(self._texts[0])
+    if self._texts:
+      numbered = (f"({i}) {text}" for i, text in enumerate(self._texts, 1))
+      error = UserError(f"{len(self._texts)} mistakes: {'; '.join(numbered)}")
+      error.texts = tuple(self._texts)
+      raise error

@@ -11,7 +11,7 @@ import jax
 from ml_collections import config_flags
 
 from gaitkd_jax import cli
-from gaitkd_jax import errors
+from gaitkd_jax import multihost
 from gaitkd_jax.distill.cache import precompute
 from gaitkd_jax.evaluation import embed
 from gaitkd_jax.evaluation import evaluate
@@ -24,6 +24,8 @@ MODES = {
   "score": evaluate.score_store,
   "cache": precompute.fill,
 }
+# Modes that go on where they were stopped.
+_RESUMED = ("train", "cache")
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
   help_string="file[:variant], or file:help for what it offers",
@@ -36,16 +38,20 @@ _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "what to do")
 _MULTIHOST = flags.DEFINE_bool(
   "multihost", False, "connect the processes of a pod or cluster first"
 )
-
-
-def _connect() -> None:
-  try:
-    jax.distributed.initialize()
-  except (ValueError, RuntimeError) as e:
-    raise errors.UserError(
-      f"--multihost finds no other process to connect to ({e}); leave it out "
-      "on one host"
-    ) from e
+_COORDINATOR = flags.DEFINE_string(
+  "coordinator",
+  None,
+  "host:port of process 0, where no cluster manager tells it; the same for all",
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+  "num_processes", None, "of the run, with --coordinator"
+)
+_PROCESS_ID = flags.DEFINE_integer(
+  "process_id", None, "which of them this is, from 0, with --coordinator"
+)
+_CONNECT_SECONDS = flags.DEFINE_integer(
+  "connect_seconds", 300, "how long processes wait for each other", 1
+)
 
 
 def main(argv: list[str]) -> None:
@@ -54,10 +60,18 @@ def main(argv: list[str]) -> None:
   config = cli.config(_CONFIG)
   name = cli.run_name(config_flags.get_config_filename(flags.FLAGS["config"]))
   workdir = _WORKDIR.value or os.path.join("runs", name)
-  if _MULTIHOST.value:
-    _connect()
+  place = multihost.place(
+    _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+  )
+  if place is not None or _MULTIHOST.value:
+    multihost.connect(place, _CONNECT_SECONDS.value)
   print(f"{jax.device_count()} devices ({jax.devices()[0].device_kind})")
-  MODES[_MODE.value](config, workdir)
+  mode = _MODE.value
+  try:
+    MODES[mode](config, workdir)
+  except KeyboardInterrupt as e:
+    again = "goes on where it was" if mode in _RESUMED else "starts anew"
+    raise KeyboardInterrupt(f"the same command {again} ({workdir})") from e
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from gaitkd_jax import cli
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import cost
 from gaitkd_jax import models
+from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.training import loop
 
@@ -144,6 +145,7 @@ def main(argv: list[str]) -> None:
   """Runs everything and prints the table."""
   del argv
   start = time.monotonic()
+  workdir_lib.make_workdir(_WORKDIR.value)
   # The runs share most programs: each is compiled once.
   jax.config.update(
     "jax_compilation_cache_dir", os.path.join(_WORKDIR.value, "compiled")

@@ -12,7 +12,7 @@ from tests.helpers.paths import ROOT
 # dot takes a module or a folder out of its room.
 LAYERS = (
   ("errors",),
-  ("losses", "sharding", "checkpoint", "workdir"),
+  ("losses", "sharding", "multihost", "failures", "checkpoint", "workdir"),
   ("training.schedules", "training.writers"),
   ("evaluation.distances", "evaluation.metrics", "evaluation.embedded"),
   ("models", "evaluation.search", "evaluation.store"),
@@ -22,15 +22,19 @@ LAYERS = (
   ("config",),
   ("distill", "evaluation"),
   ("training",),
+  ("arguments",),
   ("cli",),
   ("main",),
 )
 LOOSE = {
   "__init__",
+  "arguments",
   "checkpoint",
   "cli",
   "errors",
+  "failures",
   "main",
+  "multihost",
   "sharding",
   "workdir",
 }

@@ -1,17 +1,21 @@
 """A user's mistake is one line on standard error and status 2."""
 
 import os
+import shlex
+import signal
 import subprocess
 import sys
 
 import pytest
 
+from data_pipelines import datasets
 from gaitkd_jax import cli
 from gaitkd_jax import config as config_lib
 from tests.helpers import command
 from tests.helpers import configs
 from tests.helpers import paths
 
+SMOKE = "--config=configs/walkers_baseline.py:smoke"
 DESCRIBE = ("scripts/describe_model.py",)
 CASIAB = "--config=configs/gaitbase.py:casiab_smoke"
 
@@ -29,10 +33,101 @@ CASIAB = "--config=configs/gaitbase.py:casiab_smoke"
     ((CASIAB, "--mode=fly"), "fly"),
     ((CASIAB, "surplus"), "surplus"),
     ((CASIAB, "--config.data.root=/no/such"), "/no/such"),
+    (
+      (CASIAB, "--config.foo=1", "--config.train.steps=x", "--config.bar=1"),
+      "3 mistakes: (1) --config.foo: ",
+    ),
   ],
 )
 def test_one_line_and_status_2(tmp_path, args, words):
-  done = command.run(*args, f"--workdir={tmp_path / 'run'}")
+  check_one_line(tmp_path, args, words)
+
+
+def test_a_platform_that_is_not_there_is_one_line(tmp_path):
+  args = (SMOKE,)
+  words = "JAX_PLATFORMS=quantum"
+  check_one_line(tmp_path, args, words, JAX_PLATFORMS="quantum")
+
+
+def test_a_bug_keeps_its_traceback():
+  code = "from gaitkd_jax import cli; cli.run(lambda _: {}['bug'])"
+  done = command.run(program=("-c", code))
+  assert done.returncode == 1
+  assert "Traceback" in done.stderr and "KeyError: 'bug'" in done.stderr
+
+
+def test_a_reader_that_goes_is_one_line():
+  with subprocess.Popen(
+    [sys.executable, *DESCRIBE, "--config=configs/walkers.py:smoke"],
+    cwd=paths.ROOT,
+    env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(paths.ROOT)},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+  ) as process:
+    process.stdout.close()
+    said = process.stderr.read()
+  assert said == b"stopped: nobody reads the output any more\n"
+  assert process.returncode == 141
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line(tmp_path, prepared):
+  """A limit on the size of files stands for it."""
+  config = configs.smoke_config(prepared, "walkers_baseline")
+  datasets.prepare(config.data)
+  module = [sys.executable, "-m", "gaitkd_jax.main", SMOKE]
+  module += [f"--config.data.prepared={prepared}"]
+  program = shlex.join([*module, f"--workdir={tmp_path / 'run'}"])
+  done = subprocess.run(
+    ["bash", "-c", f"ulimit -f 128; {program}"],
+    cwd=paths.ROOT,
+    env=os.environ
+    | {
+      "JAX_PLATFORMS": "cpu",
+      "PYTHONPATH": str(paths.ROOT),
+    },
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 2, done.stderr
+  assert done.stderr.count("\n") == 1, done.stderr
+  assert f"{tmp_path / 'run' / 'checkpoints'}" in done.stderr
+  assert "make room" in done.stderr
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+  with subprocess.Popen(
+    [
+      *(sys.executable, "-m", "gaitkd_jax.main", SMOKE),
+      "--config.train.steps=100000",
+      f"--workdir={tmp_path / 'run'}",
+    ],
+    cwd=paths.ROOT,
+    env=os.environ
+    | {
+      "HOME": str(tmp_path),
+      "JAX_PLATFORMS": "cpu",
+      "PYTHONPATH": str(paths.ROOT),
+    },
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  ) as process:
+    for line in process.stdout:
+      if line.startswith("step 3:"):
+        break
+    process.send_signal(signal.SIGINT)
+    process.stdout.read()
+    said = process.stderr.read()
+  assert process.returncode == 130, said
+  assert said.startswith("interrupted; the same command goes on")
+  assert said.count("\n") == 1 and str(tmp_path / "run") in said
+  assert (tmp_path / "run" / "checkpoints" / "2").is_dir()
+
+
+def check_one_line(tmp_path, args, words, **environment):
+  done = command.run(*args, f"--workdir={tmp_path / 'run'}", **environment)
   assert done.returncode == 2, done.stderr
   assert words in done.stderr
   assert done.stderr.count("\n") == 1, done.stderr

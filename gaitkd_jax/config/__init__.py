@@ -3,6 +3,7 @@
 from gaitkd_jax.config.checks import check
 from gaitkd_jax.config.checks import check_batch
 from gaitkd_jax.config.checks import check_frames
+from gaitkd_jax.config.checks import check_keys
 from gaitkd_jax.config.defaults import CLIP_KEYS
 from gaitkd_jax.config.defaults import MODALITIES
 from gaitkd_jax.config.defaults import RANDOM
@@ -71,6 +72,7 @@ __all__ = [
   "check",
   "check_batch",
   "check_frames",
+  "check_keys",
   "clip",
   "da_augment",
   "data",

@@ -1,6 +1,10 @@
 """Mistakes in a config that can be found without data."""
 
 from collections.abc import Collection
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+import math
 
 from ml_collections import ConfigDict
 
@@ -9,29 +13,59 @@ from gaitkd_jax import models
 from gaitkd_jax.config import defaults
 from gaitkd_jax.models import network
 
+_STORED = ("float32", "float16")
+
 
 def check(c: ConfigDict) -> None:
-  """Raises a UserError for values that cannot work, or have no effect."""
-  _check_keys(c)
+  """Raises a UserError for values that cannot work, or have no effect.
+
+  It names all of them, or all keys that are unknown or missing.
+  """
+  check_keys(c)  # without its keys the rest cannot be read
+  mistakes = errors.Mistakes()
+  mistakes.add(_values(c))
+  mistakes.check()
+
+
+def check_keys(c: ConfigDict) -> None:
+  """Raises a UserError that names all keys that are unknown or missing."""
+  mistakes = errors.Mistakes()
+  mistakes.add(_keys(c))
+  mistakes.check()
+
+
+def _values(c: ConfigDict) -> Iterator[str]:
   positive = (
     "batch.identities batch.sequences train.steps train.log_every "
     "train.checkpoint_every eval.batch_size eval.max_frames"
   )
   for key in positive.split():
     section, name = key.split(".")
-    _check_least(key, c[section][name], 1)
-  _check_least("train.eval_every", c.train.eval_every, 0)
-  _check_least("eval.subjects", c.eval.subjects, 0)
-  if not c.eval.memory_gib > 0:
-    raise errors.UserError(
-      f"config.eval.memory_gib is {c.eval.memory_gib}; give a positive number"
-    )
-  _check_one_of("eval.store_dtype", c.eval.store_dtype, ("float32", "float16"))
-  _check_one_of("dtype", c.dtype, ("float32", "bfloat16"))
-  _check_one_of("batch.sampler", c.batch.sampler, defaults.SAMPLERS)
-  _check_distillation(c)
-  _check_clip(c.clip)
-  _check_modalities(c)
+    yield from _least(key, c[section][name], 1)
+  yield from _least("train.eval_every", c.train.eval_every, 0)
+  yield from _least("eval.subjects", c.eval.subjects, 0)
+  yield from _least("optim.learning_rate", c.optim.learning_rate, 0)
+  yield from _least("optim.clip_norm", c.optim.clip_norm, 0)
+  yield from _least("seed", c.seed, 0)
+  if c.eval.memory_gib <= 0:
+    yield f"config.eval.memory_gib is {c.eval.memory_gib}; give more than 0"
+  for name, probability in c.augment.items():
+    if probability < 0 or probability > 1:
+      yield f"config.augment.{name} is {probability}; give a number from 0 to 1"
+  for key in ("train_subjects", "test_subjects"):
+    for name in c.data[key]:
+      if not isinstance(name, str | int):
+        yield (
+          f"config.data.{key} holds {name!r}, which names no subject; write "
+          "names as \"('001', '002')\""
+        )
+  yield from _one_of("eval.store_dtype", c.eval.store_dtype, _STORED)
+  yield from _one_of("dtype", c.dtype, ("float32", "bfloat16"))
+  yield from _one_of("batch.sampler", c.batch.sampler, defaults.SAMPLERS)
+  yield from _distillation(c)
+  yield from _clip(c.clip)
+  yield from _modalities(c)
+  yield from _nan("config", c)
 
 
 def check_batch(c: ConfigDict, num_devices: int) -> None:
@@ -62,18 +96,18 @@ def check_frames(name: str, module: models.GaitNetwork) -> None:
     )
 
 
-def _check_modalities(c: ConfigDict) -> None:
+def _modalities(c: ConfigDict) -> Iterator[str]:
   for modality in c.data.modalities:
-    _check_one_of("data.modalities", modality, defaults.MODALITIES)
+    yield from _one_of("data.modalities", modality, defaults.MODALITIES)
   if "silhouettes" not in c.data.modalities:
-    raise errors.UserError(
+    yield (
       "config.data.modalities has no silhouettes, which every batch holds; "
       "add them"
     )
   for name, model in _shown(c).items():
     channels = model.get("in_channels", 1)
     if channels > 1 and "heatmaps" not in c.data.modalities:
-      raise errors.UserError(
+      yield (
         f"in_channels of {name} is {channels}, which takes heat maps; add "
         "heatmaps to data.modalities"
       )
@@ -88,8 +122,8 @@ def _shown(c: ConfigDict) -> dict[str, ConfigDict]:
   }
 
 
-def _check_keys(c: ConfigDict) -> None:
-  """Raises a UserError for a key that is unknown or missing.
+def _keys(c: ConfigDict) -> Iterator[str]:
+  """Keys that are unknown or missing.
 
   Keys of models and of schedules are checked where these are built.
   """
@@ -103,60 +137,83 @@ def _check_keys(c: ConfigDict) -> None:
     ):
       sections[f"config.{name}"] = c.get(name, {}), values
   for name, values in known.losses.items():
-    sections[f"config.losses.{name}"] = c.losses.get(name, {}), values
-  for name, values in c.teachers.items():
+    losses = c.get("losses", {})
+    sections[f"config.losses.{name}"] = losses.get(name, {}), values
+  for name, values in c.get("teachers", {}).items():
     sections[f"config.teachers.{name}"] = values, defaults.teacher(ConfigDict())
-  if len(c.eval.data):
-    sections["config.eval.data"] = c.eval.data, known.data
+  if len(data := c.get("eval", {}).get("data", {})):
+    sections["config.eval.data"] = data, known.data
+  absent = {name for name in known if name not in c}
   for where, (given, wanted) in sections.items():
-    for key in sorted(set(given) ^ set(wanted)):
-      what = "has no key" if key in given else "lacks the key"
-      raise errors.UserError(
-        f"{where} {what} {key}; it has {', '.join(sorted(wanted))}"
+    if where.removeprefix("config.").split(".")[0] in absent:
+      continue  # the section itself is named
+    if not isinstance(given, Mapping | ConfigDict):
+      yield f"{where} is {given!r}; it is a section with {_listed(wanted)}"
+      continue
+    if unknown := set(given) - set(wanted):
+      yield f"{where} has no key {_listed(unknown)}; it has {_listed(wanted)}"
+    if lacking := set(wanted) - set(given):
+      yield (
+        f"{where} lacks the key {_listed(lacking)}; start from "
+        "gaitkd_jax.config.default()"
       )
 
 
-def _check_distillation(c: ConfigDict) -> None:
+def _listed(section: Iterable[str]) -> str:
+  return ", ".join(sorted(section))
+
+
+def _distillation(c: ConfigDict) -> Iterator[str]:
   d = c.distillation
-  _check_one_of("distillation.decision", d.decision, ("sum", "mean"))
-  _check_one_of("distillation.boundary", d.boundary, ("sum", "vote", "agree"))
-  _check_one_of("distillation.parts", d.parts, ("truncate", "overlap"))
-  _check_least("cache.views", c.cache.views, 1)
-  _check_least("cache.logits", c.cache.logits, 0)
-  _check_one_of("cache.dtype", c.cache.dtype, ("float16", "float32"))
+  yield from _one_of("distillation.decision", d.decision, ("sum", "mean"))
+  yield from _one_of(
+    "distillation.boundary", d.boundary, ("sum", "vote", "agree")
+  )
+  yield from _one_of("distillation.parts", d.parts, ("truncate", "overlap"))
+  yield from _least("cache.views", c.cache.views, 1)
+  yield from _least("cache.logits", c.cache.logits, 0)
+  yield from _one_of("cache.dtype", c.cache.dtype, ("float16", "float32"))
   for name, one in c.teachers.items():
     for key in ("temperature", "scale"):
       if isinstance(one[key], int | float) and one[key] <= 0:
-        raise errors.UserError(
+        yield (
           f"config.teachers.{name}.{key} is {one[key]}; give a positive number"
         )
 
 
-def _check_clip(c: ConfigDict) -> None:
-  _check_one_of("clip.kind", c.kind, defaults.CLIP_KEYS)
+def _clip(c: ConfigDict) -> Iterator[str]:
+  yield from _one_of("clip.kind", c.kind, defaults.CLIP_KEYS)
+  if c.kind not in defaults.CLIP_KEYS:
+    return
   used = defaults.CLIP_KEYS[c.kind]
   for key, unset in defaults.clip(c.kind).items():
     if key in used:
-      _check_least(f"clip.{key}", c[key], 0 if key == "skip" else 1)
+      yield from _least(f"clip.{key}", c[key], 0 if key == "skip" else 1)
     elif key != "kind" and c[key] not in (0, unset):
-      raise errors.UserError(
+      yield (
         f"config.clip.{key} is {c[key]}, but clips of kind {c.kind} use "
         f"{', '.join(used)} only; leave it at {unset}"
       )
   if "min_frames" in used and c.min_frames > c.max_frames:
-    raise errors.UserError(
+    yield (
       f"config.clip.min_frames is {c.min_frames}, above max_frames, "
       f"{c.max_frames}; lower it"
     )
 
 
-def _check_least(key: str, value: int, least: int) -> None:
+def _nan(where: str, section: ConfigDict) -> Iterator[str]:
+  for key, value in section.items():
+    if isinstance(value, ConfigDict):
+      yield from _nan(f"{where}.{key}", value)
+    elif isinstance(value, float) and math.isnan(value):
+      yield f"{where}.{key} is {value}; give a number"
+
+
+def _least(key: str, value: float, least: int) -> Iterator[str]:
   if value < least:
-    raise errors.UserError(f"config.{key} is {value}; give at least {least}")
+    yield f"config.{key} is {value}; give at least {least}"
 
 
-def _check_one_of(key: str, value: str, known: Collection[str]) -> None:
+def _one_of(key: str, value: str, known: Collection[str]) -> Iterator[str]:
   if value not in known:
-    raise errors.UserError(
-      f"config.{key} is {value!r}; give one of {', '.join(known)}"
-    )
+    yield f"config.{key} is {value!r}; give one of {', '.join(known)}"

@@ -1,13 +1,17 @@
 """The variants of a config file: what they change, and what to expect."""
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
+import contextlib
 import dataclasses
 import difflib
 from importlib import machinery
+import inspect
 import os
 import pathlib
 import textwrap
+import traceback
 from types import ModuleType
 
 from ml_collections import ConfigDict
@@ -88,25 +92,77 @@ def load(path: str | os.PathLike[str], variant: str = "") -> ConfigDict:
 
   Raises:
     Help: see `select`.
-    errors.UserError: no such file, or unknown variant.
+    errors.UserError: no such file, a mistake in it, or unknown variant.
   """
-  return load_module(path).get_config(variant)
+  module = load_module(path)
+  if not callable(getattr(module, "get_config", None)):
+    raise errors.UserError(
+      f"{path} has no function get_config(variant); name one of configs/, or "
+      "write it as these do"
+    )
+  with _mistakes_of(path):
+    # A file without variants may have a function without an argument.
+    takes = inspect.signature(module.get_config).parameters
+    if variant and not takes:
+      raise errors.UserError(
+        f"{path} has no variants; leave out the colon and {variant!r}"
+      )
+    c = module.get_config(*([variant] if takes else []))
+  if not isinstance(c, ConfigDict):
+    raise errors.UserError(
+      f"get_config of {path} returns {type(c).__name__}, which is no ConfigDict"
+    )
+  return c
 
 
 def load_module(path: str | os.PathLike[str]) -> ModuleType:
   """Runs a config file and returns its module.
 
   Raises:
-    errors.UserError: no such file.
+    errors.UserError: no such file, or a mistake in it.
   """
   path = pathlib.Path(path)
   if path.suffix != ".py" or not path.is_file():
-    raise errors.UserError(f"{path} is no config file; name one of configs/")
+    why = "a folder" if path.is_dir() else "not a file <name>.py"
+    if not path.exists():
+      why = "it does not exist"
+    raise errors.UserError(
+      f"{path} is no config file ({why}); name one of the files in configs/"
+    )
   loader = machinery.SourceFileLoader(path.stem, str(path))
   module = ModuleType(loader.name)
   module.__file__ = loader.path  # from which some find the shipped teachers
-  loader.exec_module(module)
+  with _mistakes_of(path):
+    loader.exec_module(module)
   return module
+
+
+@contextlib.contextmanager
+def _mistakes_of(path: str | os.PathLike[str]) -> Iterator[None]:
+  """Names the line of a config file that fails.
+
+  What fails inside this package without being a `UserError` is a bug of ours,
+  and passes.
+  """
+  try:
+    yield
+  except (Help, errors.UserError):
+    raise
+  except SyntaxError as e:
+    raise errors.UserError(
+      f"{path}, line {e.lineno}, is not Python: {e.msg}"
+    ) from e
+  except (OSError, UnicodeDecodeError) as e:
+    raise errors.UserError(f"{path} cannot be read: {e}") from e
+  except Exception as e:
+    frames = traceback.extract_tb(e.__traceback__)
+    own = pathlib.Path(__file__).parent.parent
+    lines = [f.lineno for f in frames if f.filename == str(path)]
+    if not lines or own in pathlib.Path(frames[-1].filename).parents:
+      raise
+    raise errors.UserError(
+      f"{path}, line {lines[-1]}, fails: {type(e).__name__}: {e}"
+    ) from e
 
 
 def smoke(c: ConfigDict) -> None:

@@ -334,13 +334,11 @@ def restore(
     The network, whose number of classes is that of the checkpoint, its
     variables, and where they were read.
   """
-  config_lib.check_frames(
-    "the network", models.create_model(config.model, config.dtype)
-  )
   path = config.eval.checkpoint or str(workdir)
   module, variables = restoring.restore_network(
     path, config.model, config.dtype, sharding.replicated(mesh)
   )
+  config_lib.check_frames("the network", module)
   return module, variables, path
 
 

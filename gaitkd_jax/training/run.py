@@ -15,6 +15,7 @@ import numpy as np
 
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
+from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
 from gaitkd_jax import workdir as workdir_lib
@@ -77,11 +78,20 @@ def prepare(config: Any, workdir: pathlib.Path) -> Run:
   from data_pipelines import training
 
   mesh = sharding.create_mesh()
-  config_lib.check(config)
-  config_lib.check_batch(config, mesh.size)
-  student = models.create_model(config.model, config.dtype)
-  primary_metric = evaluate.primary_metric(config)
-  optimizer, schedule = optim.create_optimizer(config.optim, student)
+  config_lib.check_keys(config)
+  mistakes = errors.Mistakes()
+  with mistakes.collect():
+    config_lib.check(config)
+  with mistakes.collect():
+    config_lib.check_batch(config, mesh.size)
+  with mistakes.collect():
+    primary_metric = evaluate.primary_metric(config)
+  student = None
+  with mistakes.collect():
+    student = models.create_model(config.model, config.dtype)
+  with mistakes.collect():
+    optimizer, schedule = optim.create_optimizer(config.optim, student)
+  mistakes.check()
   basis.check_config(config, workdir)
   teachers = distill.prepare(config, student, mesh)
   workdir_lib.make_workdir(workdir)

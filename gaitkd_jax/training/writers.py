@@ -37,12 +37,12 @@ class JsonlWriter:
     path = pathlib.Path(path)
     kept = []
     if last_step is not None and path.exists():
-      for line in path.read_text().splitlines():
+      for line in path.read_text(errors="replace").splitlines():
         try:
           if json.loads(line)["step"] <= last_step:
             kept.append(line + "\n")
-        except (ValueError, KeyError):
-          continue  # cut off when the program was killed
+        except (ValueError, KeyError, TypeError):
+          continue  # no line of ours, or cut off when the program was killed
     # A new file takes the old one's place at once: no line is ever lost.
     new = path.with_suffix(".tmp")
     new.write_text("".join(kept))

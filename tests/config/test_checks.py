@@ -122,3 +122,37 @@ def test_an_unknown_key_cannot_be_set():
   config.lock()
   with pytest.raises(AttributeError):
     config.optim.learning_rat = 1.0
+
+
+def test_all_mistakes_are_told_at_once():
+  _, config = configs.load("casiab")
+  config.train.steps = -1
+  config.batch.sampler = "random"
+  config.optim.learning_rate = float("nan")
+  config.seed = -1
+  config.augment.flip = 2.0
+  with pytest.raises(errors.UserError) as caught:
+    config_lib.check(config)
+  text = str(caught.value)
+  assert text.startswith("5 mistakes: (1) ")
+  for words in (
+    "train.steps is -1",
+    "sampler is 'random'",
+    "optim.learning_rate is nan",
+    "seed is -1",
+    "augment.flip is 2.0",
+  ):
+    assert words in text
+
+
+def test_keys_that_are_missing_are_told_before_values():
+  _, config = configs.load("casiab")
+  del config.losses
+  del config.train
+  config.train = 3
+  config.dtype = "float17"
+  with pytest.raises(errors.UserError) as caught:
+    config_lib.check(config)
+  assert "config lacks the key losses" in str(caught.value)
+  assert "config.train is 3; it is a section" in str(caught.value)
+  assert "float17" not in str(caught.value)

@@ -95,3 +95,55 @@ def test_load_reads_a_file_by_path():
   for path in ("none.py", "", "README.md"):
     with pytest.raises(errors.UserError, match="no config file"):
       config_lib.load(configs.FOLDER / path)
+
+
+@pytest.mark.parametrize(
+  "text, words",
+  [
+    ("def get_config(:\n", "line 1, is not Python"),
+    ("def get_config():\n  return 1 / 0\n", "line 2, fails: ZeroDivisionError"),
+    ("def get_config():\n  return int('x')\n", "line 2, fails: ValueError"),
+    ("import no_such_module\n", "line 1, fails: ModuleNotFoundError"),
+    ("x = 1\n", "has no function get_config"),
+    ("def get_config():\n  pass\n", "returns NoneType"),
+    ("def get_config():\n  return {}\n", "returns dict"),
+    (
+      "from ml_collections import ConfigDict\n"
+      "def get_config(_):\n  return ConfigDict().x\n",
+      "line 3, fails: AttributeError",
+    ),
+  ],
+)
+def test_a_mistake_in_a_file_names_its_line(tmp_path, text, words):
+  path = tmp_path / "wrong.py"
+  path.write_text(text)
+  with pytest.raises(errors.UserError) as caught:
+    config_lib.load(path)
+  assert str(path) in str(caught.value) and words in str(caught.value)
+
+
+def test_a_file_may_have_no_variants(tmp_path):
+  path = tmp_path / "plain.py"
+  path.write_text(
+    "from gaitkd_jax import config\ndef get_config():\n"
+    "  return config.default()\n"
+  )
+  assert config_lib.load(path).train.steps == 60_000
+  with pytest.raises(errors.UserError, match="plain.py has no variants"):
+    config_lib.load(path, "smoke")
+
+
+def test_a_bug_of_the_library_is_no_mistake_of_the_file(tmp_path):
+  path = tmp_path / "bug.py"
+  path.write_text(
+    "from gaitkd_jax import config\ndef get_config():\n"
+    "  return config.multistep(*3)\n"
+  )
+  with pytest.raises(errors.UserError, match="line 3, fails: TypeError"):
+    config_lib.load(path)
+  path.write_text(
+    "from gaitkd_jax import config\ndef get_config():\n"
+    "  return config.benchmark(config.default(), 'none')\n"
+  )
+  with pytest.raises(KeyError):
+    config_lib.load(path)

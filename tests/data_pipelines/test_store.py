@@ -1,11 +1,14 @@
 """The sequences of a split, on disk and in memory."""
 
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from data_pipelines import store as store_lib
 from gaitkd_jax import errors
+from tests.helpers import mistakes
 from tests.helpers import small_store
 
 
@@ -56,7 +59,7 @@ def test_store_reads_a_builder_without_decoding(store, tmp_path):
       tf.train.Example.FromString(s.read(i)).features for s in (read, store)
     ]
     assert packed[0] == packed[1]
-  with pytest.raises(errors.UserError, match="'test' of small_set/1.0.0 in"):
+  with pytest.raises(errors.UserError, match="'test' of small_set in"):
     store_lib.SequenceStore.from_builder(builder, "test")
 
 
@@ -69,3 +72,21 @@ def test_a_budget_bounds_what_stays_in_memory(store, tmp_path, kept):
     for i in range(12):
       assert again.read(i) == store.read(i)
   assert sorted(again._cache) == list(range(kept))
+
+
+def test_an_incomplete_build_is_named(tmp_path):
+  builder = small_store.SmallSet(data_dir=tmp_path)
+  builder.download_and_prepare()
+  folder = pathlib.Path(builder.data_path)
+  read = store_lib.SequenceStore.from_builder
+  records = next(folder.glob("*.tfrecord*"))
+  whole = records.read_bytes()
+  records.write_bytes(b"")
+  text = mistakes.message(read, builder, "train")
+  assert "0 of 12 sequences" in text and f"{records}: " in text
+  records.unlink()
+  assert "it is missing" in mistakes.message(read, builder, "train")
+  records.write_bytes(whole)
+  (folder / "dataset_info.json").unlink()
+  text = mistakes.message(read, builder, "train")
+  assert text.startswith(f"{folder}: ") and "incomplete; delete" in text

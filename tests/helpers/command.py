@@ -7,7 +7,7 @@ import sys
 from tests.helpers import paths
 
 # Programs are compiled without optimisations, which take most of a short run.
-_QUICK = (
+QUICK = (
   "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
 
@@ -23,7 +23,7 @@ def run(*args, program=("-m", "gaitkd_jax.main"), **environment):
       "JAX_PLATFORMS": "cpu",
       "PATH": "",
       "HOME": "/nonexistent",
-      "XLA_FLAGS": _QUICK,
+      "XLA_FLAGS": QUICK,
       "PYTHONPATH": os.pathsep.join([str(paths.ROOT), *sys.path]),
       **environment,
     },
