@@ -162,6 +162,8 @@ def test_the_rate_that_is_advised_is_resolved():
     text = mistakes.message(verdict.check_subjects, subjects, 0.9 / count)
     advised = float(text.partition("give at least ")[2].split(",")[0])
     verdict.check_subjects(subjects, advised)
+    # Of 49, one in 49 is one, though 1 / 49 * 49 is less.
+    verdict.check_subjects(subjects, 1 / count)
     least = int(text.partition("gallery of at least ")[2].split()[0])
     verdict.check_subjects(np.arange(least).astype(str), 0.9 / count)
 
