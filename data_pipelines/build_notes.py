@@ -7,6 +7,7 @@ sequences that hold nothing to be used, with the reason.
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import dataclasses
 import json
 import os
 import pathlib
@@ -19,6 +20,27 @@ from gaitkd_jax.errors import UserError
 SKIPPED_FILE = "skipped.txt"
 SOURCE_FILE = "source.json"
 _LOGGED = 10  # skipped sequences that are named in the log
+
+
+@dataclasses.dataclass(frozen=True)
+class Build:
+  """Prepared data, as they are found without what they were read from.
+
+  Attributes:
+    modalities: what there is of a sequence.
+    variant: of a data set that has several.
+    request: what was asked for in place of the data set's own division, see
+      `partitions.Request.identity`.
+  """
+
+  modalities: tuple[str, ...]
+  variant: str = ""
+  request: tuple[str, Sequence[str], Sequence[str]] = ("", (), ())
+
+  @property
+  def own_division(self) -> bool:
+    """Whether subjects train and test as the data set says."""
+    return not any(self.request)
 
 
 def write(

@@ -13,6 +13,7 @@ from ml_collections import config_flags
 from gaitkd_jax import cli
 from gaitkd_jax import errors
 from gaitkd_jax.distill.cache import precompute
+from gaitkd_jax.evaluation import cross_domain
 from gaitkd_jax.evaluation import embed
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.training import loop
@@ -33,6 +34,9 @@ _WORKDIR = flags.DEFINE_string(
   "workdir", None, "folder for all results; runs/<file>_<variant> if not given"
 )
 _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "what to do")
+_ON = flags.DEFINE_string(
+  "on", "", "data sets for --mode=eval: all, or casiab,walkers:tiny,ccpg:<root>"
+)
 _MULTIHOST = flags.DEFINE_bool(
   "multihost", False, "connect the processes of a pod or cluster first"
 )
@@ -57,7 +61,10 @@ def main(argv: list[str]) -> None:
   if _MULTIHOST.value:
     _connect()
   print(f"{jax.device_count()} devices ({jax.devices()[0].device_kind})")
-  MODES[_MODE.value](config, workdir)
+  mode = MODES[_MODE.value]
+  if _ON.value:
+    mode = cross_domain.mode(_ON.value, _MODE.value)
+  mode(config, workdir)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,12 @@ class Evaluator:
     return found
 
   def finish(
-    self, variables: Any, step: int, workdir: str | os.PathLike[str], path: str
+    self,
+    variables: Any,
+    step: int,
+    workdir: str | os.PathLike[str],
+    path: str,
+    name: str = "",
   ) -> results.Evaluation | None:
     """Scores all subjects and reports; writes a submission and returns None.
 
@@ -83,6 +88,7 @@ class Evaluator:
       step: of the checkpoint.
       workdir: takes the files, see `report`.
       path: the checkpoint, to be named in the page.
+      name: of the files; empty for the step.
     """
     if isinstance(self._protocol, protocols.Submission):
       submit(
@@ -100,7 +106,7 @@ class Evaluator:
     return report(
       self._config,
       found,
-      str(step),
+      name or str(step),
       workdir,
       {"step": step, "checkpoint": path},
       self._embedder.strip,
