@@ -108,9 +108,8 @@ class _Finder:
     self._own = embed_lib.test_data(config)
     module = models.create_model(config.model, config.dtype)
     # The first that is there; a network does not see what it does not take.
-    self._modalities = [config_lib.MODALITIES]
-    if module.in_channels == 1:
-      self._modalities.insert(0, ("silhouettes",))
+    alone = [("silhouettes",)] if module.in_channels == 1 else []
+    self._modalities = [*alone, config_lib.MODALITIES]
 
   def given(self, name: str, detail: str) -> list[Target]:
     """A folder of real data, or a variant of walkers."""
