@@ -24,7 +24,7 @@ class Target:
     name: such as "casiab" or "walkers:tiny".
     data: the section that takes the place of `config.eval.data`.
     protocol: by which it is scored.
-    division: of its subjects; empty for its own.
+    division: of its subjects; empty for its own, tested on strangers.
   """
 
   name: str
@@ -106,6 +106,7 @@ class _Finder:
 
   def __init__(self, config: Any):
     self._own = embed_lib.test_data(config)
+    self._trained = config.data
     module = models.create_model(config.model, config.dtype)
     # The first that is there; a network does not see what it does not take.
     alone = [("silhouettes",)] if module.in_channels == 1 else []
@@ -194,7 +195,23 @@ class _Finder:
       modalities=tuple(modalities),
       **values,
     )
+    if _were_trained_on(self._trained, data):
+      division = "subjects of the training"
     return Target(name_of(data), data, _protocol(name), division)
+
+
+def _were_trained_on(trained: Any, tested: Any) -> bool:
+  """Whether variants of walkers share people: they count from the same one."""
+  from data_pipelines.walkers import spec
+
+  if {trained.name, tested.name} != {"walkers"}:
+    return False
+  # An unknown variant is found when it is prepared.
+  trained_on, tested_on = (
+    spec.SIZES[data.variant].split(split) if data.variant in spec.SIZES else ()
+    for data, split in ((trained, "train"), (tested, "test"))
+  )
+  return not set(trained_on).isdisjoint(tested_on)
 
 
 def _sole(name: str, builds: Sequence[Any]) -> Any:

@@ -122,3 +122,13 @@ def test_divisions_that_are_not_the_benchmarks(prepared, tmp_path):
   )
   (given,), _ = targets.find(config(prepared), "casiab:/tree")
   assert given.title == "casiab (halves)"  # as the smoke config's own
+
+
+def test_people_who_were_trained_on_are_named(prepared):
+  c = config(prepared, **{"data.variant": "small"})
+  found, _ = targets.find(c, "walkers:tiny,walkers:small,walkers:full")
+  assert [target.title for target in found] == [
+    "walkers:tiny (subjects of the training)",
+    "walkers:small",
+    "walkers:full",
+  ]
