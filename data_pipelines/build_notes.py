@@ -12,6 +12,7 @@ import collections
 from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
+import dataclasses
 import json
 import os
 import pathlib
@@ -33,6 +34,27 @@ SOURCE_FILE = "source.json"
 _NAMED = 10  # subjects that a warning names
 _KINDS = 5  # reasons that a summary names
 _LOGGED = 10  # sequences that are named in the log
+
+
+@dataclasses.dataclass(frozen=True)
+class Build:
+  """Prepared data, as they are found without what they were read from.
+
+  Attributes:
+    modalities: what there is of a sequence.
+    variant: of a data set that has several.
+    request: what was asked for in place of the data set's own division, see
+      `partitions.Request.identity`.
+  """
+
+  modalities: tuple[str, ...]
+  variant: str = ""
+  request: tuple[str, Sequence[str], Sequence[str]] = ("", (), ())
+
+  @property
+  def own_division(self) -> bool:
+    """Whether subjects train and test as the data set says."""
+    return not any(self.request)
 
 
 class Notes:

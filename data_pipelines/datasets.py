@@ -21,6 +21,7 @@ from gaitkd_jax import errors
 if TYPE_CHECKING:
   import tensorflow_datasets as tfds
 
+  from data_pipelines import build_notes
   from data_pipelines import source as source_lib
 
 # Benchmarks, each with a division of its subjects.
@@ -60,6 +61,19 @@ class Builder(Protocol):
 
     Raises:
       errors.UserError: a value of `data` is not one of this data set.
+    """
+
+  @classmethod
+  def builds(
+    cls, prepared: str | os.PathLike[str]
+  ) -> dict[str, build_notes.Build]:
+    """Finds what is prepared, by the names of the builders' configs.
+
+    Args:
+      prepared: where prepared data are kept.
+
+    Raises:
+      errors.UserError: the notes of a build are damaged.
     """
 
   def probes(self) -> tuple[str, ...]:

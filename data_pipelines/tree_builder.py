@@ -127,7 +127,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     Args:
       root: the folder that holds the data set; "" takes the only build that
-        `prepared` holds.
+        `prepared` holds, or the only one of the data set's own division.
       prepared: where prepared data are kept.
       train_subjects: who trains; empty: those of the partition, without those
         of `test_subjects`.
@@ -200,16 +200,16 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     modalities: tuple[str, ...],
   ) -> str:
     """Finds the one prepared build; returns the name of its config."""
-    asked = request.identity()
-    found = []
-    pattern = f"{cls.name}/*/{VERSION}/dataset_info.json"
-    for info in sorted(pathlib.Path(prepared).glob(pattern)):
-      source = build_notes.read_source(info.parent)
-      if source["modalities"] != list(modalities):
-        continue
-      if any(asked) and source["request"] != asked:
-        continue
-      found.append(info.parent.parent.name)
+    asked = tuple(request.identity())
+    fitting = {
+      name: build
+      for name, build in cls.builds(prepared).items()
+      if build.modalities == modalities
+      and (not any(asked) or build.request == asked)
+    }
+    # Of several, it is that of the data set's own division.
+    own = [name for name, build in fitting.items() if build.own_division]
+    found = own if len(own) == 1 else list(fitting)
     if len(found) != 1:
       raise UserError(
         f"data.root is not given, and {prepared} holds {len(found)} prepared "
@@ -217,6 +217,20 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         f"than one; give data.root, the folder that holds {cls._layouts()}."
       )
     return found[0]
+
+  @classmethod
+  def builds(
+    cls, prepared: str | os.PathLike[str]
+  ) -> dict[str, build_notes.Build]:
+    """See `datasets.Builder`."""
+    found = {}
+    pattern = f"{cls.name}/*/{VERSION}/dataset_info.json"
+    for info in sorted(pathlib.Path(prepared).expanduser().glob(pattern)):
+      source = build_notes.read_source(info.parent)
+      found[info.parent.parent.name] = build_notes.Build(
+        tuple(source["modalities"]), request=tuple(source["request"])
+      )
+    return found
 
   @property
   def _source(self) -> source_lib.Source:

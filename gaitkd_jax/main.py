@@ -13,6 +13,7 @@ from ml_collections import config_flags
 from gaitkd_jax import cli
 from gaitkd_jax import multihost
 from gaitkd_jax.distill.cache import precompute
+from gaitkd_jax.evaluation import cross_domain
 from gaitkd_jax.evaluation import embed
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.training import loop
@@ -35,6 +36,9 @@ _WORKDIR = flags.DEFINE_string(
   "workdir", None, "folder for all results; runs/<file>_<variant> if not given"
 )
 _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "what to do")
+_ON = flags.DEFINE_string(
+  "on", "", "data sets for --mode=eval: all, or casiab,walkers:tiny,ccpg:<root>"
+)
 _MULTIHOST = flags.DEFINE_bool(
   "multihost", False, "connect the processes of a pod or cluster first"
 )
@@ -67,8 +71,9 @@ def main(argv: list[str]) -> None:
     multihost.connect(place, _CONNECT_SECONDS.value)
   print(f"{jax.device_count()} devices ({jax.devices()[0].device_kind})")
   mode = _MODE.value
+  work = cross_domain.mode(_ON.value, mode) if _ON.value else MODES[mode]
   try:
-    MODES[mode](config, workdir)
+    work(config, workdir)
   except KeyboardInterrupt as e:
     again = "goes on where it was" if mode in _RESUMED else "starts anew"
     raise KeyboardInterrupt(f"the same command {again} ({workdir})") from e

@@ -16,8 +16,16 @@ moved.
 
 Prints the nearest of the first probes, or, with --output, writes a CSV file of
 those of all.
+
+python scripts/search.py --gallery=<store> --probe=<store> --far=0.01
+
+With --threshold or --far every probe gets a verdict: the subject of its nearest
+gallery sequence if that is near enough, else "unknown". --far is the rate at
+which strangers may be named; the threshold is found in the gallery, see
+gaitkd_jax/evaluation/search/verdict.py.
 """
 
+from collections.abc import Sequence
 import csv
 import pathlib
 from typing import Any
@@ -37,6 +45,7 @@ from gaitkd_jax.evaluation import embed
 from gaitkd_jax.evaluation import restoring
 from gaitkd_jax.evaluation import search
 from gaitkd_jax.evaluation import store as store_lib
+from gaitkd_jax.evaluation.search import verdict as verdict_lib
 
 _GALLERY = flags.DEFINE_string("gallery", None, "store", required=True)
 _PROBE = flags.DEFINE_string(
@@ -52,6 +61,12 @@ _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", "", "of the gallery's network, where it has moved"
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "sequences embedded", 1)
+_THRESHOLD = flags.DEFINE_float(
+  "threshold", None, "distance up to which a probe is named; gives verdicts"
+)
+_FAR = flags.DEFINE_float(
+  "far", None, "the same for a rate of strangers who are named, such as 0.01"
+)
 # More are not read on a screen.
 _SHOWN = 20
 # What a network saw in an evaluation that says nothing else.
@@ -171,6 +186,7 @@ def format_table(
   gallery: np.ndarray,
   distance: np.ndarray,
   rows: np.ndarray,
+  verdicts: Sequence[verdict_lib.Verdict] = (),
 ) -> str:
   """A block of lines for each probe.
 
@@ -179,12 +195,16 @@ def format_table(
     gallery: names, str `[b]`.
     distance: `[a, k]`.
     rows: int `[a, k]`, of the gallery.
+    verdicts: a of them, or none.
   """
   lines = []
-  for probe, values, nearest in zip(probes, distance, rows, strict=True):
+  pairs = zip(probes, distance, rows, strict=True)
+  for i, (probe, values, nearest) in enumerate(pairs):
     lines.append(f"probe {probe}")
     for rank, (value, row) in enumerate(zip(values, nearest, strict=True), 1):
       lines.append(f"{rank:>6}  {value:>10.4f}  {gallery[row]}")
+    if verdicts:
+      lines.append(f"verdict: {verdicts[i]}")
   return "\n".join(lines)
 
 
@@ -194,20 +214,29 @@ def write_csv(
   gallery: store_lib.EmbeddingStore,
   distance: np.ndarray,
   rows: np.ndarray,
+  verdicts: Sequence[verdict_lib.Verdict] = (),
 ) -> None:
-  """Writes a line for each probe and rank; the whole file or nothing."""
+  """Writes a line for each probe and rank; the whole file or nothing.
+
+  Verdicts, if there are any, are two columns more: that of the probe on each of
+  its lines, and its threshold.
+  """
+  added = ["verdict", "threshold"] if verdicts else []
   new = path.with_name(path.name + ".tmp")
   try:
     with new.open("w", newline="") as file:
       writer = csv.writer(file)
-      writer.writerow(["probe", "rank", "gallery", "distance"])
+      writer.writerow(["probe", "rank", "gallery", "distance", *added])
       pairs = zip(probes, distance, rows, strict=True)
-      for probe, values, nearest in tqdm.tqdm(
+      bar = tqdm.tqdm(
         pairs, total=len(probes), desc="write", unit="probe", disable=None
-      ):
+      )
+      for i, (probe, values, nearest) in enumerate(bar):
+        if verdicts:
+          added = [verdicts[i].name, f"{verdicts[i].threshold:.6g}"]
         for rank, row in enumerate(nearest):
           writer.writerow(
-            [probe, rank + 1, gallery.names[row], f"{values[rank]:.6g}"]
+            [probe, rank + 1, gallery.names[row], f"{values[rank]:.6g}", *added]
           )
     new.replace(path)
   except OSError as e:
@@ -215,6 +244,42 @@ def write_csv(
     raise errors.UserError(
       f"--output {path} cannot be written ({e.strerror}); give another"
     ) from e
+
+
+def check_verdicts(gallery: store_lib.EmbeddingStore) -> None:
+  """Raises a UserError for verdicts that this gallery cannot give."""
+  if _THRESHOLD.value is not None and _FAR.value is not None:
+    raise errors.UserError(
+      "--threshold and --far are both given, and either sets the threshold; "
+      "give one"
+    )
+  if _THRESHOLD.value is not None or _FAR.value is not None:
+    verdict_lib.check_subjects(gallery.subjects, _FAR.value)
+  if _THRESHOLD.value is not None:
+    verdict_lib.check_threshold(_THRESHOLD.value)
+
+
+def find_threshold(
+  gallery: store_lib.EmbeddingStore, metric: str
+) -> float | None:
+  """The threshold of verdicts, None without any; says where --far found it."""
+  if _FAR.value is None:
+    return _THRESHOLD.value
+  found = verdict_lib.threshold_at(
+    _FAR.value, gallery, gallery.subjects, metric, _MEMORY.value
+  )
+  print(
+    f"threshold {np.float32(found.distance)!s}: of {found.strangers} gallery "
+    f"sequences, each searched among the other {found.subjects - 1} subjects, "
+    f"{found.accepted} are named ({found.accepted / found.strangers:.2%}, "
+    f"asked for: {found.rate:.4g})"
+  )
+  if found.known:
+    print(
+      f"at it, {found.named} of the {found.known} whose subject has another "
+      f"sequence there are named rightly ({found.named / found.known:.2%})"
+    )
+  return found.distance
 
 
 def main(argv: list[str]) -> None:
@@ -229,18 +294,29 @@ def main(argv: list[str]) -> None:
   metric = _METRIC.value or gallery.metadata.get("metric")
   if metric not in distances.METRICS:
     metric = distances.METRICS[0]
+  check_verdicts(gallery)
   probes, names = open_probes(gallery)
   if not output:
     probes, shown = probes[:_SHOWN], names[:_SHOWN]
+  threshold = find_threshold(gallery, metric)
   distance, rows = search.nearest(
     probes, gallery, _TOP.value, metric, _MEMORY.value
   )
+  verdicts: list[verdict_lib.Verdict] = []
+  if threshold is not None:
+    verdicts = verdict_lib.decide(distance, rows, gallery.subjects, threshold)
+  known = sum(verdict.subject is not None for verdict in verdicts)
+  summary = f"{known} of {len(verdicts)} named"
   if output:
-    write_csv(output, names, gallery, distance, rows)
+    write_csv(output, names, gallery, distance, rows, verdicts)
+    if verdicts:
+      print(summary)
     print(f"written: {output}")
     return
   print(f"{metric} distance, {len(gallery)} sequences in the gallery")
-  print(format_table(shown, gallery.names, distance, rows))
+  print(format_table(shown, gallery.names, distance, rows, verdicts))
+  if verdicts:
+    print(summary)
   if len(names) > len(shown):
     print(
       f"and {len(names) - len(shown)} more probes; give --output=<CSV file> "

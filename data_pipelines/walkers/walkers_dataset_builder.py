@@ -6,11 +6,13 @@ from collections.abc import Iterator
 import contextlib
 import dataclasses
 import os
+import pathlib
 from typing import Any
 from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
+from data_pipelines import build_notes
 from data_pipelines import examples
 from data_pipelines.walkers import generate
 from data_pipelines.walkers import spec as spec_lib
@@ -95,6 +97,21 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       config=config_name(data.variant, "heatmaps" in modalities),
       data_dir=os.path.expanduser(data.prepared),
     )
+
+  @classmethod
+  def builds(
+    cls, prepared: str | os.PathLike[str]
+  ) -> dict[str, build_notes.Build]:
+    """See `datasets.Builder`."""
+    folder = pathlib.Path(prepared).expanduser() / cls.name
+    found = {}
+    for heatmaps in (False, True):
+      for variant in spec_lib.SIZES:
+        name = config_name(variant, heatmaps)
+        if (folder / name / str(cls.VERSION) / "dataset_info.json").exists():
+          modalities = ("silhouettes",) + ("heatmaps",) * heatmaps
+          found[name] = build_notes.Build(modalities, variant)
+    return found
 
   def probes(self) -> tuple[str, ...]:
     """Returns nothing: walkers have no list of probes."""

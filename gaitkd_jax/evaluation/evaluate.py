@@ -106,7 +106,12 @@ class Evaluator:
     return _digest(self._embedder.identity())
 
   def finish(
-    self, variables: Any, step: int, workdir: str | os.PathLike[str], path: str
+    self,
+    variables: Any,
+    step: int,
+    workdir: str | os.PathLike[str],
+    path: str,
+    name: str = "",
   ) -> results.Evaluation | None:
     """Scores all subjects and reports; writes a submission and returns None.
 
@@ -115,6 +120,7 @@ class Evaluator:
       step: of the checkpoint.
       workdir: takes the files, see `report`.
       path: the checkpoint, to be named in the page.
+      name: of the files; empty for the step.
     """
     if isinstance(self._protocol, protocols.Submission):
       embedded = self._embedder(variables)
@@ -129,7 +135,7 @@ class Evaluator:
     return report(
       self._config,
       found,
-      str(step),
+      name or str(step),
       workdir,
       {"step": step, "checkpoint": path},
       self._embedder.strip,

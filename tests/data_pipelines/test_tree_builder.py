@@ -303,15 +303,23 @@ def test_without_a_root_one_build_is_needed(tmp_path):
   casiab_tree.write_pickle(
     tmp_path / "tree", casiab_tree.KEYS[0], casiab_tree.silhouettes(0)
   )
-  prepare(tmp_path / "tree", prepared)
+  find = casiab_dataset_builder.Builder.from_tree
   builder = prepare(
     tmp_path / "tree", prepared, train_subjects=("001",), test_subjects=("002",)
   )
+  assert find("", prepared).data_dir == builder.data_dir
+  prepare(tmp_path / "tree", prepared, partition="halves")
   assert "2 prepared" in mistakes.message(prepare, "", prepared)
-  found = casiab_dataset_builder.Builder.from_tree(
-    "", prepared, ("001",), ("002",)
+  assert find("", prepared, ("001",), ("002",)).data_dir == builder.data_dir
+  # Nothing else was asked for than the division of the data set.
+  own = prepare(tmp_path / "tree", prepared)
+  assert find("", prepared).data_dir == own.data_dir
+  assert find("", prepared, ("001",), ("002",)).data_dir == builder.data_dir
+  casiab_tree.write_pickle(
+    tmp_path / "tree", casiab_tree.KEYS[1], casiab_tree.silhouettes(1)
   )
-  assert found.data_dir == builder.data_dir
+  prepare(tmp_path / "tree", prepared)
+  assert "4 prepared" in mistakes.message(prepare, "", prepared)
 
 
 def test_an_interrupted_build_is_not_reused(tmp_path):

@@ -8,5 +8,18 @@ from gaitkd_jax.evaluation.search.blocks import Block
 from gaitkd_jax.evaluation.search.blocks import Blocks
 from gaitkd_jax.evaluation.search.blocks import Rows
 from gaitkd_jax.evaluation.search.neighbours import nearest
+from gaitkd_jax.evaluation.search.verdict import Threshold
+from gaitkd_jax.evaluation.search.verdict import Verdict
+from gaitkd_jax.evaluation.search.verdict import decide
+from gaitkd_jax.evaluation.search.verdict import threshold_at
 
-__all__ = ("Block", "Blocks", "Rows", "nearest")
+__all__ = (
+  "Block",
+  "Blocks",
+  "Rows",
+  "Threshold",
+  "Verdict",
+  "decide",
+  "nearest",
+  "threshold_at",
+)

@@ -1,8 +1,11 @@
 """The TFDS builder of the walkers."""
 
+import pathlib
+
 import numpy as np
 import pytest
 
+from data_pipelines import build_notes
 from data_pipelines.walkers import sequence
 from data_pipelines.walkers import spec as spec_lib
 from data_pipelines.walkers import walkers_dataset_builder
@@ -36,3 +39,23 @@ def test_builder_offers_all_sizes(tmp_path):
     builder = walkers_dataset_builder.Builder(config=name, data_dir=tmp_path)
     assert builder.builder_config.size == size
     assert builder.info.features["silhouettes"].feature.shape == (64, 64)
+
+
+def test_what_is_prepared_is_found(tmp_path):
+  find = walkers_dataset_builder.Builder.builds
+  assert find(tmp_path) == {}
+  for name in ("small", "tiny_heatmaps", "short"):
+    builder = walkers_dataset_builder.Builder(config="tiny", data_dir=tmp_path)
+    version = pathlib.Path(builder.data_dir).name
+    folder = tmp_path / "walkers" / name / version
+    folder.mkdir(parents=True)
+    (folder / "dataset_info.json").touch()
+  # One that was left unfinished, and one of another version.
+  (tmp_path / "walkers" / "full" / version).mkdir(parents=True)
+  other = tmp_path / "walkers" / "tiny" / "0.1.0"
+  other.mkdir(parents=True)
+  (other / "dataset_info.json").touch()
+  assert find(tmp_path) == {
+    "small": build_notes.Build(("silhouettes",), "small"),
+    "tiny_heatmaps": build_notes.Build(("silhouettes", "heatmaps"), "tiny"),
+  }
