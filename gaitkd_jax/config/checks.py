@@ -24,6 +24,8 @@ def check(c: ConfigDict) -> None:
     raise errors.UserError(
       f"config.eval.memory_gib is {c.eval.memory_gib}; give a positive number"
     )
+  _check_least("eval.saliency", c.eval.saliency, 0)
+  _check_one_of("eval.map", c.eval.map, ("tsne", "umap", ""))
   _check_one_of("eval.store_dtype", c.eval.store_dtype, ("float32", "float16"))
   _check_one_of("dtype", c.dtype, ("float32", "bfloat16"))
   _check_one_of("batch.sampler", c.batch.sampler, defaults.SAMPLERS)
@@ -132,5 +134,6 @@ def _check_least(key: str, value: int, least: int) -> None:
 def _check_one_of(key: str, value: str, known: Collection[str]) -> None:
   if value not in known:
     raise errors.UserError(
-      f"config.{key} is {value!r}; give one of {', '.join(known)}"
+      f"config.{key} is {value!r}; give one of "
+      + ", ".join(one or "'' (none)" for one in known)
     )
