@@ -43,9 +43,7 @@ def draw(evaluation: results_lib.Evaluation, kind: str) -> sections.Section:
   drawn = projection.draw(ranker.subjects, _SUBJECTS)
   content = ""
   try:
-    places = projection.project(
-      projection.distances(ranker, drawn.rows), kind
-    )
+    places = projection.project(projection.distances(ranker, drawn.rows), kind)
   except ImportError:
     note = (
       f"Not drawn, for want of {package}: pip install {package} draws it next "

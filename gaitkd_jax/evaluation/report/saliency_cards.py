@@ -87,9 +87,7 @@ def _note() -> str:
   )
 
 
-def _spread(
-  shown: Sequence[matches.Shown], count: int
-) -> list[matches.Shown]:
+def _spread(shown: Sequence[matches.Shown], count: int) -> list[matches.Shown]:
   """Some of them, evenly: they are sorted by condition."""
   count = min(count, len(shown))
   return [shown[(2 * i + 1) * len(shown) // (2 * count)] for i in range(count)]
@@ -110,7 +108,8 @@ def _card(
   kind = "right" if right else "wrong"
   rows = [
     f'<li class="{kind}"><div><b>{markup.escape(name.capitalize())}</b>'
-    f"<span>{shares(maps)}</span></div>{_picture(looks.frames, maps, name)}</li>"
+    f"<span>{shares(maps)}</span></div>"
+    f"{_picture(looks.frames, maps, name)}</li>"
     for name, maps in looks.maps.items()
   ]
   chip = f"<em>{markup.escape(shown.condition)}</em>" if several else ""
@@ -149,8 +148,7 @@ def _picture(frames: np.ndarray, maps: np.ndarray, name: str) -> str:
     ]
   )
   alt = (
-    f"{len(places)} silhouettes and their mean, under the saliency of "
-    f"{name}"
+    f"{len(places)} silhouettes and their mean, under the saliency of {name}"
   )
   return markup.image(*charts.strip(pictures), alt)
 
