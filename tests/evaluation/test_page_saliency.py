@@ -24,10 +24,10 @@ def looks(prepared):
   variables = jax.device_put(variables, sharding.replicated(mesh))
   embedder = embed.Embedder(config, module, mesh)
   rng = np.random.default_rng(0)
-  out = module.apply(
-    jax.device_get(variables), np.zeros((1, 1, 64, 44, 3), np.float32)
+  shapes = jax.eval_shape(
+    module.apply, variables, np.zeros((1, 1, 64, 44, 3), np.float32)
   )
-  embeddings = rng.normal(size=(2, *out["retrieval"].shape[1:]))
+  embeddings = rng.normal(size=(2, *shapes["retrieval"].shape[1:]))
   return page_saliency.PageSaliency(
     module, variables, embedder, embeddings, "cosine"
   ), (module, jax.device_get(variables), embedder, embeddings)
