@@ -59,6 +59,8 @@ def _values(c: ConfigDict) -> Iterator[str]:
           f"config.data.{key} holds {name!r}, which names no subject; write "
           "names as \"('001', '002')\""
         )
+  yield from _least("eval.saliency", c.eval.saliency, 0)
+  yield from _one_of("eval.map", c.eval.map, ("tsne", "umap", ""))
   yield from _one_of("eval.store_dtype", c.eval.store_dtype, _STORED)
   yield from _one_of("dtype", c.dtype, ("float32", "bfloat16"))
   yield from _one_of("batch.sampler", c.batch.sampler, defaults.SAMPLERS)
@@ -216,4 +218,5 @@ def _least(key: str, value: float, least: int) -> Iterator[str]:
 
 def _one_of(key: str, value: str, known: Collection[str]) -> Iterator[str]:
   if value not in known:
-    yield f"config.{key} is {value!r}; give one of {', '.join(known)}"
+    names = ", ".join(one or "'' (none)" for one in known)
+    yield f"config.{key} is {value!r}; give one of {names}"

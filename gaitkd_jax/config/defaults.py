@@ -277,7 +277,10 @@ def _eval() -> ConfigDict:
   `subjects`: so many of the test subjects are scored while training goes on, 0
   for all; the last evaluation scores all. `memory_gib` bounds the distances in
   memory at once. `lists` is the CSV of protocol lists, `rerank` an option of
-  protocol hid_submission. `report` writes a page of the last evaluation.
+  protocol hid_submission. `report` writes a page of the last evaluation, with a
+  map of the embeddings, `map`: "tsne" (takes scikit-learn), "umap" (takes
+  umap-learn) or "" for none; and, for `saliency` of its probes, the pixels that
+  decide: 0 leaves that out.
   `embeddings` is the store that `--mode=score` reads; `--mode=embed` writes one
   in `store_dtype`. `data`, where empty, is the test split of `config.data`.
   """
@@ -292,6 +295,8 @@ def _eval() -> ConfigDict:
       memory_gib=1.0,
       verification=True,
       report=True,
+      map="tsne",
+      saliency=3,
       lists="",
       rerank=True,
       embeddings="",

@@ -142,16 +142,44 @@ class Embedder:
       row: position of the sequence in the whole split.
       frames: how many, evenly over the sequence; fewer of a shorter one.
     """
+    length = self._split.lengths[row]
+    chosen = np.linspace(0, length - 1, min(frames, length)).round()
+    return self._decode(row, chosen)["silhouettes"]
+
+  def clip(self, row: int, frames: int) -> dict[str, np.ndarray]:
+    """Consecutive frames from the middle of a sequence, as a batch of one.
+
+    Args:
+      row: position of the sequence in the whole split.
+      frames: how many; a shorter sequence is padded with zeros.
+
+    Returns:
+      "silhouettes" uint8 `[1, frames, 64, 44]`, "heatmaps" uint8
+      `[1, frames, 64, 44, 2]` where the data have them, and "lengths" int32
+      `[1]`.
+    """
+    whole = int(self._split.lengths[row])
+    length = min(frames, whole)
+    first = (whole - length) // 2
+    batch = {"lengths": np.array([length], np.int32)}
+    decoded = self._decode(row, np.arange(first, first + length))
+    for name, clip in decoded.items():
+      if name == "heatmaps":
+        clip = np.moveaxis(clip, 1, -1)
+      batch[name] = np.zeros((1, frames, *clip.shape[1:]), np.uint8)
+      batch[name][0, :length] = clip
+    return batch
+
+  def _decode(self, row: int, chosen: np.ndarray) -> dict[str, np.ndarray]:
+    """Some frames of all modalities of a sequence, cut to 44 columns."""
     import tensorflow as tf
 
     from data_pipelines import transforms
 
-    length = self._split.lengths[row]
-    chosen = np.linspace(0, length - 1, min(frames, length)).round()
     decoded = self._split.decode(
       tf.constant(self._split.read(row)), tf.constant(chosen, tf.int64)
     )
-    return transforms.cut(decoded["silhouettes"]).numpy()
+    return {name: transforms.cut(x).numpy() for name, x in decoded.items()}
 
   def _rows(self, subjects: int) -> np.ndarray | None:
     """The sequences of some subjects; None for all."""

@@ -1,5 +1,6 @@
 """Scores networks and stored embeddings, and reports what was found."""
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
@@ -21,6 +22,7 @@ from gaitkd_jax import sharding
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import embed as embed_lib
 from gaitkd_jax.evaluation import embedded as embedded_lib
+from gaitkd_jax.evaluation import page_saliency
 from gaitkd_jax.evaluation import protocols
 from gaitkd_jax.evaluation import report as report_lib
 from gaitkd_jax.evaluation import results
@@ -57,6 +59,7 @@ class Evaluator:
       errors.UserError: the split cannot be scored.
     """
     self._config = config
+    self._module = module
     self._protocol = embed_lib.protocol_of(config)
     self._embedder = embed_lib.Embedder(config, module, mesh)
     self._check_split()
@@ -139,6 +142,13 @@ class Evaluator:
       workdir,
       {"step": step, "checkpoint": path},
       self._embedder.strip,
+      lambda: page_saliency.PageSaliency(
+        self._module,
+        variables,
+        self._embedder,
+        found.ranker.embeddings,
+        found.ranker.metric,
+      ),
     )
 
   def _check_split(self) -> None:
@@ -291,6 +301,7 @@ def report(
   workdir: str | os.PathLike[str],
   metadata: Mapping[str, Any],
   strips: report_lib.Strips = lambda row, frames: None,
+  looks: Callable[[], report_lib.Saliency] | None = None,
 ) -> results.Evaluation:
   """Prints an evaluation and writes `eval/<name>.*`, in the first process.
 
@@ -305,6 +316,7 @@ def report(
     workdir: takes them in its folder `eval`.
     metadata: of the embeddings.
     strips: some silhouettes of a row, see `embed.Embedder.strip`.
+    looks: makes what says where the network looks; None: there is none.
 
   Returns:
     The evaluation, with verification if `eval.verification` is set.
@@ -324,7 +336,7 @@ def report(
   known["left_out"] = [dataclasses.asdict(one) for one in found.left_out]
   workdir_lib.write(found.flat(), name, workdir, **known)
   if config.eval.report:
-    _write_page(config, found, name, workdir, metadata, strips)
+    _write_page(config, found, name, workdir, metadata, strips, looks)
   return found
 
 
@@ -335,6 +347,7 @@ def _write_page(
   workdir: str | os.PathLike[str],
   metadata: Mapping[str, Any],
   strips: report_lib.Strips,
+  looks: Callable[[], report_lib.Saliency] | None,
 ) -> None:
   """Writes the page of an evaluation."""
   shown = {
@@ -349,6 +362,9 @@ def _write_page(
     strips=strips,
     metrics_path=pathlib.Path(workdir) / "metrics.jsonl",
     metadata={key: str(value) for key, value in shown.items()},
+    embedding_map=config.eval.map,
+    saliency=looks() if looks and config.eval.saliency else None,
+    saliency_count=config.eval.saliency,
   )
   print(f"written: {path}", flush=True)
 

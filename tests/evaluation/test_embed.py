@@ -8,6 +8,8 @@ from gaitkd_jax import models
 from gaitkd_jax import sharding
 from gaitkd_jax.evaluation import embed
 from gaitkd_jax.evaluation import store as store_lib
+from gaitkd_jax.models import inputs
+from tests.helpers import configs
 from tests.helpers import untrained
 
 
@@ -28,6 +30,34 @@ def test_strips_are_frames_of_the_sequence(embedder):
   strip = embedder.strip(3, 5)
   places = np.linspace(0, len(whole) - 1, 5).round().astype(int)
   np.testing.assert_array_equal(strip, whole[places])
+
+
+@pytest.mark.parametrize("name", ["walkers_baseline", "walkers_teacher_maps"])
+def test_clips_are_the_middle_of_the_sequence(prepared, name):
+  config = configs.smoke_config(prepared, name)
+  module = models.create_model(config.model)
+  embedder = embed.Embedder(config, module, sharding.create_mesh())
+  whole = embedder.strip(3, 10_000)
+  length = len(whole)
+  clip = embedder.clip(3, 5)
+  first = (length - 5) // 2
+  np.testing.assert_array_equal(clip["silhouettes"][0], whole[first:][:5])
+  assert clip["lengths"] == [5] and clip["lengths"].dtype == np.int32
+  longer = embedder.clip(3, length + 2)
+  assert longer["lengths"] == [length]
+  np.testing.assert_array_equal(longer["silhouettes"][0, :length], whole)
+  assert not longer["silhouettes"][0, length:].any()
+  # What a network takes is made of it as of any batch.
+  channels = module.in_channels
+  pixels = inputs.network_input(clip, channels)
+  assert pixels.shape == (1, 5, 64, 44, 3)[: 5 if channels > 1 else 4]
+  if channels > 1:
+    silhouettes = np.asarray(pixels)[..., -1]
+    assert clip["heatmaps"].dtype == np.uint8
+    limbs = np.asarray(pixels)[..., 0]
+    # Limbs lie on the body.
+    assert np.mean(silhouettes[limbs > 0.5]) > 2 * np.mean(silhouettes)
+    np.testing.assert_allclose(255 * silhouettes, clip["silhouettes"])
 
 
 def test_a_store_says_what_made_it(config, folder):

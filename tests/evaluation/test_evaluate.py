@@ -14,6 +14,7 @@ from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.evaluation import store as store_lib
 from gaitkd_jax.training import loop
 from tests.helpers import configs
+from tests.helpers import pages
 from tests.helpers import untrained
 
 changed = untrained.changed
@@ -65,7 +66,9 @@ def test_a_store_scores_as_the_network_does(evaluated, folder, capsys):
     config, **{"eval.embeddings": str(store), "eval.memory_gib": 0.05}
   )
   assert evaluate.score_store(named, folder / "elsewhere") == results
-  assert (folder / "elsewhere" / "eval" / "4.html").exists()
+  page = pages.Page(folder / "elsewhere" / "eval" / "4.html")
+  assert {"map", "saliency"} <= set(page.sections)
+  assert "no network here" in page.text
 
 
 def test_other_protocols_of_a_store(evaluated, tmp_path, capsys):
@@ -287,4 +290,8 @@ def test_what_was_scored_is_not_scored_again(config, tmp_path, monkeypatch):
   assert list(written)[:3] == ["step", "protocol", "metric"]
   assert written["left_out"] == []
   assert {k: written[k] for k in found.flat()} == found.flat()
-  assert (tmp_path / "eval" / "4.html").exists()
+  page = pages.Page(tmp_path / "eval" / "4.html")
+  assert {"map", "saliency"} <= set(page.sections)
+  # Three probes, each by thirds of the body and as a whole.
+  drawn = [i for i in page.images if "saliency of" in i["alt"]]
+  assert len(drawn) == 12 and "no gradient" not in page.text

@@ -237,18 +237,20 @@ def strip(frames: np.ndarray) -> tuple[bytes, int, int]:
   """Silhouettes side by side.
 
   Args:
-    frames: uint8 `[s, h, w]`.
+    frames: uint8 `[s, h, w]`, or `[s, h, w, 3]` in colour.
 
   Returns:
     PNG bytes, width and height in pixels.
   """
-  _, h, w = frames.shape
+  if frames.ndim == 3:
+    frames = np.stack([frames] * 3, axis=-1)
+  h = frames.shape[1]
   # A line between frames: without it a wide silhouette runs into the next.
-  gap = np.full((h, 1), 80, np.uint8)
+  gap = np.full((h, 1, 3), 80, np.uint8)
   row = [part for frame in frames for part in (frame, gap)][:-1]
   pixels = np.concatenate(row, axis=1)
   file = io.BytesIO()
-  image.imsave(file, np.stack([pixels] * 3, axis=-1), format="png")
+  image.imsave(file, pixels, format="png")
   return file.getvalue(), pixels.shape[1], h
 
 

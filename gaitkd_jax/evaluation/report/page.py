@@ -14,8 +14,10 @@ from gaitkd_jax.evaluation import metrics as metrics_lib
 from gaitkd_jax.evaluation import results as results_lib
 from gaitkd_jax.evaluation.report import cards
 from gaitkd_jax.evaluation.report import charts as charts_lib
+from gaitkd_jax.evaluation.report import embedding_map as map_lib
 from gaitkd_jax.evaluation.report import markup
 from gaitkd_jax.evaluation.report import matches
+from gaitkd_jax.evaluation.report import saliency_cards
 from gaitkd_jax.evaluation.report import sections
 from gaitkd_jax.evaluation.report import style
 
@@ -27,6 +29,9 @@ def write(
   strips: cards.Strips,
   metrics_path: str | os.PathLike[str] | None,
   metadata: Mapping[str, str],
+  embedding_map: str = "",
+  saliency: saliency_cards.Saliency | None = None,
+  saliency_count: int = 0,
 ) -> pathlib.Path:
   """Writes the page, and its charts as PNGs in a folder of its name beside it.
 
@@ -44,6 +49,10 @@ def write(
       no curves.
     metadata: shown at the top, in order. "model" and "data set" also make the
       title; "command" goes to the end of the page.
+    embedding_map: a key of `projection.KINDS`; "" for no map.
+    saliency: what the network looks at, see `saliency_cards.Saliency`; None:
+      there is no network.
+    saliency_count: probes to show it for; 0 leaves the part out.
 
   Returns:
     The path of the page.
@@ -54,6 +63,8 @@ def write(
   path = pathlib.Path(path)
   primary = evaluation.protocol.primary_metric
   extremes = matches.find(evaluation.ranker, evaluation.ranks)
+  names = evaluation.labels.names.tolist()
+  mapped = map_lib.draw(evaluation, embedding_map) if embedding_map else None
   every = [
     sections.results(evaluation.metrics),
     sections.left_out(evaluation),
@@ -61,7 +72,9 @@ def write(
     sections.view_pairs(evaluation),
     sections.cmc(evaluation),
     sections.roc(evaluation.verification),
-    cards.probes(extremes, evaluation.labels.names.tolist(), strips),
+    cards.probes(extremes, names, strips),
+    saliency_cards.draw(extremes, names, saliency, saliency_count),
+    mapped,
     sections.training(metrics_path, primary),
   ]
   parts = [part for part in every if part is not None]

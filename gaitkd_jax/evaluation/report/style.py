@@ -4,6 +4,7 @@ import dataclasses
 
 from gaitkd_jax.evaluation.report import palette
 
+_LINES = palette.LIGHT.lines
 _RULES = """
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%;scroll-behavior:smooth}
@@ -75,6 +76,23 @@ print-color-adjust:exact;-webkit-print-color-adjust:exact}
 .probe{border-color:var(--ink)}
 .right{border-color:var(--right)}.right b{color:var(--right)}
 .wrong{border-color:var(--wrong)}.wrong b{color:var(--wrong)}
+.map{display:flex;flex-wrap:wrap;gap:1rem 2.5rem;align-items:center;
+margin-top:1.25rem;break-inside:avoid}
+.map>svg{flex:1 1 30rem;min-width:0;max-width:45rem;height:auto;
+border:1px solid var(--line);border-radius:.6rem;
+print-color-adjust:exact;-webkit-print-color-adjust:exact}
+.map path{stroke-width:.6}
+.map .hollow path{stroke-width:1.3}
+.map g path:hover{stroke:var(--ink);stroke-width:2.5}
+.fill{fill:currentColor;stroke:var(--page)}
+.hollow{fill:var(--page);stroke:currentColor}
+.dot{fill:var(--faint);fill-opacity:.45}
+.ink{fill:var(--ink)}
+.keys{flex:1 1 14rem;font-size:.8125rem;line-height:1.7}
+.keys p{display:flex;flex-wrap:wrap;gap:0 1rem;margin:0 0 1rem}
+.keys b{flex:0 0 100%;font-weight:600}
+.keys svg{margin-right:.35rem;vertical-align:-.15em}
+.looks{margin-top:1.25rem}
 footer{margin-top:3.5rem;padding-top:1rem;border-top:1px solid var(--line)}
 footer p{margin:.25rem 0}
 pre{margin:.25rem 0 1rem;padding:.75rem 1rem;border-radius:.4rem;
@@ -111,14 +129,17 @@ def sheet() -> str:
     "@media screen and (prefers-color-scheme:dark)"
     f"{{:root{{{_variables(palette.DARK)}}}}}"
     + _RULES
+    + "".join(f".c{i}{{color:var(--c{i})}}" for i, _ in enumerate(_LINES))
     + "@media screen and (prefers-color-scheme:dark)"
     "{img.light{display:none}img.dark{display:block}}"
   )
 
 
 def _variables(theme: palette.Theme) -> str:
-  return ";".join(
-    f"--{name}:{value}"
+  colors = {
+    name: value
     for name, value in dataclasses.asdict(theme).items()
     if isinstance(value, str)
-  )
+  }
+  colors |= {f"c{i}": color for i, color in enumerate(theme.lines)}
+  return ";".join(f"--{name}:{value}" for name, value in colors.items())
