@@ -13,9 +13,10 @@
   00001; the last digits are the frame's in both.
 - AlphaPose writes one file for all frames, `alphapose-results.json`, a list as
   of COCO's results: `image_id` (a file's name, or a number), `keypoints` and
-  `score`; `docs/output.md` of https://github.com/MVIG-SJTU/AlphaPose. COCO's
-  annotations (`images` and `annotations`) are read likewise, where a joint's
-  visibility counts as its confidence: 0 is unknown, 1 and 2 are known.
+  `score`; `doc/output.md` of its branch `pytorch`, which warns that confidences
+  reach 6: what is above 1 is drawn as 1. COCO's annotations (`images` and
+  `annotations`) are read likewise, where a joint's visibility counts as its
+  confidence: 0 is unknown, 1 and 2 are known.
 
 Where several people are in a frame, one is followed; see `follow`.
 """
