@@ -123,13 +123,12 @@ def unmatched(
 ) -> np.ndarray:
   """Which probes are compared with nothing of their own subject: bool `[a]`."""
   matches = _counts(labels.subjects, compared.probes, compared.gallery)
-  if compared.excluded is not probe_gallery.Excluded.NOTHING:
-    codes = [
-      np.unique(x, return_inverse=True)[1]
-      for x in (labels.subjects, compared.views)
-    ]
-    pairs = codes[0] * (codes[1].max(initial=0) + 1) + codes[1]
-    matches -= _counts(pairs, compared.probes, compared.gallery)
+  views = compared.view_codes()
+  nothing = compared.excluded is probe_gallery.Excluded.NOTHING
+  if views is not None and not nothing:
+    subjects = np.unique(labels.subjects, return_inverse=True)[1]
+    seen = subjects * (int(views.max(initial=0)) + 1) + views
+    matches -= _counts(seen, compared.probes, compared.gallery)
   return matches == 0
 
 
