@@ -84,6 +84,13 @@ def of_no_role(
   return [LeftOut.of("", names, "sequence", "every figure", reason)]
 
 
+def of_lists(absent: Sequence[str]) -> tuple[LeftOut, ...]:
+  """Says that listed probes are not there; nothing if all are."""
+  reason = "they are not among the test sequences"
+  one = LeftOut.of("", absent, "listed probe", "every figure", reason)
+  return (one,) if one.count else ()
+
+
 def missing_conditions(
   groups: Mapping[str, probe_gallery.Conditions],
   conditions: np.ndarray,
