@@ -189,7 +189,7 @@ def absent_probes(data: Any) -> tuple[str, ...]:
   listed = source(data.name).partition.probes
   if data.partition not in ("", partitions.HALVES):
     listed = partitions.read(data.partition).probes or listed
-  if not there.intersection(listed):
+  if not there or there.difference(listed):  # chosen otherwise, as in halves
     return ()
   return tuple(name for name in listed if name not in there)
 

@@ -113,7 +113,7 @@ class Embedder:
 
   def left_out(self, subjects: int = 0) -> tuple[left_out_lib.LeftOut, ...]:
     """What is not among the sequences of `labels`, though it might be."""
-    found = left_out_of_lists(self.absent_probes)
+    found = left_out_lib.of_lists(self.absent_probes)
     if self._rows(subjects) is not None:
       names = np.unique(self._split.subjects)
       rest = np.setdiff1d(names, self.labels(subjects).subjects)
@@ -232,23 +232,6 @@ def absent_probes(config: Any) -> tuple[str, ...]:
   from data_pipelines import datasets
 
   return datasets.absent_probes(test_data(config))
-
-
-def left_out_of_lists(
-  absent: Sequence[str],
-) -> tuple[left_out_lib.LeftOut, ...]:
-  """Says that listed probes are not there; nothing if all are."""
-  if not absent:
-    return ()
-  return (
-    left_out_lib.LeftOut.of(
-      "",
-      absent,
-      "listed probe",
-      "every figure",
-      "they are not among the test sequences",
-    ),
-  )
 
 
 def make_embed_step(

@@ -235,7 +235,7 @@ def score_store(
   metadata["data set"] = known.get("data", "unknown")
   metadata["model"] = known.get("model", {}).get("name", "unknown")
   metadata["embeddings"] = str(path)
-  found = score(config, embedded, embed_lib.left_out_of_lists(absent))
+  found = score(config, embedded, left_out_lib.of_lists(absent))
   return report(config, found, name, workdir, metadata).flat()
 
 

@@ -11,6 +11,7 @@ from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.training import basis
 from tests.helpers import configs
 from tests.helpers import mistakes
+from tests.helpers import paths
 from tests.helpers import untrained
 
 CLASSES = [f"walkers/{i:03d}" for i in range(8)]
@@ -65,6 +66,15 @@ def test_what_is_no_basis_is_not_said(config, before, key):
   other = {bool: not value, str: "else"}.get(type(value), 7)
   found = resumed(config, before, {key: other})
   assert found.changed == {} and found.same_evaluation
+
+
+def test_the_docs_list_what_is_no_basis():
+  text = (paths.ROOT / "docs" / "training.md").read_text()
+  (row,) = [x for x in text.splitlines() if x.startswith("| `train.steps`")]
+  for key in basis.NO_BASIS:
+    assert f"`{key}`" in row or (
+      key.startswith("eval.") and f"`{key.removeprefix('eval.')}`" in row
+    ), key
 
 
 @pytest.mark.parametrize(

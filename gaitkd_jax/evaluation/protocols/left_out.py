@@ -84,6 +84,13 @@ def of_no_role(
   return [LeftOut.of("", names, "sequence", "every figure", reason)]
 
 
+def of_lists(absent: Sequence[str]) -> tuple[LeftOut, ...]:
+  """Says that listed probes are not there; nothing if all are."""
+  reason = "they are not among the test sequences"
+  one = LeftOut.of("", absent, "listed probe", "every figure", reason)
+  return (one,) if one.count else ()
+
+
 def missing_conditions(
   groups: Mapping[str, probe_gallery.Conditions],
   conditions: np.ndarray,
@@ -123,13 +130,12 @@ def unmatched(
 ) -> np.ndarray:
   """Which probes are compared with nothing of their own subject: bool `[a]`."""
   matches = _counts(labels.subjects, compared.probes, compared.gallery)
-  if compared.excluded is not probe_gallery.Excluded.NOTHING:
-    codes = [
-      np.unique(x, return_inverse=True)[1]
-      for x in (labels.subjects, compared.views)
-    ]
-    pairs = codes[0] * (codes[1].max(initial=0) + 1) + codes[1]
-    matches -= _counts(pairs, compared.probes, compared.gallery)
+  views = compared.view_codes()
+  nothing = compared.excluded is probe_gallery.Excluded.NOTHING
+  if views is not None and not nothing:
+    subjects = np.unique(labels.subjects, return_inverse=True)[1]
+    seen = subjects * (int(views.max(initial=0)) + 1) + views
+    matches -= _counts(seen, compared.probes, compared.gallery)
   return matches == 0
 
 
