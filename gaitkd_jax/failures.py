@@ -95,9 +95,9 @@ def _devices(error: BaseException) -> str | None:
     said = bool(frames) and frames[-1].name == "backends"
   if said:
     asked = os.environ.get("JAX_PLATFORMS", "")
+    why = first_line(error) if str(error) else "there are none"
     return (
-      f"JAX cannot use the devices that JAX_PLATFORMS={asked} names "
-      f"({first_line(error)}); install the extra cuda or tpu, or set "
-      "JAX_PLATFORMS=cpu"
+      f"JAX cannot use the devices that JAX_PLATFORMS={asked} names ({why}); "
+      "install the extra cuda or tpu, or set JAX_PLATFORMS=cpu"
     )
   return None

@@ -15,6 +15,7 @@ from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
 from gaitkd_jax.training import step
+from tests.helpers import mistakes
 
 SMALL = dict(channels=(4, 4, 8, 8), blocks=(1, 1, 1, 1), num_classes=3)
 
@@ -146,6 +147,19 @@ def test_a_damaged_checkpoint_is_one_line(saved, damage):
   with pytest.raises(errors.UserError, match="cannot be read") as e:
     model(saved)
   assert "\n" not in str(e.value) and str(saved) in str(e.value)
+
+
+def test_a_folder_that_cannot_be_opened_is_one_line(saved, tmp_path):
+  for name in ("metrics/metrics", "_CHECKPOINT_METADATA"):
+    for file in (saved / "checkpoints").glob(f"*/{name}"):
+      file.write_text("")
+  folder = saved / "checkpoints"
+  text = mistakes.message(checkpoint.Checkpointer, folder, "rank1")
+  assert f"{folder} cannot be opened" in text and "delete it" in text
+  file = tmp_path / "file"
+  file.touch()
+  text = mistakes.message(checkpoint.Checkpointer, file, "rank1")
+  assert f"{file} is a file" in text
 
 
 def test_a_network_starts_from_what_fits_of_another(saved, tmp_path):

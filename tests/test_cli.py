@@ -16,6 +16,12 @@ from tests.helpers import configs
 from tests.helpers import paths
 
 SMOKE = "--config=configs/walkers_baseline.py:smoke"
+# What a shell starts in the background ignores ctrl-C.
+INTERRUPTIBLE = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("gaitkd_jax.main", run_name="__main__", alter_sys=True)
+"""
 DESCRIBE = ("scripts/describe_model.py",)
 CASIAB = "--config=configs/gaitbase.py:casiab_smoke"
 
@@ -99,7 +105,7 @@ def test_a_full_disk_is_one_line(tmp_path, prepared):
 def test_ctrl_c_says_how_to_go_on(tmp_path):
   with subprocess.Popen(
     [
-      *(sys.executable, "-m", "gaitkd_jax.main", SMOKE),
+      *(sys.executable, "-c", INTERRUPTIBLE, SMOKE),
       "--config.train.steps=100000",
       f"--workdir={tmp_path / 'run'}",
     ],

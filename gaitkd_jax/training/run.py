@@ -88,10 +88,11 @@ def prepare(config: Any, workdir: pathlib.Path) -> Run:
     primary_metric = evaluate.primary_metric(config)
   student = None
   with mistakes.collect():
-    student = models.create_model(config.model, config.dtype)
+    student = models.create_model(config.model)
   with mistakes.collect():
     optimizer, schedule = optim.create_optimizer(config.optim, student)
   mistakes.check()
+  student = models.create_model(config.model, config.dtype)
   basis.check_config(config, workdir)
   teachers = distill.prepare(config, student, mesh)
   workdir_lib.make_workdir(workdir)

@@ -46,3 +46,11 @@ def test_several_writers_get_everything(tmp_path, capsys):
   assert lines(tmp_path / "a.jsonl") == [{"step": 7, "train/loss": 1.25}]
   assert b"train/loss" in next(tmp_path.glob("events.*")).read_bytes()
   assert "step 7: loss=1.25" in capsys.readouterr().out
+
+
+def test_lines_that_are_not_ours_are_dropped(tmp_path):
+  path = tmp_path / "metrics.jsonl"
+  kept = b'{"step": 1, "train/loss": 2.0}\n'
+  path.write_bytes(b"\xff\xfe\x00\n3\n[1]\n" + kept + b'{"step": "x"}\n')
+  writers.JsonlWriter(path, 3).close()
+  assert path.read_bytes() == kept
