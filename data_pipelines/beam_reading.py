@@ -6,6 +6,7 @@ they do on one machine or with a shared file system.
 
 from collections.abc import Iterator
 from collections.abc import Sequence
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -13,10 +14,9 @@ from typing import Any
 import apache_beam as beam
 
 from data_pipelines import examples as examples_lib
-from data_pipelines import frames
+from data_pipelines import plausibility
 from data_pipelines import source as source_lib
 from data_pipelines import tree
-from gaitkd_jax.errors import UserError
 
 _NOTES = "notes"
 
@@ -26,18 +26,13 @@ def _read(
   source: source_lib.Source,
   modalities: Sequence[str],
 ) -> Iterator[Any]:
-  """Yields the example, or a note of why there is none."""
-  try:
-    example = examples_lib.read(folder, source, modalities)
-  except frames.EmptySequenceError as finding:
-    note = {"path": folder.path, "skipped": str(finding)}
-  except UserError as error:
-    # Beam would bury the error in a traceback; `take_notes` raises it later.
-    note = {"path": folder.path, "refused": str(error)}
-  else:
-    yield folder.key, example
-    return
+  """Yields the example and a note of what `build_notes.Notes` is to know."""
+  outcome = examples_lib.read(folder, source, modalities)
+  # Beam would bury an exception in a traceback; `take_notes` sees to it later.
+  note = dataclasses.asdict(dataclasses.replace(outcome, example=None))
   yield beam.pvalue.TaggedOutput(_NOTES, json.dumps(note))
+  if outcome.example is not None:
+    yield folder.key, outcome.example
 
 
 class _Examples(beam.PTransform):
@@ -86,21 +81,26 @@ def examples(
   return _Examples(folders, source, modalities, notes)
 
 
-def take_notes(folder: str) -> list[tuple[str, str]]:
+def take_notes(folder: str) -> list[examples_lib.Outcome]:
   """Reads and deletes the files of notes in a folder.
 
   Returns:
-    (path, reason) of the sequences that were skipped.
-
-  Raises:
-    UserError: a file was damaged or refused; of several, the first.
+    What became of every sequence, by path, without the examples.
   """
   notes = []
   for path in sorted(pathlib.Path(folder).glob("notes-*")):
     notes += [json.loads(line) for line in path.read_text().splitlines()]
     path.unlink()
-  notes.sort(key=lambda note: note["path"])
-  for note in notes:
-    if "refused" in note:
-      raise UserError(note["refused"])
-  return [(note["path"], note["skipped"]) for note in notes]
+  notes.sort(key=lambda note: note["folder"]["path"])
+  return [_outcome(note) for note in notes]
+
+
+def _outcome(note: dict[str, Any]) -> examples_lib.Outcome:
+  check = note["check"]
+  return examples_lib.Outcome(
+    tree.SequenceFolder(**note["folder"]),
+    skipped=note["skipped"],
+    refused=tuple(note["refused"]),
+    mended=tuple(note["mended"]),
+    check=plausibility.Check(**check) if check else None,
+  )

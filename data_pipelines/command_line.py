@@ -42,6 +42,11 @@ def parser(program: str, description: str | None) -> argparse.ArgumentParser:
   add("--modalities", default="silhouettes", help="silhouettes,heatmaps")
   add("--pickles", default="", help="such as silhouettes=6,heatmaps=heatmap")
   add("--partition", default="", help="halves, or a JSON file of OpenGait's")
+  add(
+    "--skip_damaged",
+    action="store_true",
+    help="go on without damaged and refused files",
+  )
   add("--variant", default="tiny", help="size of walkers")
   return made
 
@@ -56,6 +61,7 @@ def data(given: argparse.Namespace) -> types.SimpleNamespace:
     partition=given.partition,
     modalities=tuple(given.modalities.split(",")),
     pickles=given.pickles,
+    skip_damaged=given.skip_damaged,
     train_subjects=(),
     test_subjects=(),
   )

@@ -104,7 +104,8 @@ def prepare(
       data; unused by walkers), `prepared` (where prepared data are kept),
       `variant` (walkers: tiny, small or full), `modalities` (silhouettes, and
       heatmaps if they are wanted), `pickles`, if it has it (which of several
-      pickles hold what), `train_subjects` and `test_subjects` (empty: as
+      pickles hold what), `skip_damaged`, if it has it (whether to go on without
+      damaged files), `train_subjects` and `test_subjects` (empty: as
       `partition` says), and `partition` (empty: as the benchmark says;
       "halves": the first half of the subjects that are there trains, where the
       benchmark's division leaves nobody to train or to test; or the path of a

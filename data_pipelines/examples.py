@@ -4,6 +4,7 @@ import collections
 from collections.abc import Iterator
 from collections.abc import Sequence
 from concurrent import futures
+import dataclasses
 import itertools
 import os
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from data_pipelines import frames
+from data_pipelines import plausibility
 from data_pipelines import records
 from data_pipelines import source as source_lib
 from data_pipelines import tree
@@ -51,11 +53,32 @@ class Frames(tfds.features.Tensor):
     return f"{tensor.__module__}.{tensor.__name__}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What became of one sequence.
+
+  Attributes:
+    folder: where it lies.
+    example: as the builder's features take it; None if it cannot be used.
+    skipped: why it holds nothing to be used; "" otherwise.
+    refused: what is wrong with its files, a sentence each.
+    mended: what had to be mended.
+    check: what its silhouettes look like.
+  """
+
+  folder: tree.SequenceFolder
+  example: Example | None = None
+  skipped: str = ""
+  refused: tuple[str, ...] = ()
+  mended: tuple[str, ...] = ()
+  check: plausibility.Check | None = None
+
+
 def read(
   folder: tree.SequenceFolder,
   source: source_lib.Source,
   modalities: Sequence[str],
-) -> Example:
+) -> Outcome:
   """Reads one sequence and compresses its frames.
 
   Args:
@@ -64,30 +87,34 @@ def read(
     modalities: see `frames.read_sequence`.
 
   Returns:
-    The example, as the builder's features take it.
-
-  Raises:
-    frames.EmptySequenceError: the sequence cannot be used.
-    UserError: a file is damaged or refused.
+    The example, or why there is none.
   """
-  sequence = frames.read_sequence(folder, source, modalities)
+  try:
+    sequence = frames.read_sequence(folder, source, modalities)
+  except frames.EmptySequenceError as finding:
+    return Outcome(folder, skipped=str(finding))
+  except frames.DamagedFilesError as error:
+    return Outcome(folder, refused=error.findings)
+  except UserError as error:
+    return Outcome(folder, refused=(str(error),))
   example = {
     name: [zlib.compress(frame.tobytes()) for frame in values]
-    for name, values in sequence.items()
+    for name, values in sequence.arrays.items()
   }
-  return example | {
+  example |= {
     "subject": folder.subject,
     "condition": folder.condition,
     "view": folder.view,
     "name": folder.key,
   }
+  return Outcome(folder, example, mended=sequence.notes, check=sequence.check)
 
 
 def read_ahead(
   folders: Sequence[tree.SequenceFolder],
   source: source_lib.Source,
   modalities: Sequence[str],
-) -> Iterator[tuple[tree.SequenceFolder, Example | frames.EmptySequenceError]]:
+) -> Iterator[Outcome]:
   """Reads sequences in threads, a few ahead of the one that is asked for.
 
   Args:
@@ -96,26 +123,17 @@ def read_ahead(
     modalities: see `frames.read_sequence`.
 
   Yields:
-    A folder, in order, and its example, or the error that says why the sequence
-    cannot be used.
-
-  Raises:
-    UserError: a file is damaged or refused.
+    What became of each folder, in order.
   """
   pool = futures.ThreadPoolExecutor(_WORKERS)
   try:
     waiting = collections.deque()
     for folder in itertools.chain(folders, [None] * _AHEAD):
       if folder is not None:
-        waiting.append((folder, pool.submit(read, folder, source, modalities)))
+        waiting.append(pool.submit(read, folder, source, modalities))
       if not waiting or (folder is not None and len(waiting) < _AHEAD):
         continue
-      done, future = waiting.popleft()
-      try:
-        result = future.result()
-      except frames.EmptySequenceError as finding:
-        result = finding
-      yield done, result
+      yield waiting.popleft().result()
   finally:
     pool.shutdown(cancel_futures=True)
 

@@ -1,24 +1,22 @@
-"""Reads the frames of one sequence, from PNG files or from pickles."""
+"""Reads the frames of one sequence, from images or from pickles."""
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
+import dataclasses
 import os
 import re
-import struct
-import zlib
 
-import cv2
 import numpy as np
 
+from data_pipelines import images
 from data_pipelines import pickles
+from data_pipelines import plausibility
 from data_pipelines import source as source_lib
 from data_pipelines import tree
 from gaitkd_jax.errors import UserError
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# OU-MVLP's frames are 1280 x 980. A far larger one would only fill the memory.
-_MOST_PIXELS = 4096 * 4096
-# Sizes of frames that are pre-treated; see `pickles.as_silhouettes`.
+# Sizes of frames that are pre-treated; see `pickles.mend_silhouettes`.
 _NORMALISED = ((64, 64), (64, 44))
 
 
@@ -26,85 +24,100 @@ class EmptySequenceError(Exception):
   """A sequence cannot be used although nothing is damaged; says why."""
 
 
-def _damage(data: bytes) -> str:
-  """Says what is wrong with a PNG file; "" if nothing is.
+class DamagedFilesError(UserError):
+  """Files of one sequence are damaged or refused.
 
-  For some damaged files OpenCV returns half a frame, for others it prints
-  several lines. So the chunks and their checksums are checked before.
+  Attributes:
+    findings: what is wrong with each, a sentence that names it.
   """
-  if not data.startswith(_SIGNATURE):
-    return "is not a PNG file" if data else "is empty"
-  view = memoryview(data)
-  at = len(_SIGNATURE)
-  while True:
-    if len(data) < at + 12:
-      return "is cut short"
-    length, kind = struct.unpack_from(">I4s", data, at)
-    end = at + 12 + length
-    if len(data) < end:
-      return "is cut short"
-    (checksum,) = struct.unpack_from(">I", data, end - 4)
-    if zlib.crc32(view[at + 4 : end - 4]) != checksum:
-      return "is damaged"
-    if at == len(_SIGNATURE):
-      if kind != b"IHDR" or length != 13:
-        return "is damaged"
-      width, height = struct.unpack_from(">II", data, at + 8)
-      if width * height > _MOST_PIXELS:
-        return f"is {width} x {height} pixels, too large for a silhouette"
-    if kind == b"IEND":
-      return ""
-    at = end
+
+  def __init__(self, findings: Sequence[str]):
+    super().__init__(" ".join(findings))
+    self.findings = tuple(findings)
 
 
-def read_png(path: str | os.PathLike[str]) -> np.ndarray:
-  """Reads one frame as grey values.
+@dataclasses.dataclass(frozen=True)
+class Reading:
+  """What was read of one sequence.
+
+  Attributes:
+    arrays: the modalities by name: silhouettes uint8 [s, 64, 64] and heat maps
+      uint8 [s, 2, 64, 64], s > 0.
+    notes: what had to be mended, in words; empty for most.
+    check: what the silhouettes look like.
+  """
+
+  arrays: Mapping[str, np.ndarray]
+  notes: tuple[str, ...]
+  check: plausibility.Check
+
+
+def read_images(
+  paths: Sequence[str | os.PathLike[str]],
+  pretreat: Callable[[np.ndarray], np.ndarray | None],
+  skip_damaged: bool = False,
+) -> tuple[np.ndarray, tuple[str, ...]]:
+  """Reads the frames of a sequence from images.
+
+  Raw ones are pre-treated. Those of 64 x 64 or 64 x 44 pixels are taken as they
+  are: pre-treating them a second time would shift half of them by a column or
+  more, so that they would differ from those in OpenGait's pickles.
 
   Args:
-    path: a PNG file of any colour type.
+    paths: PNG or JPEG files, in order.
+    pretreat: see `source.Source`.
+    skip_damaged: whether to go on without damaged files.
 
   Returns:
-    uint8 [h, w].
+    uint8 [s, 64, 64], where frames that hold no person are black; and what had
+    to be mended, see `plausibility`.
 
   Raises:
-    UserError: the file cannot be read or is damaged.
+    DamagedFilesError: files are damaged; all of them are named.
+    plausibility.ImplausibleError: they show no silhouettes.
   """
-  try:
-    with open(path, "rb") as file:
-      data = file.read()
-  except OSError as error:
-    raise UserError(
-      f"{path}: cannot be read ({error.strerror}); repair or delete it."
-    ) from error
-  damage = _damage(data)
-  if not damage:
-    frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if frame is not None:
-      return frame
-    damage = "is damaged"
-  raise UserError(
-    f"{path}: {damage}; copy the file again, or delete it to leave this frame "
-    "out."
-  )
+  impression, treatment = plausibility.Impression(), plausibility.AS_IT_IS
+  damaged: list[str] = []
+  frames = _read_all(paths, pretreat, treatment, impression, damaged)
+  if damaged and not skip_damaged:
+    raise DamagedFilesError(damaged)
+  notes: tuple[str, ...] = ()
+  if damaged:
+    notes += (f"{len(damaged)} damaged files left out",)
+  treatment = impression.treatment()
+  if treatment.notes:
+    # Rare, so that reading a second time costs less than keeping raw frames.
+    frames = _read_all(paths, pretreat, treatment)
+  return frames, notes + treatment.notes
 
 
-def _read_pngs(
-  paths: Sequence[str], pretreat: Callable[[np.ndarray], np.ndarray | None]
+def _read_all(
+  paths: Sequence[str | os.PathLike[str]],
+  pretreat: Callable[[np.ndarray], np.ndarray | None],
+  treatment: plausibility.Treatment,
+  impression: plausibility.Impression | None = None,
+  damaged: list[str] | None = None,
 ) -> np.ndarray:
-  """Pre-treats raw frames; takes normalised ones as they are.
-
-  Pre-treating a second time would shift half of the frames by a column or more,
-  so that they would differ from those in OpenGait's pickles.
-
-  Returns:
-    uint8 [s, 64, 64]; frames that hold no person are black.
-  """
+  """Reads images under a treatment; notes what they look like and damages."""
   frames = np.zeros((len(paths), 64, 64), np.uint8)
   for path, frame in zip(paths, frames, strict=True):
-    raw = read_png(path)
+    try:
+      raw = images.read(path)
+    except UserError as error:
+      if damaged is not None:
+        damaged.append(str(error))
+      continue
+    if impression is not None:
+      impression.add(raw[None])
+    raw = treatment.apply(raw)
     if raw.shape in _NORMALISED:
-      frame[:] = pickles.as_silhouettes(raw[None], path)[0]
-    elif (cut := pretreat(raw)) is not None:
+      side = (64 - raw.shape[1]) // 2
+      frame[:, side : 64 - side] = raw
+      continue
+    if images.is_jpeg(path):
+      # What JPEG adds around a person would widen the cut.
+      raw = np.where(raw < 128, 0, 255).astype(np.uint8)
+    if (cut := pretreat(raw)) is not None:
       frame[:] = cut
   return frames
 
@@ -199,12 +212,12 @@ def read_sequence(
   folder: tree.SequenceFolder,
   source: source_lib.Source,
   modalities: Sequence[str] = ("silhouettes",),
-) -> dict[str, np.ndarray]:
+) -> Reading:
   """Reads one sequence.
 
-  If a folder holds a pickle and PNG files, the pickle is read, because it was
-  made from them. Black frames hold no person and are dropped from all
-  modalities.
+  If a folder holds a pickle and images, the pickle is read, because it was made
+  from them. Black frames hold no person and are dropped from all modalities.
+  What `plausibility` finds odd is mended or refused.
 
   If there are several pickles, `data.pickles` says which to read. Otherwise the
   heat maps are in the one whose name contains "heatmap". The silhouettes are in
@@ -214,44 +227,65 @@ def read_sequence(
   maps come first.
 
   Args:
-    folder: the sequence's folder, with PNG files (raw ones are pre-treated,
-      those of 64 x 64 or 64 x 44 pixels are taken as they are) or pickles.
+    folder: the sequence's folder, with PNG or JPEG files (raw ones are
+      pre-treated, those of 64 x 64 or 64 x 44 pixels are taken as they are) or
+      pickles.
     source: the data set.
     modalities: "silhouettes", and "heatmaps" if they are wanted.
 
   Returns:
-    The modalities by name: silhouettes uint8 [s, 64, 64] and heat maps uint8
-    [s, 2, 64, 64], s > 0.
+    What was read.
 
   Raises:
-    EmptySequenceError: there is no usable frame, or no heat maps of the frames.
-    UserError: a file is damaged or refused, or it is unclear which to read.
+    EmptySequenceError: there is no usable frame, or no heat maps of the frames,
+      or these are no silhouettes.
+    DamagedFilesError: files are damaged or refused.
+    UserError: it is unclear which file to read.
   """
   try:
     files = tree.sequence_files(folder.path)
   except OSError as error:
-    raise UserError(
-      f"{folder.path}: cannot be read ({error.strerror}); repair or delete it."
-    ) from error
+    reason = f"{folder.path}: cannot be read ({error.strerror})"
+    if source.skip_damaged:
+      raise EmptySequenceError(reason) from None
+    raise DamagedFilesError([f"{reason}; repair or delete it."]) from error
   if not files:
     raise EmptySequenceError("no PNG file and no pickle")
   pickled = [file for file in files if file.name.lower().endswith(".pkl")]
-  pngs = [file.path for file in files if file not in pickled]
+  drawn = [file.path for file in files if file not in pickled]
   found = _choose(pickled, folder, source, modalities)
-  if "silhouettes" in found:
-    frames = pickles.read_silhouettes(found["silhouettes"])
-  else:
-    frames = _read_pngs(pngs, source.pretreat)
-  sequence = {"silhouettes": frames}
-  if "heatmaps" in modalities:
-    if "heatmaps" not in found:
-      raise EmptySequenceError("no pickle of heat maps")
-    sequence["heatmaps"] = pickles.read_heatmaps(found["heatmaps"])
-    if (count := len(sequence["heatmaps"])) != len(frames):
-      raise EmptySequenceError(
-        f"{count} heat maps do not fit {len(frames)} silhouettes"
-      )
+  if "heatmaps" in modalities and "heatmaps" not in found:
+    raise EmptySequenceError("no pickle of heat maps")
+  arrays = {}
+  try:
+    if "silhouettes" in found:
+      path = found["silhouettes"]
+      values = pickles.load_array(path)
+      frames, notes = pickles.mend_silhouettes(values, path)
+    else:
+      frames, notes = read_images(drawn, source.pretreat, source.skip_damaged)
+    arrays["silhouettes"] = frames
+    if "heatmaps" in modalities:
+      arrays["heatmaps"] = pickles.read_heatmaps(found["heatmaps"])
+  except plausibility.ImplausibleError as error:
+    raise EmptySequenceError(str(error)) from None
+  except DamagedFilesError:
+    raise
+  except UserError as error:
+    if source.skip_damaged:
+      raise EmptySequenceError(f"damaged: {error}") from None
+    raise DamagedFilesError([str(error)]) from error
+  if "heatmaps" in arrays and len(arrays["heatmaps"]) != len(frames):
+    raise EmptySequenceError(
+      f"{len(arrays['heatmaps'])} heat maps do not fit {len(frames)} "
+      "silhouettes"
+    )
   usable = frames.any(axis=(1, 2))
   if not usable.any():
-    raise EmptySequenceError(f"none of {len(frames)} frames is usable")
-  return {name: values[usable] for name, values in sequence.items()}
+    also = f" ({'; '.join(notes)})" if notes else ""
+    raise EmptySequenceError(f"none of {len(frames)} frames is usable{also}")
+  check = plausibility.check(frames)
+  if check.refusal:
+    raise EmptySequenceError("; ".join((check.refusal, *notes)))
+  arrays = {name: values[usable] for name, values in arrays.items()}
+  return Reading(arrays, notes + check.notes, check)

@@ -4,11 +4,12 @@ python -m data_pipelines.inspect --dataset=walkers --variant=tiny
 python -m data_pipelines.inspect --dataset=gait3d --root=~/Gait3D \
   --modalities=silhouettes,heatmaps --split=test --output=gait3d.png
 
-Prints counts, lengths, conditions and views of a split, and writes a contact
-sheet. Its first row shows clips as they are cut from the data, the others show
-the same clips after each augmentation alone and after all of them. Heat maps
-lie in colour over the silhouettes: limbs red, joints green. The data set is
-prepared first if need be.
+Prints counts, lengths, conditions and views of a split and what is odd in it
+(see `plausibility`; of 1,000 sequences at most), and writes a contact sheet.
+Its first row shows clips as they are cut from the data, the others show the
+same clips after each augmentation alone and after all of them. Heat maps lie in
+colour over the silhouettes: limbs red, joints green. The data set is prepared
+first if need be.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ import pathlib
 import cv2
 import numpy as np
 
+from data_pipelines import build_notes
 from data_pipelines import command_line
 from data_pipelines import datasets
 from data_pipelines import pipeline
+from data_pipelines import plausibility
 from data_pipelines import sampling
 from data_pipelines import store as store_lib
 from data_pipelines import transforms
@@ -33,6 +36,7 @@ _CLIP = sampling.Clip("fixed_ordered", FRAMES, skip=10)
 _AUGMENTATIONS = tuple(f.name for f in dataclasses.fields(pipeline.Augment))
 _BINS = 10
 _BAR = 40  # characters
+_LOOKED_AT = 1000  # sequences whose silhouettes are decoded
 _MOST = 15  # conditions or views that are listed
 _SCALE = 2
 _MARGIN = 110  # pixels beside the frames, for the names of rows
@@ -55,8 +59,22 @@ def describe(store: store_lib.SequenceStore) -> str:
     *_counts("conditions", store.conditions),
     "",
     *_counts("views", store.views),
+    "",
+    *_plausibility(store),
   ]
   return "\n".join(lines)
+
+
+def _plausibility(store: store_lib.SequenceStore) -> list[str]:
+  """Looks at the silhouettes of sequences that are spread over the split."""
+  tally = plausibility.Tally()
+  step = -(-len(store) // _LOOKED_AT)
+  for i in range(0, len(store), step):
+    decoded = store.decode(store.read(i))["silhouettes"].numpy()
+    tally.checks.append(plausibility.check(decoded))
+  return [f"silhouettes of {len(tally.checks):,} sequences:"] + [
+    f"  {line}" for line in tally.lines()
+  ]
 
 
 def contact_sheet(store: store_lib.SequenceStore, seed: int = 0) -> np.ndarray:
@@ -186,11 +204,12 @@ def main(arguments: Sequence[str]) -> None:
   flags = parser.parse_args(arguments)
   if flags.seed < 0:
     raise errors.UserError(f"--seed is {flags.seed}; give 0 or more")
-  store = store_lib.SequenceStore.from_builder(
-    datasets.prepare(command_line.data(flags)), flags.split
-  )
+  builder = datasets.prepare(command_line.data(flags))
+  store = store_lib.SequenceStore.from_builder(builder, flags.split)
   print(f"{flags.dataset}, split {flags.split}")
   print(describe(store))
+  for line in build_notes.summary(builder.data_dir):
+    print(line)
   _, png = cv2.imencode(".png", contact_sheet(store, flags.seed))
   try:
     pathlib.Path(flags.output).write_bytes(png)

@@ -7,6 +7,7 @@ import os
 
 import numpy as np
 
+from data_pipelines import plausibility
 from data_pipelines import unpickling
 from gaitkd_jax.errors import UserError
 
@@ -59,36 +60,52 @@ def load_array(path: str | os.PathLike[str]) -> np.ndarray:
     ) from None
 
 
-def as_silhouettes(
+def mend_silhouettes(
   values: np.ndarray, path: str | os.PathLike[str]
-) -> np.ndarray:
+) -> tuple[np.ndarray, tuple[str, ...]]:
   """Converts normalised silhouettes to uint8 and 64 x 64 pixels.
 
   Args:
     values: [s, 64, 64], or [s, 64, 44] as OpenGait's loader cuts them; the 10
-      columns on each side are put back, black. Numbers from 0 to 255, or masks
-      from 0 to 1, which are multiplied by 255.
+      columns on each side are put back, black. [s, 128, 128] and [s, 128, 88]
+      are halved: each pixel is the mean of four. Numbers from 0 to 255, or
+      masks from 0 to 1, which are multiplied by 255.
     path: where they come from, for the error.
 
   Returns:
-    uint8 [s, 64, 64].
+    uint8 [s, 64, 64]; and what else had to be done, see `plausibility.mend`.
 
   Raises:
     UserError: they have another shape, or numbers outside 0 to 255.
+    plausibility.ImplausibleError: they are no silhouettes.
   """
   shape = " x ".join(str(size) for size in values.shape)
   if values.ndim != 3:
     raise UserError(
       f"{path}: the array is {shape}; silhouettes are frames x 64 x 64."
     )
-  if values.shape[1:] not in ((_SIDE, _SIDE), (_SIDE, _NARROW)):
+  sizes = ((_SIDE, _SIDE), (_SIDE, _NARROW))
+  doubled = tuple((2 * height, 2 * width) for height, width in sizes)
+  if values.shape[1:] not in sizes + doubled:
     raise UserError(
       f"{path}: the array is {shape}; silhouettes are frames x 64 x 64 (or "
-      "44): pre-treat the sequences again for 64, or give the PNG files."
+      "44), or 128 x 128 (or 88): pre-treat the sequences again for 64, or "
+      "give the PNG files."
     )
-  values = _as_uint8(values, path)
-  side = (_SIDE - values.shape[2]) // 2
-  return np.pad(values, ((0, 0), (0, 0), (side, side)))
+  values, notes = plausibility.mend(_as_uint8(values, path))
+  if values.shape[1:] in doubled:
+    notes = (f"halved from {values.shape[1]} x {values.shape[2]}", *notes)
+    values = _halved(values)
+  if side := (_SIDE - values.shape[2]) // 2:
+    values = np.pad(values, ((0, 0), (0, 0), (side, side)))
+  return values, notes
+
+
+def _halved(values: np.ndarray) -> np.ndarray:
+  """Means of 2 x 2 pixels, rounded half up, of uint8 [s, h, w]."""
+  # Rows first, while the sums fit into 16 bits.
+  rows = values[:, ::2].astype(np.uint16) + values[:, 1::2]
+  return ((rows[:, :, ::2] + rows[:, :, 1::2] + 2) >> 2).astype(np.uint8)
 
 
 def as_heatmaps(values: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
@@ -145,15 +162,16 @@ def read_silhouettes(path: str | os.PathLike[str]) -> np.ndarray:
   """Reads a pickle of normalised silhouettes; runs nothing.
 
   Args:
-    path: the pickle; see `load_array` and `as_silhouettes` for what it may be.
+    path: the pickle; see `load_array` and `mend_silhouettes` for what it may
+      be.
 
   Returns:
     uint8 [s, 64, 64], 0 to 255.
 
   Raises:
-    UserError: see `load_array` and `as_silhouettes`.
+    UserError: see `load_array` and `mend_silhouettes`.
   """
-  return as_silhouettes(load_array(path), path)
+  return mend_silhouettes(load_array(path), path)[0]
 
 
 def read_heatmaps(path: str | os.PathLike[str]) -> np.ndarray:

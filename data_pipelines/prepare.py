@@ -10,7 +10,6 @@ python -m data_pipelines.prepare --dataset=grew --root=/nfs/GREW \
 """
 
 from collections.abc import Sequence
-import pathlib
 from typing import Any
 
 from data_pipelines import build_notes
@@ -68,10 +67,8 @@ def main(arguments: Sequence[str]) -> None:
   for split, info in builder.info.splits.items():
     print(f"{split}: {info.num_examples} sequences in {info.num_shards} files")
   print(f"prepared: {builder.data_dir}")
-  report = pathlib.Path(builder.data_dir, build_notes.SKIPPED_FILE)
-  if report.exists():
-    skipped = len(report.read_text().splitlines())
-    print(f"skipped: {skipped} sequences, listed with reasons in {report}")
+  for line in build_notes.summary(builder.data_dir):
+    print(line)
 
 
 if __name__ == "__main__":

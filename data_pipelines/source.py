@@ -25,6 +25,7 @@ class Source:
       modality and of an index or a part of the name.
     pickle_of: (i, n): if a folder holds n pickles, the i-th (from 0, by name)
       holds the silhouettes.
+    skip_damaged: the user's choice to go on without damaged files.
   """
 
   title: str
@@ -35,3 +36,4 @@ class Source:
   )
   pickles: tuple[tuple[str, str], ...] = ()
   pickle_of: tuple[int, int] | None = None
+  skip_damaged: bool = False

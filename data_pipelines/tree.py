@@ -13,6 +13,7 @@ import pathlib
 import re
 from typing import Any
 
+from data_pipelines import images
 from gaitkd_jax.errors import UserError
 
 # Network file systems answer many requests at a time.
@@ -138,19 +139,42 @@ def _broken_link(entry: os.DirEntry) -> str:
   return ""
 
 
-def sequence_files(path: str) -> list[os.DirEntry]:
-  """Lists the PNG files and pickles of one sequence, by name.
+def natural_key(name: str) -> tuple[Any, ...]:
+  """A key that sorts names as people count: 2.png before 10.png."""
+  parts = re.split(r"(\d+)", name, flags=re.ASCII)
+  parts[1::2] = [int(number) for number in parts[1::2]]
+  return tuple(parts), name  # "1" and "01" are told apart
 
-  Gait energy images (`...gei.png`) and hidden files are left out.
+
+def is_frame(name: str) -> bool:
+  """Whether a file is one of the images of a sequence.
+
+  Gait energy images (`...gei.png`) and hidden files are none.
   """
-  return [
+  stem, suffix = os.path.splitext(name.lower())
+  if suffix not in images.SUFFIXES or stem.startswith("."):
+    return False
+  return not stem.endswith("gei")
+
+
+def sequence_files(path: str) -> list[os.DirEntry]:
+  """Lists the images of one sequence as people count, and its pickles by name.
+
+  The pickles come first, in the order in which OpenGait counts them.
+  """
+  files = [
     entry
     for entry in _entries(path)
-    if entry.name.lower().endswith((".png", ".pkl"))
-    and not entry.name.lower().endswith("gei.png")
-    and not entry.name.startswith(".")
+    if (is_frame(entry.name) or _is_pickle(entry.name))
     and (_broken_link(entry) or not entry.is_dir())
   ]
+  frames = [file for file in files if is_frame(file.name)]
+  frames.sort(key=lambda file: natural_key(file.name))
+  return [file for file in files if _is_pickle(file.name)] + frames
+
+
+def _is_pickle(name: str) -> bool:
+  return name.lower().endswith(".pkl") and not name.startswith(".")
 
 
 def _look(branch: _Branch, depth: int) -> _Found:

@@ -17,18 +17,18 @@ from typing import ClassVar
 from absl import logging
 import tensorflow as tf
 import tensorflow_datasets as tfds
-import tqdm
 
 from data_pipelines import build_notes
 from data_pipelines import examples
 from data_pipelines import frames
 from data_pipelines import partitions
+from data_pipelines import reading as reading_lib
 from data_pipelines import source as source_lib
 from data_pipelines import tree as tree_lib
 from gaitkd_jax.errors import UserError
 
-VERSION = "1.1.0"
-_NAMED = 10  # subjects that a warning names
+# 1.2.0: frames in natural order, ranges and polarity are mended.
+VERSION = "1.2.0"
 
 
 @dataclasses.dataclass(eq=False)
@@ -41,6 +41,7 @@ class TreeConfig(tfds.core.BuilderConfig):
     request: what the user asked for.
     modalities: what is read of a sequence.
     pickles: see `source.Source`.
+    skip_damaged: likewise.
     beam: whether Apache Beam reads, rather than this process.
   """
 
@@ -53,14 +54,16 @@ class TreeConfig(tfds.core.BuilderConfig):
   )
   modalities: tuple[str, ...] = ("silhouettes",)
   pickles: tuple[tuple[str, str], ...] = ()
+  skip_damaged: bool = False
   beam: bool = dataclasses.field(default=False, repr=False)
 
 
 class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   """Prepares one data set; made by `from_tree` or `from_config`.
 
-  A damaged or refused file stops the build, so that somebody repairs or deletes
-  it. A sequence that is not damaged but holds nothing to be used is skipped and
+  A damaged or refused file stops the build, unless the user wants to go on
+  without; all such files are named at once. A sequence that is not damaged but
+  holds nothing to be used is skipped, one that is odd is mended; both are
   listed beside the prepared data, see `build_notes`. Files are written to an
   "incomplete" folder, which is renamed when everything is there: an interrupted
   build leaves nothing that could be taken for the whole set.
@@ -75,7 +78,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   SHOWS_BAR: ClassVar[bool] = True
 
   def __init__(self, **kwargs: Any):
-    self._skipped: list[tuple[str, str]] = []
+    self._notes = build_notes.Notes()
     super().__init__(**kwargs)
 
   @classmethod
@@ -97,6 +100,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       partition=data.partition,
       modalities=data.modalities,
       pickles=getattr(data, "pickles", ""),
+      skip_damaged=getattr(data, "skip_damaged", False),
       beam=beam,
     )
 
@@ -111,6 +115,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     partition: str = "",
     modalities: Sequence[str] = ("silhouettes",),
     pickles: str = "",
+    skip_damaged: bool = False,
     beam: bool = False,
   ) -> TreeBuilder:
     """Makes the builder of one tree; prepares nothing yet.
@@ -134,6 +139,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       modalities: ("silhouettes",) or ("silhouettes", "heatmaps").
       pickles: which of several pickles in a folder hold what, by index or by a
         part of the name, such as "silhouettes=6,heatmaps=heatmap".
+      skip_damaged: whether to go on without damaged and refused files.
       beam: whether Apache Beam reads.
 
     Returns:
@@ -169,9 +175,11 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     division, missing = partitions.resolve(
       cls.SOURCE.partition, request, subjects
     )
-    _log_tree(tree, missing, subjects - {*division.train, *division.test})
+    unused = subjects - {*division.train, *division.test}
+    build_notes.log_tree(tree, missing, unused)
     key = [VERSION, tree.fingerprint, request.identity(), modalities]
     key += [division.train, division.test, chosen]
+    key += ["skip_damaged"] * bool(skip_damaged)
     config = TreeConfig(
       name=hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16],
       tree=tree,
@@ -179,6 +187,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       request=request,
       modalities=modalities,
       pickles=chosen,
+      skip_damaged=bool(skip_damaged),
       beam=beam,
     )
     return cls(config=config, data_dir=prepared)
@@ -225,8 +234,12 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   @property
   def _source(self) -> source_lib.Source:
-    """The data set, with the user's choice of pickles."""
-    return dataclasses.replace(self.SOURCE, pickles=self.builder_config.pickles)
+    """The data set, with the user's choices."""
+    return dataclasses.replace(
+      self.SOURCE,
+      pickles=self.builder_config.pickles,
+      skip_damaged=self.builder_config.skip_damaged,
+    )
 
   @classmethod
   def _layouts(cls) -> str:
@@ -263,7 +276,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         " running now; delete it if none is",
         stale,
       )
-    self._skipped.clear()
+    self._notes = build_notes.Notes()
     try:
       super().download_and_prepare(**kwargs)
     except Exception as error:
@@ -272,7 +285,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       _raise_user_error(error, self.data_dir)
       raise
     if not exists:
-      build_notes.log_skipped(self.data_dir, self._skipped)
+      self._notes.log(self.data_dir)
 
   def _split_generators(
     self, dl_manager: tfds.download.DownloadManager
@@ -284,11 +297,10 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         f"{self.data_dir}: not prepared; give data.root, the folder that holds "
         f"{self._layouts()}."
       )
-    self._skipped.extend(config.tree.unusable)
+    self._notes = build_notes.Notes(config.tree.unusable)
     splits = {}
     for split in ("train", "test"):
-      subjects = set(getattr(config.partition, split))
-      folders = [f for f in config.tree.folders if f.subject in subjects]
+      folders = self._folders(split)
       # TFDS refuses a split without examples, so the first is read here.
       found = self._read(split, folders)
       first = next(found, None)
@@ -306,11 +318,17 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     self._write_notes()
     return splits
 
+  def _folders(self, split: str) -> list[tree_lib.SequenceFolder]:
+    """The sequences of a split, in order."""
+    config = self.builder_config
+    subjects = set(getattr(config.partition, split))
+    return [f for f in config.tree.folders if f.subject in subjects]
+
   def _why_nothing_is_usable(self) -> str:
     config = self.builder_config
     reason = ", for their subjects are in neither split"
-    if self._skipped:
-      reason = f" (the first: {': '.join(self._skipped[0])})"
+    if self._notes.skipped:
+      reason = f" (the first: {': '.join(self._notes.skipped[0])})"
     hint = "."
     if "heatmaps" in config.modalities:
       hint = "; scripts/make_heatmaps.py makes heat maps."
@@ -340,38 +358,36 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     del pipeline_result
     from data_pipelines import beam_reading
 
-    self._skipped += beam_reading.take_notes(self.data_dir)
+    outcomes = beam_reading.take_notes(self.data_dir)
+    refused = [text for outcome in outcomes for text in outcome.refused]
+    if refused:
+      raise reading_lib.refusal(refused)
+    for outcome in outcomes:
+      self._notes.add(outcome)
     self._write_notes()
 
   def _read(
     self, split: str, folders: Sequence[tree_lib.SequenceFolder]
   ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields the examples of one split in the order of the folders."""
-    reading = examples.read_ahead(
-      folders, self._source, self.builder_config.modalities
+    everything = self._folders("train") + self._folders("test")
+    reading = reading_lib.read(
+      folders,
+      everything,
+      self._source,
+      self.builder_config.modalities,
+      self._notes,
+      f"Reading {self.SOURCE.title}, {split}",
     )
-    with (
-      contextlib.closing(reading),
-      tqdm.tqdm(
-        disable=None,  # shown on a terminal only
-        total=len(folders),
-        desc=f"Reading {self.SOURCE.title}, {split}",
-        unit=" sequences",
-        mininterval=1.0,
-      ) as bar,
-    ):
-      for folder, example in reading:
-        bar.update(1)
-        if isinstance(example, frames.EmptySequenceError):
-          self._skipped.append((folder.path, str(example)))
-        else:
-          yield folder.key, example
-      self._write_notes()
+    with contextlib.closing(reading):
+      yield from reading
+    self._write_notes()
 
   def _write_notes(self) -> None:
     """Writes what was skipped and what was read into the folder being built."""
     config = self.builder_config
-    skipped, test = {p for p, _ in self._skipped}, set(config.partition.test)
+    skipped = {path for path, _ in self._notes.skipped}
+    test = set(config.partition.test)
     names = [
       (f.subject, f.key)
       for f in config.tree.folders
@@ -385,7 +401,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       "test_subjects": config.partition.test,
       "probes": partitions.probes(config.partition, config.request, names),
     }
-    build_notes.write(self.data_dir, self._skipped, source)
+    self._notes.write(self.data_dir, source)
 
 
 def _raise_user_error(error: BaseException, data_dir: str) -> None:
@@ -401,26 +417,3 @@ def _raise_user_error(error: BaseException, data_dir: str) -> None:
         "the disk, or give another data.prepared."
       ) from error
     cause = cause.__cause__ or cause.__context__
-
-
-def _log_tree(
-  tree: tree_lib.Tree, missing: Sequence[str], unused: set[str]
-) -> None:
-  if missing:
-    logging.warning(
-      "Not in %s, though listed: subjects %s", tree.root, _some(missing)
-    )
-  if unused:
-    logging.warning("In neither split: subjects %s", _some(sorted(unused)))
-  if tree.ignored:
-    logging.warning(
-      "Ignored %d folders in %s whose names do not fit its layout",
-      tree.ignored,
-      tree.root,
-    )
-
-
-def _some(subjects: Sequence[str]) -> str:
-  more = len(subjects) - _NAMED
-  text = ", ".join(subjects[:_NAMED])
-  return f"{text} and {more} others" if more > 0 else text

@@ -8,11 +8,11 @@ python scripts/search.py --gallery=<store> --probe=<folder of silhouettes>
 A store is what --mode=embed wrote, or an .npz file of the arrays "embeddings"
 [sequences, parts, channels], "subjects", "conditions" and "views".
 
-Silhouettes are PNG or JPG files: those in the folder itself are one sequence,
-and those in each folder below it are one, in the order of their names. Raw ones
-are pre-treated as the builders of the gallery's data set do; those of 64 x 64
-or 64 x 44 pixels are taken as they are. They are embedded by the network that
-made the gallery; --checkpoint says where it lies now, if it was moved.
+Silhouettes are PNG or JPG files or a pickle: those in the folder itself are one
+sequence, and those in each folder below it are one. They are read, checked and
+mended as the builder of the gallery's data set does it, and embedded by the
+network that made the gallery; --checkpoint says where it lies now, if it was
+moved.
 
 Prints the nearest of the first probes, or, with --output, writes a CSV file of
 those of all.
@@ -25,11 +25,8 @@ which strangers may be named; the threshold is found in the gallery, see
 gaitkd_jax/evaluation/search/verdict.py.
 """
 
-from collections.abc import Callable
 from collections.abc import Sequence
-import contextlib
 import csv
-import os
 import pathlib
 from typing import Any
 
@@ -71,7 +68,6 @@ _FAR = flags.DEFINE_float(
 )
 # More are not read on a screen.
 _SHOWN = 20
-_IMAGES = (".png", ".jpg", ".jpeg")
 # What a network saw in an evaluation that says nothing else.
 _MAX_FRAMES = 720
 
@@ -130,150 +126,6 @@ def restore_network(
   return module, variables
 
 
-def find_sequences(root: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-  """Finds folders of frames.
-
-  Returns:
-    {name: paths of the frames, by name}; a name is the path below `root`, or
-    the name of `root` itself.
-
-  Raises:
-    errors.UserError: the folder is missing or holds no frame.
-  """
-  if not root.is_dir():
-    raise errors.UserError(
-      f"--probe {root} is not a folder; give a store of embeddings, or a "
-      "folder of silhouettes"
-    )
-  found, seen = {}, set()
-  for folder, below, files in os.walk(root, followlinks=True):
-    below.sort()
-    # A link may lead back to a folder above it.
-    if (real := os.path.realpath(folder)) in seen:
-      below.clear()
-      continue
-    seen.add(real)
-    # Gait energy images (`...gei.png`) and hidden files are no frames.
-    frames = [
-      pathlib.Path(folder, name)
-      for name in sorted(files)
-      if name.lower().endswith(_IMAGES)
-      and not name.lower().endswith("gei.png")
-      and not name.startswith(".")
-    ]
-    if frames:
-      name = pathlib.Path(folder).relative_to(root).as_posix()
-      name = name if name != "." else root.resolve().name
-      found[name.encode(errors="replace").decode()] = frames
-  if not found:
-    raise errors.UserError(
-      f"--probe {root} holds neither a store of embeddings nor a PNG or JPG "
-      "file; check the path"
-    )
-  return found
-
-
-def _read_jpg(path: pathlib.Path) -> np.ndarray:
-  """Reads a JPEG file as grey values, uint8 `[h, w]`."""
-  import cv2
-
-  try:
-    data = path.read_bytes()
-  except OSError as e:
-    raise errors.UserError(
-      f"{path}: cannot be read ({e.strerror}); mend or delete it"
-    ) from e
-  image = None
-  # OpenCV 4 returns half an image where the end lacks.
-  if data.startswith(b"\xff\xd8") and data.rstrip(b"\0").endswith(b"\xff\xd9"):
-    with contextlib.suppress(cv2.error):
-      image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-  if image is None:
-    raise errors.UserError(
-      f"{path}: is damaged or no JPEG file; copy it again, or delete it to do "
-      "without this frame"
-    )
-  return image
-
-
-def read_sequence(
-  paths: list[pathlib.Path],
-  pretreat: Callable[[np.ndarray], np.ndarray | None],
-) -> np.ndarray:
-  """Reads frames as the builders do.
-
-  Args:
-    paths: PNG or JPG files.
-    pretreat: of the data set's `source.Source`.
-
-  Returns:
-    uint8 `[s, 64, 64]`; frames that hold no person are left out.
-
-  Raises:
-    errors.UserError: a file is damaged.
-  """
-  from data_pipelines import frames
-  from data_pipelines import pickles
-  from data_pipelines import pretreatment
-
-  side = pretreatment.FRAME_SIZE
-  kept = np.zeros((len(paths), side, side), np.uint8)
-  for path, frame in zip(paths, kept, strict=True):
-    png = path.suffix.lower() == ".png"
-    raw = frames.read_png(path) if png else _read_jpg(path)
-    # A second pre-treatment would shift them; see `data_pipelines.frames`.
-    if raw.shape in ((64, 64), (64, 44)):
-      frame[:] = pickles.as_silhouettes(raw[None], path)[0]
-      continue
-    if not png:
-      # What JPEG adds around a person would widen the cut.
-      raw = np.where(raw < 128, 0, 255).astype(np.uint8)
-    if (cut := pretreat(raw)) is not None:
-      frame[:] = cut
-  return kept[kept.any(axis=(1, 2))]
-
-
-def read_silhouettes(found: dict[str, list[pathlib.Path]], data: str) -> Any:
-  """Reads all sequences of a folder.
-
-  Args:
-    found: of `find_sequences`.
-    data: name of the gallery's data set, which says how raw frames are treated.
-
-  Returns:
-    A `data_pipelines.store.SequenceStore`, compressed in memory: some 0.1 MB a
-    sequence.
-
-  Raises:
-    errors.UserError: a file is damaged, or no sequence has a usable frame.
-  """
-  from data_pipelines import datasets
-  from data_pipelines import store as store_lib
-
-  source = datasets.source(data if data in datasets.TREES else "casiab")
-  columns = {key: [] for key in (*store_lib.TEXTS, "length", "size")}
-  records = []
-  bar = tqdm.tqdm(found.items(), desc="read", unit="seq", disable=None)
-  for name, paths in bar:
-    frames = read_sequence(paths, source.pretreat)
-    if not len(frames):
-      tqdm.tqdm.write(
-        f"left out: {name}, none of {len(paths)} frames is usable"
-      )
-      continue
-    texts = {key: "" for key in store_lib.TEXTS} | {"name": name}
-    records.append(store_lib.serialize({"silhouettes": frames}, texts))
-    row = texts | {"length": len(frames), "size": len(records[-1])}
-    for key, value in row.items():
-      columns[key].append(value)
-  if not records:
-    raise errors.UserError(
-      f"no frame of the {len(found)} sequences of --probe is usable; give "
-      "white silhouettes on black"
-    )
-  return store_lib.SequenceStore(columns, ("silhouettes",), records=records)
-
-
 def embed_silhouettes(
   gallery: store_lib.EmbeddingStore,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -282,15 +134,18 @@ def embed_silhouettes(
   Returns:
     float32 `[n, p, d]`, and their names, str `[n]`.
   """
-  found = find_sequences(pathlib.Path(_PROBE.value).expanduser())
+  # TensorFlow is loaded only where silhouettes are read.
+  from data_pipelines import folders
+  from data_pipelines import pipeline
+
+  root = pathlib.Path(_PROBE.value).expanduser()
+  found = folders.find_sequences(root, "--probe")
   mesh = sharding.create_mesh()
   module, variables = restore_network(
     gallery, _GALLERY.value, _CHECKPOINT.value, mesh
   )
-  # TensorFlow is loaded only where silhouettes are read.
-  from data_pipelines import pipeline
-
-  split = read_silhouettes(found, gallery.metadata.get("data", ""))
+  data = gallery.metadata.get("data", "")
+  split = folders.read_sequences(found, data, "--probe")
   size = min(_BATCH_SIZE.value, len(split))
   batches = pipeline.eval_batches(
     split,

@@ -87,6 +87,8 @@ def data(name: str = "", **values: Any) -> ConfigDict:
       modalities: adds "heatmaps" where a network needs them.
       pickles: which pickle holds what, where a folder has several; by index or
         by a part of the name: "silhouettes=6,heatmaps=heatmap".
+      skip_damaged: whether to prepare the data without damaged files; they are
+        counted.
       cache_gib: how much of the compressed sequences stays in memory.
       variant: the size of walkers.
       partition: the path of a JSON of OpenGait's; or "halves", for a trial on
@@ -102,6 +104,7 @@ def data(name: str = "", **values: Any) -> ConfigDict:
       prepared="~/tensorflow_datasets",
       modalities=("silhouettes",),
       pickles="",
+      skip_damaged=False,
       cache_gib=16.0,
       variant="",
       partition="",

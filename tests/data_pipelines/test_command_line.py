@@ -28,6 +28,7 @@ def test_flags_become_the_section_data_of_a_config(tmp_path):
     variant="small",
     modalities=("silhouettes", "heatmaps"),
     pickles="silhouettes=6",
+    skip_damaged=False,
     partition="halves",
     train_subjects=(),
     test_subjects=(),

@@ -7,7 +7,6 @@ import pytest
 
 from data_pipelines import casiab
 from data_pipelines import examples
-from data_pipelines import frames
 from data_pipelines import tree
 from gaitkd_jax import errors
 from tests.helpers import casiab_tree
@@ -19,7 +18,10 @@ def test_an_example_is_compressed_frames_and_texts(tmp_path):
   values = casiab_tree.silhouettes(0)
   casiab_tree.write_pickle(tmp_path, casiab_tree.KEYS[0], values)
   (folder,) = tree.scan(tmp_path, casiab.SOURCE.layouts).folders
-  example = examples.read(folder, casiab.SOURCE, SILHOUETTES)
+  outcome = examples.read(folder, casiab.SOURCE, SILHOUETTES)
+  assert outcome.folder == folder and not outcome.mended
+  assert outcome.check.frames == len(values)
+  example = outcome.example
   packed = example.pop("silhouettes")
   assert example == dict(
     subject="001", condition="nm-01", view="000", name="001-nm-01-000"
@@ -43,19 +45,20 @@ def test_reading_ahead_keeps_the_order_and_names_what_is_empty(tmp_path):
       values = casiab_tree.silhouettes(i, 1)
     casiab_tree.write_pickle(tmp_path, (f"{i:03}", "nm-01", "000"), values)
   folders = tree.scan(tmp_path, casiab.SOURCE.layouts).folders
-  found = list(examples.read_ahead(folders, casiab.SOURCE, SILHOUETTES))
-  assert [folder for folder, _ in found] == list(folders)
-  for i, (_, example) in enumerate(found):
-    if i % 7 == 3:
-      assert isinstance(example, frames.EmptySequenceError)
-      assert "none of 1 frames" in str(example)
-    else:
-      assert example["subject"] == f"{i:03}"
   damaged = tmp_path / "005" / "nm-01" / "000" / "000.pkl"
   damaged.write_bytes(b"")
-  reading = examples.read_ahead(folders, casiab.SOURCE, SILHOUETTES)
-  with pytest.raises(errors.UserError, match=str(damaged)):
-    list(reading)
+  found = list(examples.read_ahead(folders, casiab.SOURCE, SILHOUETTES))
+  assert [outcome.folder for outcome in found] == list(folders)
+  for i, outcome in enumerate(found):
+    if i % 7 == 3:
+      assert outcome.example is None
+      assert outcome.skipped == "none of 1 frames is usable"
+    elif i == 5:
+      assert outcome.example is None
+      assert str(damaged) in outcome.refused[0]
+    else:
+      assert outcome.example["subject"] == f"{i:03}"
+      assert not outcome.skipped and not outcome.refused
 
 
 def test_modalities_have_one_order():

@@ -2,6 +2,7 @@
 
 import pickle
 
+import cv2
 import numpy as np
 import pytest
 
@@ -48,6 +49,33 @@ def test_refuses_what_is_no_file(tmp_path):
   for path in (tmp_path, tmp_path / "none.pkl"):
     message = mistakes.message(pickles.read_silhouettes, path)
     assert message.startswith(f"{path}: cannot be read")
+
+
+@pytest.mark.parametrize("width", [88, 128])
+def test_larger_silhouettes_are_halved(width):
+  values = np.zeros((2, 128, width), np.uint8)
+  values[0, 4:6, 22:24] = [[255, 254], [1, 0]]  # 510 / 4 = 127.5
+  values[1, 0, 22] = 255
+  found, notes = pickles.mend_silhouettes(values, "090.pkl")
+  assert notes == (f"halved from 128 x {width}",)
+  left = 11 + (10 if width == 88 else 0)
+  assert found.shape == (2, 64, 64) and found.dtype == np.uint8
+  assert found[0, 2, left] == 128 and found[1, 0, left] == 64
+  assert np.count_nonzero(found) == 2
+  # As OpenCV does it.
+  values = np.random.default_rng(0).integers(0, 256, (1, 128, width))
+  values = values.astype(np.uint8)
+  expected = cv2.resize(
+    values[0], (width // 2, 64), interpolation=cv2.INTER_AREA
+  )
+  found = pickles.mend_silhouettes(values, "090.pkl")[0][0]
+  side = (64 - width // 2) // 2
+  np.testing.assert_array_equal(found[:, side : 64 - side], expected)
+
+
+def test_odd_sizes_are_refused():
+  with pytest.raises(UserError, match="090.pkl: the array is 2 x 100 x 70; "):
+    pickles.mend_silhouettes(np.zeros((2, 100, 70), np.uint8), "090.pkl")
 
 
 @pytest.mark.parametrize("width", [44, 64])

@@ -197,7 +197,7 @@ def test_bad_pickles_stop_the_build_and_run_nothing(tmp_path):
     (attack, "posix.system"),
     (good[:-9], "whole"),
     (b"", "empty"),
-    (pickle.dumps(np.zeros((2, 128, 88), np.uint8)), "128 x 88"),
+    (pickle.dumps(np.zeros((2, 120, 88), np.uint8)), "120 x 88"),
   ]:
     path.write_bytes(data)
     message = mistakes.message(prepare, root, prepared)

@@ -31,7 +31,7 @@ def refusal(path):
 @pytest.mark.parametrize(
   ("values", "text"),
   [
-    (np.zeros((3, 128, 88), np.uint8), "3 x 128 x 88"),
+    (np.zeros((3, 120, 88), np.uint8), "3 x 120 x 88"),
     (np.zeros((3, 2, 64, 64), np.uint8), "3 x 2 x 64 x 64"),
     (np.zeros((64, 64), np.uint8), "64 x 64"),
     (np.full((1, 64, 64), 256, np.int32), "256"),

@@ -5,14 +5,12 @@ import importlib.util
 import shutil
 
 from absl import flags
-import cv2
 import jax
 import numpy as np
 import pytest
 
 from data_pipelines import datasets
 from data_pipelines import pipeline
-from data_pipelines import pretreatment
 from data_pipelines import store as sequence_store
 from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
@@ -250,60 +248,3 @@ def test_a_checkpoint_that_has_moved(script, evaluated, tmp_path):
   mesh = sharding.create_mesh(1)
   _, variables = script.restore_network(gallery, "g", str(tmp_path), mesh)
   assert checkpoint.digest(variables) == metadata["digest"]
-
-
-def jpg(path, image):
-  path.parent.mkdir(parents=True, exist_ok=True)
-  assert cv2.imwrite(str(path), image)
-
-
-def test_frames_are_found_and_read(script, tmp_path):
-  drawn = trees.images("075", "nm-01", "090", 4)
-  for i, image in enumerate(drawn):
-    jpg(tmp_path / "walk" / f"{i}.jpg", image)
-    jpg(tmp_path / "walk" / "below" / "x" / f"{i}.PNG", image)
-  jpg(tmp_path / "walk" / "below" / "x" / "gei.png", drawn[0])
-  jpg(tmp_path / "walk" / "small" / "0.png", np.zeros((64, 64), np.uint8))
-  (tmp_path / "walk" / "small" / "round").symlink_to(tmp_path / "walk")
-  found = script.find_sequences(tmp_path / "walk")
-  assert {k: len(v) for k, v in found.items()} == {
-    "walk": 4,
-    "below/x": 4,
-    "small": 1,
-  }
-  split = script.read_silhouettes(found, "walkers")
-  assert sorted(split.names) == ["below/x", "walk"]  # a black one is left out
-  expected = trees.normalised("casiab", "075", "nm-01", "090", 4)
-  for name in ("below/x", "walk"):
-    i = list(split.names).index(name)
-    frames = split.decode(split.read(i))["silhouettes"].numpy()
-    if name == "walk":  # JPEG's are as good as
-      apart = np.abs(frames.astype(int) - expected)
-      assert apart.mean() < 1
-    else:
-      np.testing.assert_array_equal(frames, expected)
-
-
-def test_normalised_frames_are_taken_as_they_are(script, tmp_path):
-  expected = trees.normalised("casiab", "075", "nm-01", "090", 2)
-  jpg(tmp_path / "0.png", expected[0])
-  jpg(tmp_path / "1.png", expected[1][:, 10:54])
-  paths = sorted(tmp_path.iterdir())
-  frames = script.read_sequence(paths, lambda raw: None)
-  np.testing.assert_array_equal(frames[:, :, 10:54], expected[:, :, 10:54])
-
-
-def test_black_sequences_are_no_probes(script, tmp_path):
-  jpg(tmp_path / "0.png", np.zeros((90, 90), np.uint8))
-  found = script.find_sequences(tmp_path)
-  with pytest.raises(errors.UserError, match="no frame of the 1 sequences"):
-    script.read_silhouettes(found, "casiab")
-
-
-@pytest.mark.parametrize("name", ["0.jpg", "0.png"])
-def test_a_damaged_frame_is_one_line(script, tmp_path, name):
-  jpg(tmp_path / name, trees.images("075", "nm-01", "090", 1)[0])
-  content = (tmp_path / name).read_bytes()
-  (tmp_path / name).write_bytes(content[:-20])
-  with pytest.raises(errors.UserError, match=f"{name}: is "):
-    script.read_sequence([tmp_path / name], pretreatment.pretreat_frame)

@@ -1,0 +1,104 @@
+"""Reads the sequences of a data set and takes notes of what is odd in them."""
+
+from collections.abc import Iterator
+from collections.abc import Sequence
+import contextlib
+
+import tqdm
+
+from data_pipelines import build_notes
+from data_pipelines import examples
+from data_pipelines import source as source_lib
+from data_pipelines import tree
+from gaitkd_jax.errors import UserError
+
+_LISTED = 20  # damaged files that an error names
+
+
+def read(
+  folders: Sequence[tree.SequenceFolder],
+  everything: Sequence[tree.SequenceFolder],
+  source: source_lib.Source,
+  modalities: Sequence[str],
+  notes: build_notes.Notes,
+  title: str,
+) -> Iterator[tuple[str, examples.Example]]:
+  """Reads the sequences of one split with a bar.
+
+  Args:
+    folders: of the split.
+    everything: of all splits: if a file is damaged, all of them are searched
+      for further ones.
+    source: the data set.
+    modalities: see `frames.read_sequence`.
+    notes: takes what is found.
+    title: of the bar.
+
+  Yields:
+    The key and the example of what can be used, in order.
+
+  Raises:
+    UserError: files are damaged or refused; names up to 20 of them.
+  """
+  for outcome in _with_bar(folders, source, modalities, title):
+    if outcome.refused:
+      raise refusal(_all_refused(everything, source, modalities, notes))
+    notes.add(outcome)
+    if outcome.example is not None:
+      yield outcome.folder.key, outcome.example
+
+
+def refusal(refused: Sequence[str]) -> UserError:
+  """The error that names damaged and refused files, a sentence each."""
+  go_on = "data.skip_damaged=True goes on without"
+  if len(refused) == 1:
+    return UserError(f"{refused[0].rstrip('.')}; {go_on}.")
+  count = f"{len(refused)}"
+  if len(refused) > _LISTED:
+    count = f"more than {_LISTED}"
+  return UserError(
+    f"{count} files are damaged or refused: {' '.join(refused[:_LISTED])} "
+    f"{go_on} all of them."
+  )
+
+
+def _all_refused(
+  everything: Sequence[tree.SequenceFolder],
+  source: source_lib.Source,
+  modalities: Sequence[str],
+  notes: build_notes.Notes,
+) -> list[str]:
+  """Looks through what was not read yet; stops when there are too many."""
+  unread = [folder for folder in everything if folder.key not in notes.clean]
+  found: list[str] = []
+  searching = _with_bar(
+    unread, source, modalities, "Looking for further damaged files"
+  )
+  with contextlib.closing(searching):
+    for outcome in searching:
+      found += outcome.refused
+      if len(found) > _LISTED:
+        break
+  return found
+
+
+def _with_bar(
+  folders: Sequence[tree.SequenceFolder],
+  source: source_lib.Source,
+  modalities: Sequence[str],
+  title: str,
+) -> Iterator[examples.Outcome]:
+  outcomes = examples.read_ahead(folders, source, modalities)
+  with (
+    contextlib.closing(outcomes),
+    tqdm.tqdm(
+      disable=None,  # shown on a terminal only
+      total=len(folders),
+      desc=title,
+      unit=" sequences",
+      mininterval=1.0,
+    ) as bar,
+  ):
+    for outcome in outcomes:
+      bar.update(1)
+      yield outcome
