@@ -17,6 +17,8 @@ from tests.helpers import configs
     ({"train.steps": 0}, "train.steps is 0"),
     ({"train.eval_every": -1}, "train.eval_every is -1"),
     ({"dtype": "float16"}, "dtype"),
+    ({"eval.map": "pca"}, "eval.map is 'pca'; give one of tsne, umap, ''"),
+    ({"eval.saliency": -1}, "eval.saliency is -1"),
     ({"teachers.deepgaitv2.temperature": 0.0}, "temperature"),
     ({"model.in_channels": 2}, "in_channels of the student is 2"),
     ({"data.modalities": ("heatmaps",)}, "no silhouettes"),

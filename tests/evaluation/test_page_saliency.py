@@ -18,7 +18,8 @@ from tests.helpers import configs
 def looks(prepared):
   config = configs.smoke_config(prepared, "walkers_teacher_maps")
   module = models.create_model(config.model)
-  variables = models.init_variables(module, jax.random.key(0))
+  init = jax.jit(models.init_variables, static_argnums=0)
+  variables = init(module, jax.random.key(0))
   mesh = sharding.create_mesh()
   # In a run every device of the mesh holds all variables.
   variables = jax.device_put(variables, sharding.replicated(mesh))

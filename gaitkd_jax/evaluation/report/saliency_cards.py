@@ -174,7 +174,7 @@ def overlay(frames: np.ndarray, maps: np.ndarray) -> np.ndarray:
 def _blurred(maps: np.ndarray) -> np.ndarray:
   """Convolves `[s, h, w]` with a Gaussian; what lies outside is left out."""
   down, across = (_gaussian(size) for size in maps.shape[1:])
-  return np.einsum("ih,shw,jw->sij", down, maps, across)
+  return down @ maps @ across.T
 
 
 def _gaussian(size: int) -> np.ndarray:
