@@ -57,7 +57,7 @@ class PageSaliency:
       row: position of the sequence in the split.
       other: position of what it is compared with.
     """
-    clip = self._embedder.clip(row, _FRAMES)
+    clip: Any = self._embedder.clip(row, _FRAMES)
     length = int(clip["lengths"][0])
     try:
       _, maps = saliency.pixel_saliency(

@@ -166,7 +166,7 @@ def pixel_saliency(
   """
 
   def similarity(x: jax.Array) -> jax.Array:
-    out = module.apply(variables, x[None], _lengths(length))
+    out: Any = module.apply(variables, x[None], _lengths(length))
     return part_similarity(out["retrieval"][0], reference, metric)
 
   groups = _groups(weights, reference)
@@ -226,7 +226,7 @@ def grad_cam(
       return out
 
     with nn.intercept_methods(add):
-      out = module.apply(variables, silhouettes[None], _lengths(length))
+      out: Any = module.apply(variables, silhouettes[None], _lengths(length))
     if len(maps) != 1:
       known = ", ".join(sorted(variables["params"]))
       raise ValueError(

@@ -12,14 +12,14 @@ from gaitkd_jax.evaluation import embed
 from gaitkd_jax.evaluation import page_saliency
 from gaitkd_jax.evaluation import saliency
 from tests.helpers import configs
+from tests.helpers import networks
 
 
 @pytest.fixture(scope="module")
 def looks(prepared):
   config = configs.smoke_config(prepared, "walkers_teacher_maps")
   module = models.create_model(config.model)
-  init = jax.jit(models.init_variables, static_argnums=0)
-  variables = init(module, jax.random.key(0))
+  variables = networks.random_variables(module)
   mesh = sharding.create_mesh()
   # In a run every device of the mesh holds all variables.
   variables = jax.device_put(variables, sharding.replicated(mesh))

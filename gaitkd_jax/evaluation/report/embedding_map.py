@@ -130,7 +130,7 @@ class _Points:
       marks = [
         f'<path d="M{x[i]:.1f} {y[i]:.1f}{self._outline(i)}">'
         f"<title>{markup.escape(self._names[i])}</title></path>"
-        for i in np.flatnonzero(self._colors == color)
+        for i in np.flatnonzero(self._colors == color).tolist()
       ]
       if marks:
         groups.append(f'<g class="{_style(color)}">{"".join(marks)}</g>')
