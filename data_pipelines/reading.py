@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
 
+import tensorflow as tf
 import tqdm
 
 from data_pipelines import build_notes
@@ -60,6 +61,26 @@ def refusal(refused: Sequence[str]) -> UserError:
     f"{count} files are damaged or refused: {' '.join(refused[:_LISTED])} "
     f"{go_on} all of them."
   )
+
+
+def raise_user_error(error: BaseException, folder: str) -> None:
+  """Raises the `UserError` that TFDS has wrapped, if there is one.
+
+  Args:
+    error: of a build.
+    folder: of the prepared data.
+  """
+  cause: BaseException | None = error
+  while cause is not None:
+    if isinstance(cause, UserError):
+      raise cause from None
+    if isinstance(cause, OSError | tf.errors.OpError):
+      reason = " ".join(str(cause).split())
+      raise UserError(
+        f"{folder}: the prepared data cannot be written ({reason}); check "
+        "the disk, or give another data.prepared."
+      ) from error
+    cause = cause.__cause__ or cause.__context__
 
 
 def _all_refused(

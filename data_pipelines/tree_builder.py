@@ -15,7 +15,6 @@ from typing import Any
 from typing import ClassVar
 
 from absl import logging
-import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from data_pipelines import build_notes
@@ -288,7 +287,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     except Exception as error:
       with contextlib.suppress(OSError):  # TFDS leaves an empty folder behind.
         prepared.parent.rmdir()
-      _raise_user_error(error, self.data_dir)
+      reading_lib.raise_user_error(error, self.data_dir)
       raise
     if not exists:
       self._notes.log(self.data_dir)
@@ -409,18 +408,3 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       "gallery": partitions.gallery(config.partition, names),
     }
     self._notes.write(self.data_dir, source)
-
-
-def _raise_user_error(error: BaseException, data_dir: str) -> None:
-  """Raises the `UserError` that TFDS has wrapped, if there is one."""
-  cause: BaseException | None = error
-  while cause is not None:
-    if isinstance(cause, UserError):
-      raise cause from None
-    if isinstance(cause, OSError | tf.errors.OpError):
-      reason = " ".join(str(cause).split())
-      raise UserError(
-        f"{data_dir}: the prepared data cannot be written ({reason}); check "
-        "the disk, or give another data.prepared."
-      ) from error
-    cause = cause.__cause__ or cause.__context__

@@ -17,7 +17,6 @@ import json
 import math
 import os
 import pathlib
-import re
 from typing import Any
 
 import jax
@@ -26,6 +25,7 @@ import numpy as np
 from orbax import checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from gaitkd_jax import array_names
 from gaitkd_jax import errors
 
 Paths = str | os.PathLike[str]
@@ -34,14 +34,6 @@ Paths = str | os.PathLike[str]
 _FIELDS = {"aids": "aux", "aids_opt_state": "aux_opt_state"}
 # Keys beside a checkpoint's metrics: what was scored, and what decides.
 _BASIS, _METRIC = "basis", "primary_metric"
-# What arrays were called when a convolution and its normalisation were two
-# modules side by side, and what they are called now.
-_ARRAY = r"(scale|bias|mean|var)"
-_RENAMED = (
-  (re.compile(r"/conv/kernel$"), "/kernel"),
-  (re.compile(rf"/bn([12])/{_ARRAY}$"), r"/conv\1/norm/\2"),
-  (re.compile(rf"_bn/{_ARRAY}$"), r"/norm/\1"),
-)
 
 
 class Checkpointer:
@@ -234,7 +226,7 @@ def stored_shapes(path: Paths) -> dict[str, tuple[int, ...]]:
     errors.UserError: there is no checkpoint, or it cannot be read.
   """
   place = _find(path)
-  return _current_names(place, shapes(_stored(place, "model")))
+  return _current_names(place, array_names.shapes(_stored(place, "model")))
 
 
 def restore_matching(
@@ -259,16 +251,22 @@ def restore_matching(
   """
   place = _find(path)
   stored = _stored(place, "model")
-  wanted, found = shapes(variables), _current_names(place, shapes(stored))
+  wanted, found = (
+    array_names.shapes(variables),
+    _current_names(place, array_names.shapes(stored)),
+  )
   taken = [name for name, shape in wanted.items() if found.get(name) == shape]
   if not taken:
     raise errors.UserError(
       f"no array of checkpoint {place} has a name and shape of this network; "
       "give the checkpoint of one that shares its first stages"
     )
-  read = _by_current_name(_read(place, "model", stored, sharding))
+  read = array_names.by_current_name(_read(place, "model", stored, sharding))
   variables = jax.tree.map_with_path(
-    lambda k, x: read[_name(k)] if _name(k) in taken else x, variables
+    lambda k, x: (
+      read[array_names.name(k)] if array_names.name(k) in taken else x
+    ),
+    variables,
   )
   return variables, taken, [name for name in wanted if name not in taken]
 
@@ -364,10 +362,10 @@ def _read(place: _Place, item: str, abstract: Any, sharding: Sharding) -> Any:
     abstract,
   )
   stored = _stored(place, item)
-  wanted, found = shapes(target), shapes(stored)
+  wanted, found = array_names.shapes(target), array_names.shapes(stored)
   if wanted != found and wanted == (found := _current_names(place, found)):
-    old = _by_current_name(_read(place, item, stored, sharding))
-    return jax.tree.map_with_path(lambda k, _: old[_name(k)], target)
+    old = array_names.by_current_name(_read(place, item, stored, sharding))
+    return jax.tree.map_with_path(lambda k, _: old[array_names.name(k)], target)
   if wanted != found:
     different = [k for k in wanted | found if wanted.get(k) != found.get(k)]
     key = min(different)
@@ -402,24 +400,11 @@ def _stored(place: _Place, item: str) -> Any:
       ) from e
 
 
-def shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-  """The shapes of a tree by the names of its arrays, such as "params/a/b"."""
-  return {
-    _name(path): tuple(leaf.shape)
-    for path, leaf in jax.tree.leaves_with_path(tree)
-    if hasattr(leaf, "shape")
-  }
-
-
-def _name(path: Sequence[Any]) -> str:
-  return "/".join(str(getattr(k, "key", getattr(k, "name", k))) for k in path)
-
-
 def _current_names(
   place: _Place, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, tuple[int, ...]]:
   """The shapes by the names of today; says so if there are others."""
-  current = {_current(name): shape for name, shape in shapes.items()}
+  current = {array_names.current(name): shape for name, shape in shapes.items()}
   if current.keys() != shapes.keys():
     _tell_earlier(place)
   return current
@@ -432,17 +417,6 @@ def _tell_earlier(place: _Place) -> None:
     "otherwise; they are read under today's names",
     flush=True,
   )
-
-
-def _by_current_name(tree: Any) -> dict[str, Any]:
-  leaves = jax.tree.leaves_with_path(tree)
-  return {_current(_name(path)): leaf for path, leaf in leaves}
-
-
-def _current(name: str) -> str:
-  for pattern, replacement in _RENAMED:
-    name = pattern.sub(replacement, name)
-  return name
 
 
 def _text(shape: tuple[int, ...] | None) -> str:

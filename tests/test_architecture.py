@@ -11,7 +11,7 @@ from tests.helpers.paths import ROOT
 # A module may import those of earlier lines, and of its own room. A name with a
 # dot takes a module or a folder out of its room.
 LAYERS = (
-  ("errors",),
+  ("errors", "array_names"),
   ("losses", "sharding", "multihost", "failures", "checkpoint", "workdir"),
   ("training.schedules", "training.writers"),
   ("evaluation.distances", "evaluation.metrics", "evaluation.embedded"),
@@ -29,6 +29,7 @@ LAYERS = (
 LOOSE = {
   "__init__",
   "arguments",
+  "array_names",
   "checkpoint",
   "cli",
   "errors",

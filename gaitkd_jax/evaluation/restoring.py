@@ -6,6 +6,7 @@ from typing import Any
 import jax
 from jax.sharding import Sharding
 
+from gaitkd_jax import array_names
 from gaitkd_jax import checkpoint
 from gaitkd_jax import models
 
@@ -35,11 +36,11 @@ def restore_network(
   module = models.create_model(config, dtype)
   wanted = models.abstract_variables(module)
   found = checkpoint.stored_shapes(path)
-  if found != checkpoint.shapes(wanted) and _KEY in config:
+  if found != array_names.shapes(wanted) and _KEY in config:
     classes = _num_classes(config, found)
     other = models.create_model({**config, _KEY: classes}, dtype)
     shapes = models.abstract_variables(other)
-    if found == checkpoint.shapes(shapes):
+    if found == array_names.shapes(shapes):
       if not jax.process_index():
         print(
           f"{path} has {classes} classes and config.model.{_KEY} is "
@@ -60,7 +61,7 @@ def _num_classes(
     found: shapes by the names of arrays.
   """
   one, two = (
-    checkpoint.shapes(
+    array_names.shapes(
       models.abstract_variables(models.create_model({**config, _KEY: k}))
     )
     for k in (1, 2)
