@@ -96,6 +96,8 @@ def read(
   except frames.DamagedFilesError as error:
     return Outcome(folder, refused=error.findings)
   except UserError as error:
+    if source.skip_damaged:
+      return Outcome(folder, skipped=str(error))
     return Outcome(folder, refused=(str(error),))
   example = {
     name: [zlib.compress(frame.tobytes()) for frame in values]

@@ -296,5 +296,10 @@ def test_going_on_without_damaged_files(tmp_path):
     np.testing.assert_array_equal(part[name], want[left])
   (line,) = builds.skipped(builder).splitlines()
   assert line.startswith(f"{other}\tdamaged: {other}")
+  # Nor does it wait for an answer which of two pickles is meant.
+  (other / f"{other.name}.pkl").rename(other / "a.pkl")
+  (other / "b.pkl").write_bytes(b"nothing")
+  (line,) = builds.skipped(datasets.prepare(data)).splitlines()
+  assert line.startswith(f"{other}\t{other}: holds 2 pickles")
   data.skip_damaged = False
   assert "4 files are damaged" in mistakes.message(datasets.prepare, data)
