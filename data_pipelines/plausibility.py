@@ -24,6 +24,7 @@ from gaitkd_jax.errors import UserError
 _BRIGHT = 200
 # The first and the last column are background, unless the person is black.
 _WHITE_SIDES = 0.75
+_DARK_SIDES = 0.05
 _FULL = 0.8
 # In photographs some 0.85 of the pixels are grey.
 _GREY = 0.65
@@ -45,11 +46,13 @@ class Treatment:
     highest: the brightest value of the sequence.
     scaled: whether 0 to `highest` become 0 to 255.
     inverted: whether black and white are exchanged.
+    cut: whether the upper half of the range becomes white, the lower black.
   """
 
   highest: int = 255
   scaled: bool = False
   inverted: bool = False
+  cut: bool = False
 
   @property
   def notes(self) -> tuple[str, ...]:
@@ -59,6 +62,8 @@ class Treatment:
       notes.append(f"values from 0 to {self.highest}, scaled to 255")
     if self.inverted:
       notes.append("a black person on white, inverted")
+    if self.cut:
+      notes.append("a background that is not black, cut at half the range")
     return tuple(notes)
 
   def apply(self, frames: np.ndarray) -> np.ndarray:
@@ -66,10 +71,12 @@ class Treatment:
     if not self.notes:
       return frames
     table = np.arange(256.0)
-    if self.scaled:
-      table = np.rint(table * (255 / self.highest)).clip(0, 255)
     if self.inverted:
-      table = 255 - table
+      table = self.highest - table
+    if self.cut:
+      table = np.where(2 * table > self.highest, 255, 0)
+    elif self.scaled or self.inverted:
+      table = np.rint(table * (255 / self.highest)).clip(0, 255)
     return table.astype(np.uint8)[frames]
 
 
@@ -84,7 +91,7 @@ class Impression:
   """
 
   def __init__(self) -> None:
-    self._highest = 0
+    self._lowest, self._highest = 255, 0
     self._sides: list[np.ndarray] = []
     self._counts = np.zeros(256, np.int64)
 
@@ -93,6 +100,7 @@ class Impression:
     if not frames.size:
       return
     self._highest = max(self._highest, int(frames.max()))
+    self._lowest = min(self._lowest, int(frames.min()))
     width = frames.shape[2]
     self._sides.append(frames[:, :, :: max(1, width - 1)].copy())
     if self._highest < _BRIGHT:  # else nobody asks for them
@@ -109,14 +117,25 @@ class Impression:
       return AS_IT_IS
     scaled = high < _BRIGHT
     # The inside of a mask has one value; labels of body parts have many.
-    if scaled and self._counts[high] < self._counts[1:].sum() / 2:
+    person = self._counts[self._lowest + 1 :].sum()
+    if scaled and self._counts[high] < person / 2:
       raise ImplausibleError(
         f"values from 0 to {high}, most of them in between: these are no "
         "silhouettes (labels of body parts?); give masks of 0 and 255"
       )
-    white = [(side > high // 2).mean(axis=(1, 2)) for side in self._sides]
-    inverted = np.mean(np.concatenate(white) >= _WHITE_SIDES) > 0.5
-    return Treatment(high, scaled, bool(inverted))
+    white, lit = [], []
+    for side in self._sides:
+      white.append((side > high // 2).mean(axis=(1, 2)))
+      lit.append((side > 0).mean(axis=(1, 2)))
+    share, lit_share = np.concatenate(white), np.concatenate(lit)
+    inverted = np.mean(share >= _WHITE_SIDES) > 0.5
+    if inverted:
+      lit = [(side < high).mean(axis=(1, 2)) for side in self._sides]
+      share, lit_share = 1 - share, np.concatenate(lit)
+    # What a video codec makes of black, or a mask that counts from 1: with it,
+    # the whole picture would be taken for the person.
+    cut = np.mean((lit_share > 0.5) & (share < _DARK_SIDES)) > 0.5
+    return Treatment(high, scaled, bool(inverted), bool(cut))
 
 
 def mend(frames: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

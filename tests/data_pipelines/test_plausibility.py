@@ -115,6 +115,32 @@ def test_a_person_at_the_edge_is_not_inverted(tmp_path):
   assert not notes
 
 
+# --- background --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["video", "counted", "noisy", "inverted"])
+def test_a_background_that_is_not_black_is_cut(tmp_path, kind):
+  raw = drawn()
+  rng = np.random.default_rng(0)
+  values = {
+    "video": 16 + (raw > 0) * 219,
+    "counted": 1 + (raw > 0),
+    "noisy": rng.integers(0, 40, raw.shape) + (raw > 0) * 200,
+    "inverted": 235 - (raw > 0) * 219 - rng.integers(0, 9, raw.shape),
+  }[kind]
+  found, notes = read(tmp_path / "a", values.astype(np.uint8))
+  assert notes[-1] == "a background that is not black, cut at half the range"
+  np.testing.assert_array_equal(found, finished())
+
+
+def test_soft_edges_and_specks_are_not_cut(tmp_path):
+  raw = cv2.GaussianBlur(drawn(1)[0], (0, 0), 2)[None]
+  raw[0, ::9, 0] = 20
+  found, notes = read(tmp_path / "a", raw)
+  assert not notes
+  np.testing.assert_array_equal(found, pretreatment.pretreat(raw))
+
+
 # --- what is left over -------------------------------------------------------
 
 
