@@ -253,6 +253,7 @@ def read_sequence(
     raise EmptySequenceError("no PNG file and no pickle")
   pickled = [file for file in files if file.name.lower().endswith(".pkl")]
   drawn = [file.path for file in files if file not in pickled]
+  pngs = [path for path in drawn if not images.is_jpeg(path)]
   found = _choose(pickled, folder, source, modalities)
   if "heatmaps" in modalities and "heatmaps" not in found:
     raise EmptySequenceError("no pickle of heat maps")
@@ -263,7 +264,12 @@ def read_sequence(
       values = pickles.load_array(path)
       frames, notes = pickles.mend_silhouettes(values, path)
     else:
-      frames, notes = read_images(drawn, source.pretreat, source.skip_damaged)
+      # Beside masks, JPG files are the photographs that they were made from.
+      frames, notes = read_images(
+        pngs or drawn, source.pretreat, source.skip_damaged
+      )
+      if 0 < len(pngs) < len(drawn):
+        notes += (f"{len(drawn) - len(pngs)} JPG beside PNG files left out",)
     arrays["silhouettes"] = frames
     if "heatmaps" in modalities:
       arrays["heatmaps"] = pickles.read_heatmaps(found["heatmaps"])

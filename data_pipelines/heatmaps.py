@@ -35,6 +35,7 @@ _NEIGHBOURS = 4
 _MOST_BYTES = 2**30
 # No camera has so many; a larger coordinate is damaged.
 _MOST_PIXELS = 1e6
+_LEAST_EXTENT = 2  # normalised coordinates lie between -1 and 1
 
 # COCO's key points are the nose, and left and right eye, ear, shoulder, elbow,
 # wrist, hip, knee and ankle, in this order.
@@ -212,12 +213,17 @@ def normalise(key_points: np.ndarray) -> np.ndarray:
     all joints of the frame are at one height.
 
   Raises:
-    UserError: no frame has a hip.
+    UserError: no frame has a hip, or the coordinates are no pixels.
   """
   key_points = np.asarray(key_points, np.float64)
   points, confidence = key_points[..., :2], key_points[..., 2]
   sane = np.abs(points) < _MOST_PIXELS  # False for NaN, too
   missing = (points == 0).all(-1) | ~sane.all(-1)
+  if not missing.all() and np.abs(points[~missing]).max() <= _LEAST_EXTENT:
+    raise UserError(
+      f"all coordinates lie between -{_LEAST_EXTENT} and {_LEAST_EXTENT}, "
+      "which are no pixels; multiply them by the picture's width and height"
+    )
   points = impute(points, missing)
   hips = points[:, [LEFT_HIP, RIGHT_HIP]]
   known = np.isfinite(hips).all(-1)

@@ -12,6 +12,7 @@ from gaitkd_jax.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
+_JPEG = b"\xff\xd8"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # OU-MVLP's frames are 1280 x 980. A far larger one would only fill the memory.
 _MOST_PIXELS = 4096 * 4096
@@ -47,7 +48,7 @@ def read(path: str | os.PathLike[str]) -> np.ndarray:
     ) from error
   if is_jpeg(path):
     # OpenCV 4 returns half an image where the end lacks.
-    whole = data.startswith(b"\xff\xd8")
+    whole = data.startswith(_JPEG)
     whole = whole and data.rstrip(b"\0").endswith(b"\xff\xd9")
     damage = "" if whole else "is damaged or no JPEG file"
     flags = cv2.IMREAD_GRAYSCALE
@@ -78,6 +79,8 @@ def _examine(data: bytes) -> tuple[str, int]:
   """
   flags = cv2.IMREAD_GRAYSCALE
   if not data.startswith(_SIGNATURE):
+    if data.startswith(_JPEG):
+      return "is not a PNG file but a JPEG file: name it .jpg", flags
     return "is not a PNG file" if data else "is empty", flags
   view = memoryview(data)
   at = len(_SIGNATURE)

@@ -31,7 +31,11 @@ _GREY = 0.65
 _SMALL = 0.05
 _NOISE = 0.03
 _JUMP = 1.5
+_GREY_RAW = 0.4  # of raw frames, whose edges are sharp
+_SHADOW = 127
 _LOOKED_AT = 4  # frames that are searched for grey
+# Sizes of frames that are cut and centred already.
+FINISHED = ((64, 64), (64, 44), (128, 128), (128, 88))
 
 
 class ImplausibleError(UserError):
@@ -47,12 +51,15 @@ class Treatment:
     scaled: whether 0 to `highest` become 0 to 255.
     inverted: whether black and white are exchanged.
     cut: whether the upper half of the range becomes white, the lower black.
+    shadows: whether 127 becomes black, which is a shadow in the masks of
+      OpenCV's background models.
   """
 
   highest: int = 255
   scaled: bool = False
   inverted: bool = False
   cut: bool = False
+  shadows: bool = False
 
   @property
   def notes(self) -> tuple[str, ...]:
@@ -64,6 +71,8 @@ class Treatment:
       notes.append("a black person on white, inverted")
     if self.cut:
       notes.append("a background that is not black, cut at half the range")
+    if self.shadows:
+      notes.append(f"shadows of value {_SHADOW}, made black")
     return tuple(notes)
 
   def apply(self, frames: np.ndarray) -> np.ndarray:
@@ -77,6 +86,8 @@ class Treatment:
       table = np.where(2 * table > self.highest, 255, 0)
     elif self.scaled or self.inverted:
       table = np.rint(table * (255 / self.highest)).clip(0, 255)
+    if self.shadows:
+      table[_SHADOW] = 0
     return table.astype(np.uint8)[frames]
 
 
@@ -92,19 +103,28 @@ class Impression:
 
   def __init__(self) -> None:
     self._lowest, self._highest = 255, 0
-    self._sides: list[np.ndarray] = []
+    self._outer: list[np.ndarray] = []
+    self._inner: list[np.ndarray] = []
     self._counts = np.zeros(256, np.int64)
+    self._counted = 0
+    self._raw = False
 
   def add(self, frames: np.ndarray) -> None:
     """Looks at further frames, uint8 [s, h, w]."""
     if not frames.size:
       return
-    self._highest = max(self._highest, int(frames.max()))
+    high = int(frames.max())
+    self._highest = max(self._highest, high)
     self._lowest = min(self._lowest, int(frames.min()))
-    width = frames.shape[2]
-    self._sides.append(frames[:, :, :: max(1, width - 1)].copy())
-    if self._highest < _BRIGHT:  # else nobody asks for them
-      self._counts += np.bincount(frames.ravel(), minlength=256)
+    height, width = frames.shape[1:]
+    self._raw |= (height, width) not in FINISHED
+    inside = width // 16
+    self._outer.append(frames[:, :, :: max(1, width - 1)].copy())
+    self._inner.append(frames[:, :, [inside, -1 - inside]])
+    if high and self._counted < _LOOKED_AT:  # those without a person tell less
+      some = frames[:: -(-len(frames) // _LOOKED_AT)]
+      self._counts += np.bincount(some.ravel(), minlength=256)
+      self._counted += len(some)
 
   def treatment(self) -> Treatment:
     """Decides what is to be done to these frames.
@@ -112,30 +132,55 @@ class Impression:
     Raises:
       ImplausibleError: they are neither masks nor silhouettes.
     """
-    high = self._highest
+    low, high = self._lowest, self._highest
     if not high:
       return AS_IT_IS
     scaled = high < _BRIGHT
+    lit = self._counts[low + 1 :].sum()
+    quarter = high // 4
     # The inside of a mask has one value; labels of body parts have many.
-    person = self._counts[self._lowest + 1 :].sum()
-    if scaled and self._counts[high] < person / 2:
+    if scaled and self._counts[high * 3 // 4 + 1 :].sum() < lit / 2:
       raise ImplausibleError(
-        f"values from 0 to {high}, most of them in between: these are no "
+        f"values from {low} to {high}, most of them in between: these are no "
         "silhouettes (labels of body parts?); give masks of 0 and 255"
       )
-    white, lit = [], []
-    for side in self._sides:
-      white.append((side > high // 2).mean(axis=(1, 2)))
-      lit.append((side > 0).mean(axis=(1, 2)))
-    share, lit_share = np.concatenate(white), np.concatenate(lit)
-    inverted = np.mean(share >= _WHITE_SIDES) > 0.5
-    if inverted:
-      lit = [(side < high).mean(axis=(1, 2)) for side in self._sides]
-      share, lit_share = 1 - share, np.concatenate(lit)
+    grey = self._counts[max(quarter, low) + 1 : high - quarter]
+    shadow = self._counts[_SHADOW] if high == 255 else 0
+    shadows = shadow > max(0.9 * grey.sum(), 0.02 * lit)
+    if self._raw and not shadows and grey.sum() > _GREY_RAW * lit:
+      raise ImplausibleError(
+        f"{grey.sum() / lit:.0%} of its pixels are grey, as in a photograph; "
+        "give silhouettes, white on black"
+      )
+    outer = np.concatenate([_share(side > high // 2) for side in self._outer])
+    inner = np.concatenate([_share(side > high // 2) for side in self._inner])
+    inverted = _most(outer >= _WHITE_SIDES)
+    if inverted and not _most(inner >= _WHITE_SIDES):
+      raise ImplausibleError(
+        "a white border runs around its pictures; cut it off"
+      )
+    if _most((outer < _DARK_SIDES) & (inner > 1 - _DARK_SIDES)):
+      raise ImplausibleError(
+        "a black border runs around white pictures; cut it off, and give white "
+        "silhouettes on black"
+      )
+    background = high if inverted else 0
+    other = np.concatenate([_share(side != background) for side in self._outer])
+    dark = 1 - outer if inverted else outer
     # What a video codec makes of black, or a mask that counts from 1: with it,
     # the whole picture would be taken for the person.
-    cut = np.mean((lit_share > 0.5) & (share < _DARK_SIDES)) > 0.5
-    return Treatment(high, scaled, bool(inverted), bool(cut))
+    cut = _most((other > 0.5) & (dark < _DARK_SIDES))
+    return Treatment(high, scaled, inverted, cut, bool(shadows))
+
+
+def _share(pixels: np.ndarray) -> np.ndarray:
+  """The share of pixels of each frame, bool [s, h, w] to float [s]."""
+  return pixels.mean(axis=(1, 2))
+
+
+def _most(frames: np.ndarray) -> bool:
+  """Whether something holds for most frames, bool [s]."""
+  return bool(frames.mean() > 0.5)
 
 
 def mend(frames: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

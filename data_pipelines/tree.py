@@ -146,6 +146,23 @@ def natural_key(name: str) -> tuple[Any, ...]:
   return tuple(parts), name  # "1" and "01" are told apart
 
 
+_DECIMAL = re.compile(r"-?\d+(\.\d*[1-9])?", re.ASCII)
+
+
+def frame_order(names: Iterable[str]) -> list[str]:
+  """Sorts the names of a sequence's images as people count.
+
+  Where all of them are numbers, as seconds are ("0.96.png", "1.png"), they are
+  sorted as numbers. A last zero, as in "1.10.png", says that they are not.
+  """
+  names = sorted(names, key=natural_key)
+  stems = [os.path.splitext(name)[0] for name in names]
+  if all(map(_DECIMAL.fullmatch, stems)):
+    order = sorted(range(len(names)), key=lambda i: float(stems[i]))
+    return [names[i] for i in order]
+  return names
+
+
 def is_frame(name: str) -> bool:
   """Whether a file is one of the images of a sequence.
 
@@ -168,9 +185,10 @@ def sequence_files(path: str) -> list[os.DirEntry]:
     if (is_frame(entry.name) or _is_pickle(entry.name))
     and (_broken_link(entry) or not entry.is_dir())
   ]
-  frames = [file for file in files if is_frame(file.name)]
-  frames.sort(key=lambda file: natural_key(file.name))
-  return [file for file in files if _is_pickle(file.name)] + frames
+  frames = {file.name: file for file in files if is_frame(file.name)}
+  return [file for file in files if _is_pickle(file.name)] + [
+    frames[name] for name in frame_order(frames)
+  ]
 
 
 def _is_pickle(name: str) -> bool:
@@ -298,7 +316,11 @@ def _hint(root: str, layouts: Sequence[Layout]) -> str:
       (dataclasses.replace(f, subject="", condition="", view=""), groups)
       for f, groups in live
     )
-    if live and _holds_sequences(_Branch(root, live), len(names)):
+    # Where any name fits, the only folder of a parent is hardly a subject.
+    others = sum(entry.is_dir() for entry in _entries(str(parent)))
+    if (
+      live and others > 1 and _holds_sequences(_Branch(root, live), len(names))
+    ):
       return f"; the folder above, {parent}, seems to be meant"
   return ""
 

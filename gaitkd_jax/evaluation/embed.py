@@ -336,8 +336,8 @@ def restore(
   """Builds the network of `config` and reads its checkpoint.
 
   Args:
-    config: `eval.checkpoint` names the checkpoint; empty is the newest of the
-      workdir.
+    config: `eval.checkpoint` names the checkpoint, a workdir or a step of it,
+      or is the number of a step of this one; empty is the newest.
     workdir: of a training.
     mesh: devices that get the variables.
 
@@ -346,6 +346,9 @@ def restore(
     variables, and where they were read.
   """
   path = config.eval.checkpoint or str(workdir)
+  step = pathlib.Path(workdir) / "checkpoints" / path
+  if path.isdecimal() and step.is_dir():
+    path = str(step)
   module, variables = restoring.restore_network(
     path, config.model, config.dtype, sharding.replicated(mesh)
   )

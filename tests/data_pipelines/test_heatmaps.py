@@ -270,3 +270,21 @@ def test_a_cut_npz_is_refused(tmp_path):
   np.savez(tmp_path / "x.npz", a=WALK, b=WALK)
   with pytest.raises(errors.UserError, match="holds 2 arrays"):
     heatmaps.read_key_points(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize(
+  "change",
+  [
+    lambda p: p * [1 / 320, 1 / 240, 1],
+    lambda p: (p - [160, 120, 0]) * [1 / 160, 1 / 120, 1],
+  ],
+)
+def test_other_coordinates_are_not_drawn(change):
+  rng = np.random.default_rng(0)
+  points = np.dstack(
+    [rng.uniform(10, 310, (2, 17)), rng.uniform(10, 230, (2, 17))]
+  )
+  points = np.concatenate([points, np.full((2, 17, 1), 0.9)], axis=-1)
+  assert heatmaps.normalise(points).shape == (2, 17, 3)
+  with pytest.raises(errors.UserError, match="are no pixels"):
+    heatmaps.normalise(change(points))

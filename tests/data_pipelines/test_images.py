@@ -126,6 +126,10 @@ def test_half_a_jpeg_is_refused(tmp_path):
   data = cv2.imencode(".jpg", _mask())[1].tobytes()
   path.write_bytes(data)
   assert (images.read(path) > 127).sum() == (_mask() > 127).sum()
+  other = tmp_path / "1.png"
+  other.write_bytes(data)
+  with pytest.raises(UserError, match="1.png: .* a JPEG file: name it .jpg"):
+    images.read(other)
   for content in (data[: len(data) // 2], b"", data[2:]):
     path.write_bytes(content)
     with pytest.raises(UserError, match="1.JPG: is damaged or no JPEG"):

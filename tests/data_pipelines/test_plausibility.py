@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from data_pipelines import build_notes
 from data_pipelines import datasets
 from data_pipelines import frames
 from data_pipelines import inspect
@@ -141,6 +142,40 @@ def test_soft_edges_and_specks_are_not_cut(tmp_path):
   np.testing.assert_array_equal(found, pretreatment.pretreat(raw))
 
 
+def test_shadows_of_opencvs_background_models_are_no_part(tmp_path):
+  raw = drawn()
+  values = np.where((np.roll(raw, 9, axis=2) > 0) & (raw == 0), 127, raw)
+  found, notes = read(tmp_path / "a", values.astype(np.uint8))
+  assert notes == ("shadows of value 127, made black",)
+  np.testing.assert_array_equal(found, finished())
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_raw_photographs_are_refused(tmp_path, suffix):
+  rng = np.random.default_rng(0)
+  raw = np.where(drawn() > 0, 60, rng.integers(90, 220, (5, 96, 80)))
+  with pytest.raises(plausibility.ImplausibleError, match="photograph"):
+    read(tmp_path / "a", raw.astype(np.uint8), suffix=suffix)
+
+
+@pytest.mark.parametrize("person, border", [(255, 255), (0, 0)])
+def test_borders_are_refused(tmp_path, person, border):
+  for values in (drawn(), finished()):
+    values = np.where(values > 127, person, 255 - person).astype(np.uint8)
+    for edge in (0, -1):
+      values[:, edge] = values[:, :, edge] = border
+    with pytest.raises(plausibility.ImplausibleError, match="border"):
+      read(tmp_path / f"{values.shape[1]}", values)
+
+
+def test_people_that_fill_their_picture_are_left_alone(tmp_path):
+  broad = np.full((3, 160, 80), 255, np.uint8)
+  broad[:, :30, :25] = broad[:, :30, 55:] = 0  # beside the head
+  broad[:, 120:, :8] = broad[:, 120:, -8:] = broad[:, 120:, 38:42] = 0
+  _, notes = read(tmp_path / "a", broad)
+  assert not notes
+
+
 # --- what is left over -------------------------------------------------------
 
 
@@ -265,6 +300,19 @@ def test_what_lies_in_memory_is_described():
     values, ["a", "b"], ["c", "c"], ["v", "v"]
   )
   assert "silhouettes of 2 sequences:" in inspect.describe(store)
+
+
+def test_jpg_files_beside_masks_are_left_out(tmp_path):
+  raw = trees.images("001", "nm-01", "000", 4)
+  data, folder, _ = tree_with(tmp_path, raw)
+  for i in range(4):
+    cv2.imwrite(str(folder / f"{i + 1}.jpg"), np.full((96, 80), 99, np.uint8))
+  builder = datasets.prepare(data)
+  want = trees.normalised("casiab", "001", "nm-01", "000", 4)
+  found = builds.read(builder)["train"]["001-nm-01-000"]
+  np.testing.assert_array_equal(found, want)
+  (line,) = build_notes.summary(builder.data_dir)
+  assert "4 JPG beside PNG files left out" in line
 
 
 # --- damaged files -----------------------------------------------------------

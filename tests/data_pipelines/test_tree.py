@@ -56,3 +56,19 @@ def test_a_sequence_is_the_outermost_folder_that_holds_files(tmp_path):
       ("video5", "default", "video5"),  # is skipped when it is read
     )
   }
+
+
+@pytest.mark.parametrize(
+  "names",
+  [
+    ["1.png", "2.png", "10.png", "a.png"],
+    ["f2_9.png", "f2_10.png", "f10_1.png"],
+    ["995.png", "996.png", "1000.png"],
+    ["0.5.png", "0.96.png", "1.png", "1.04.png", "1.2.png"],
+    ["-2.png", "-1.png", "0.png", "1.png"],
+    ["1.9.png", "1.10.png", "1.11.png"],
+    ["01.png", "1.png", "2.jpg"],
+  ],
+)
+def test_frames_in_the_order_in_which_people_count(names):
+  assert tree.frame_order(reversed(names)) == names
