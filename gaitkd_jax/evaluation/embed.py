@@ -18,6 +18,7 @@ import tqdm
 from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
+from gaitkd_jax import models
 from gaitkd_jax import sharding
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import distances
@@ -345,6 +346,8 @@ def restore(
     The network, whose number of classes is that of the checkpoint, its
     variables, and where they were read.
   """
+  planned = models.create_model(config.model, config.dtype)
+  config_lib.check_frames("the network", planned)
   path = config.eval.checkpoint or str(workdir)
   step = pathlib.Path(workdir) / "checkpoints" / path
   if path.isdecimal() and step.is_dir():
@@ -352,7 +355,6 @@ def restore(
   module, variables = restoring.restore_network(
     path, config.model, config.dtype, sharding.replicated(mesh)
   )
-  config_lib.check_frames("the network", module)
   return module, variables, path
 
 

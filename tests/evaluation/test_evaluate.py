@@ -110,7 +110,7 @@ def test_other_protocols_of_a_store(evaluated, tmp_path, capsys):
     ({"eval.embeddings": str(tmp_path / "no")}, "no"),
     ({"eval.store_dtype": "int8"}, "float16"),
     ({"eval.metric": "cosin"}, "euclidean"),
-    ({"eval.memory_gib": -1.0}, "positive"),
+    ({"eval.memory_gib": -1.0}, "more than 0"),
   ):
     with pytest.raises(errors.UserError, match=words) as e:
       evaluate.score_store(changed(config, **changes), tmp_path)
@@ -156,10 +156,11 @@ def test_listed_probes_that_are_not_there_are_said(
 ):
   _, _, store = evaluated
   names = store_lib.EmbeddingStore.open(store).names.tolist()
-  monkeypatch.setattr(datasets, "probes", lambda data: names[::9])
+  listed = {"probes": names[::9]}
+  monkeypatch.setattr(datasets, "roles", lambda data: listed)
   absent = ("x-nm-01-000", "y-nm-01-000")
   monkeypatch.setattr(datasets, "absent_probes", lambda data: absent)
-  listed = changed(
+  config = changed(
     config,
     **{
       "eval.protocol": "gait3d",
@@ -167,16 +168,16 @@ def test_listed_probes_that_are_not_there_are_said(
       "eval.report": False,
     },
   )
-  evaluate.score_store(listed, tmp_path)
+  evaluate.score_store(config, tmp_path)
   written = json.loads((tmp_path / "eval" / "4.json").read_text())
   first = written["left_out"][0]
   assert (first["what"], first["count"]) == ("listed probe", 2)
   assert first["examples"] == list(absent)
   # A store that was made for this protocol keeps them.
-  stored = embed.embed_checkpoint(listed, tmp_path)
+  stored = embed.embed_checkpoint(config, tmp_path)
   monkeypatch.setattr(datasets, "absent_probes", None)
-  listed = changed(listed, **{"eval.embeddings": str(stored)})
-  evaluate.score_store(listed, tmp_path)
+  config = changed(config, **{"eval.embeddings": str(stored)})
+  evaluate.score_store(config, tmp_path)
   again = json.loads((tmp_path / "eval" / "4.json").read_text())
   assert again["left_out"] == written["left_out"]
 
