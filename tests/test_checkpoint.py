@@ -248,6 +248,7 @@ def test_earlier_names_of_arrays_are_read(earlier, capsys):
   assert len(lines) == 1 and "earlier version" in lines[0]
 
 
+@pytest.mark.slow
 def test_a_network_starts_from_one_with_earlier_names(earlier, capsys):
   workdir, state = earlier
   other = models.create_model(

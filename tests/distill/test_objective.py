@@ -220,6 +220,7 @@ def test_a_connector_learns():
   assert "connectors" not in state.params
 
 
+@pytest.mark.slow
 def test_checkpoints_of_earlier_releases_are_restored(tmp_path):
   """Their item "optimizer" calls the fields by other names."""
   _, state = helpers.train(1)

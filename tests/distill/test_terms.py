@@ -32,6 +32,7 @@ def test_terms_follow_their_weight_and_options():
   assert {"soft/a", "truth/a"} <= metrics.keys()
 
 
+@pytest.mark.slow
 def test_the_bank_is_off_until_a_quarter_is_filled_and_wraps():
   history, state = helpers.train(1)
   assert history[0]["bank/a"] == 0.0  # empty

@@ -276,6 +276,7 @@ def flops_of_a_step(**weights):
   return compiled_step(**weights).cost_analysis()["flops"]
 
 
+@pytest.mark.slow
 def test_the_compiled_step_has_no_work_of_what_is_silent():
   alone = flops_of_a_step()
   silent = flops_of_a_step(decision_weight=0.0, boundary_weight=0.0)
