@@ -33,6 +33,14 @@ def test_a_root_one_level_off(tmp_path):
   trees.write(tmp_path / "grew", "grew", "raw", 2, 1)
   message = builds.refusal(builds.data_of("grew", tmp_path / "grew" / "test"))
   assert f"the folder above, {tmp_path}/grew," in message
+  # With any names allowed, this would make one subject of all people.
+  values = trees.normalised("casiab", "001", "nm-01", "090", 1)
+  for subject in ("001", "002"):
+    folder = tmp_path / "own" / "people" / subject / "090"
+    trees.write_pickles("casiab", folder, values)
+  data = builds.data_of("opengait", tmp_path / "own" / "people")
+  data.partition = "halves"
+  assert "the folder above" not in builds.refusal(data)
 
 
 def test_a_sequence_is_the_outermost_folder_that_holds_files(tmp_path):

@@ -24,6 +24,28 @@ def embedder(config):
   return embed.Embedder(config, module, sharding.create_mesh())
 
 
+def test_a_checkpoint_may_be_a_step_of_the_workdir(
+  config, tmp_path, monkeypatch
+):
+  (tmp_path / "checkpoints" / "3").mkdir(parents=True)
+  monkeypatch.setattr(
+    embed.restoring, "restore_network", lambda path, *_: (None, path)
+  )
+  found = {}
+  for name in ("", "3", "4", "/elsewhere"):
+    changed = config.copy_and_resolve_references()
+    changed.eval.checkpoint = name
+    _, path, named = embed.restore(changed, tmp_path, sharding.create_mesh())
+    assert path == named
+    found[name] = path
+  assert found == {
+    "": str(tmp_path),
+    "3": str(tmp_path / "checkpoints" / "3"),
+    "4": "4",
+    "/elsewhere": "/elsewhere",
+  }
+
+
 def test_strips_are_frames_of_the_sequence(embedder):
   whole = embedder.strip(3, 10_000)
   assert whole.dtype == np.uint8 and whole.shape[1:] == (64, 44)
