@@ -309,6 +309,8 @@ def _hint(root: str, layouts: Sequence[Layout]) -> str:
       (layout, {})
       for layout in layouts
       if layout.depth > len(names)
+      # Where any name fits, folders above would fit for no reason.
+      and not layout.part(0).fullmatch("any name")
       and all(layout.part(i).fullmatch(name) for i, name in enumerate(names))
     )
     # Names are not wanted, and would need groups from above the root.
