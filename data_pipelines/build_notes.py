@@ -21,11 +21,11 @@ from typing import Any
 
 from absl import logging
 
+from data_pipelines import plausibility
 from gaitkd_jax.errors import UserError
 
 if TYPE_CHECKING:
   from data_pipelines import examples
-  from data_pipelines import plausibility
   from data_pipelines import tree as tree_lib
 
 SKIPPED_FILE = "skipped.txt"
@@ -101,6 +101,9 @@ class Notes:
     ):
       lines = (f"{path}\t{reason}\n" for path, reason in sorted(found))
       (folder / name).write_text("".join(lines), errors="replace")
+    if self.checks:
+      lines = plausibility.Tally(self.checks).lines()
+      source = {**source, "silhouettes": lines}
     (folder / SOURCE_FILE).write_text(json.dumps(source, indent=2))
 
   def log(self, folder: str | os.PathLike[str]) -> None:
@@ -151,12 +154,14 @@ def read_source(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def summary(folder: str | os.PathLike[str]) -> list[str]:
-  """Counts what is noted beside prepared data, a line for each file.
+  """What is noted beside prepared data: what was read, skipped and mended.
 
   Args:
     folder: of the prepared data; one without notes gives no lines.
   """
   lines = []
+  if (pathlib.Path(folder) / SOURCE_FILE).exists():
+    lines += read_source(folder).get("silhouettes", [])
   for name, what in ((SKIPPED_FILE, "skipped"), (MENDED_FILE, "mended")):
     path = pathlib.Path(folder) / name
     rows = path.read_text().splitlines() if path.exists() else []

@@ -246,7 +246,8 @@ def tree_with(tmp_path, odd, suffix=".png"):
 
 def test_odd_sequences_are_mended_and_named(tmp_path, caplog, capsys):
   raw = trees.images("001", "nm-01", "000", 12)
-  data, folder, expected = tree_with(tmp_path, raw // 255)
+  black = np.zeros_like(raw[:1])  # is dropped, and counted
+  data, folder, expected = tree_with(tmp_path, np.append(raw // 255, black, 0))
   builder = datasets.prepare(data)
   found = builds.read(builder)["train"]["001-nm-01-000"]
   # 1, 2, ..., 12, not 1, 10, 11, 12, 2.
@@ -266,6 +267,9 @@ def test_odd_sequences_are_mended_and_named(tmp_path, caplog, capsys):
   text = capsys.readouterr().out
   assert f"mended: 1 sequences (1: {note}), listed in" in text
   assert f"silhouettes of {len(expected) // 2} sequences:" in text
+  assert (
+    f"black frames: 1 in 1 of {len(expected):,} sequences (dropped)" in text
+  )
   assert "share of white pixels: least" in text
 
 
@@ -311,7 +315,7 @@ def test_jpg_files_beside_masks_are_left_out(tmp_path):
   want = trees.normalised("casiab", "001", "nm-01", "000", 4)
   found = builds.read(builder)["train"]["001-nm-01-000"]
   np.testing.assert_array_equal(found, want)
-  (line,) = build_notes.summary(builder.data_dir)
+  *_, line = build_notes.summary(builder.data_dir)
   assert "4 JPG beside PNG files left out" in line
 
 
