@@ -16,7 +16,6 @@ import hashlib
 import json
 import math
 import os
-import pathlib
 from typing import Any
 
 import jax
@@ -27,6 +26,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from gaitkd_jax import array_names
 from gaitkd_jax import errors
+from gaitkd_jax import storage
 
 Paths = str | os.PathLike[str]
 # Keys of the item "optimizer" that have another name than the state's field:
@@ -34,6 +34,8 @@ Paths = str | os.PathLike[str]
 _FIELDS = {"aids": "aux", "aids_opt_state": "aux_opt_state"}
 # Keys beside a checkpoint's metrics: what was scored, and what decides.
 _BASIS, _METRIC = "basis", "primary_metric"
+# What Orbax writes last.
+_FINISHED = "commit_success.txt"
 
 
 class Checkpointer:
@@ -55,11 +57,15 @@ class Checkpointer:
       basis: names what is scored, and how, from now on.
       unnamed: whether scores of before bases were named are of this one.
     """
-    self._folder = pathlib.Path(folder).resolve()
+    self._folder = storage.absolute(folder)
     self._best = best
     self._basis = basis
     self._unnamed = basis if unnamed else ""
-    if self._folder.exists() and not self._folder.is_dir():
+    if (
+      not storage.is_remote(folder)
+      and self._folder.exists()
+      and not self._folder.is_dir()
+    ):
       raise errors.UserError(
         f"{self._folder} is a file, where checkpoints are to lie; move it away"
       )
@@ -275,7 +281,7 @@ def save_model(
   folder: Paths, variables: Any, meta: Mapping[str, Any], step: int = 0
 ) -> None:
   """Writes a checkpoint with a model alone, such as a converted one."""
-  with ocp.CheckpointManager(pathlib.Path(folder).resolve()) as manager:
+  with ocp.CheckpointManager(storage.absolute(folder)) as manager:
     manager.save(
       step,
       args=ocp.args.Composite(
@@ -292,11 +298,12 @@ def restored_meta(path: Paths) -> dict[str, Any]:
     errors.UserError: there is no checkpoint, or it cannot be read.
   """
   place = _find(path)
-  file = _folder(place, "meta") / "metadata"
-  if not file.exists():
-    return {}
   try:
-    return json.loads(file.read_text())
+    return json.loads(storage.read_text(_folder(place, "meta") / "metadata"))
+  except (FileNotFoundError, NotADirectoryError):
+    return {}
+  except storage.StoreError:
+    raise
   except (OSError, ValueError) as e:
     raise errors.UserError(
       f"the meta of checkpoint {place} cannot be read; it may be damaged: "
@@ -322,7 +329,7 @@ def digest(variables: Mapping[str, Any]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-  folder: pathlib.Path
+  folder: storage.Path
   step: int
 
   def __str__(self) -> str:
@@ -331,21 +338,32 @@ class _Place:
 
 def newest_step(path: Paths) -> int | None:
   """The number of the newest checkpoint of a workdir; None if it has none."""
-  return max(_steps(pathlib.Path(path) / "checkpoints"), default=None)
+  return max(_steps(storage.path(path) / "checkpoints"), default=None)
 
 
-def _steps(folder: pathlib.Path) -> list[int]:
+def _steps(folder: storage.Path) -> list[int]:
   """The numbers of the finished checkpoints of a folder."""
   return [
-    int(p.name)
-    for p in (folder.iterdir() if folder.is_dir() else ())
-    if p.name.isdecimal() and (p / "model").is_dir()
+    int(name)
+    for name in storage.names(folder)
+    if name.isdecimal() and _is_finished(folder / name)
   ]
 
 
+def _is_finished(step: storage.Path) -> bool:
+  """Whether a folder is a checkpoint that was written to its end.
+
+  On a disk it gets its name when it is; in a store, a file that is written
+  last.
+  """
+  if storage.is_remote(step):
+    return storage.exists(step / _FINISHED)
+  return (step / "model").is_dir()
+
+
 def _find(path: Paths) -> _Place:
-  path = pathlib.Path(path).expanduser().resolve()
-  if path.name.isdecimal() and (path / "model").is_dir():
+  path = storage.absolute(path)
+  if path.name.isdecimal() and _is_finished(path):
     return _Place(path.parent, int(path.name))
   for folder in (path / "checkpoints", path):
     if steps := _steps(folder):
@@ -384,7 +402,7 @@ def _read(place: _Place, item: str, abstract: Any, sharding: Sharding) -> Any:
       ) from e
 
 
-def _folder(place: _Place, item: str) -> pathlib.Path:
+def _folder(place: _Place, item: str) -> storage.Path:
   return place.folder / str(place.step) / item
 
 

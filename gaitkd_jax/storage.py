@@ -11,10 +11,14 @@ and Amazon's.
 from __future__ import annotations
 
 from collections.abc import Iterator
+import contextlib
+import errno
 import logging
 import os
 import pathlib
 import re
+import secrets
+import tempfile
 from typing import Any
 
 from etils import epath
@@ -105,6 +109,69 @@ def filesystem(place: Place) -> Any:
     ) from e
 
 
+class StoreError(OSError):
+  """What a store, or the way to it, refuses; strerror says why in one line."""
+
+
+@contextlib.contextmanager
+def told(place: Place) -> Iterator[None]:
+  """What a store or the network raises inside becomes an OSError.
+
+  Args:
+    place: that is read or written. Nothing is changed of the disk's errors.
+
+  Raises:
+    FileNotFoundError: there is no such file, or no such bucket.
+    StoreError: anything else.
+  """
+  try:
+    yield
+  except FileNotFoundError as e:
+    if not is_remote(place) or e.strerror:
+      raise
+    text = "there is no such bucket or file"
+    raise FileNotFoundError(errno.ENOENT, text, os.fspath(place)) from e
+  except Exception as e:
+    why = refusal(e) if is_remote(place) else None
+    if why is None or isinstance(e, StoreError):
+      raise
+    raise StoreError(errno.EIO, why, os.fspath(place)) from e
+
+
+def exists(place: Place) -> bool:
+  """Whether there is a file or a folder."""
+  with told(place):
+    return path(place).exists()
+
+
+def names(folder: Place) -> list[str]:
+  """The names of what is in a folder; none if there is no such folder."""
+  with told(folder):
+    try:
+      return [found.name for found in path(folder).iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+      return []
+
+
+def read_bytes(place: Place) -> bytes:
+  """Reads a file."""
+  with told(place):
+    if is_remote(place):
+      return filesystem(place).cat_file(os.fspath(place))
+    return path(place).read_bytes()
+
+
+def read_text(place: Place, damaged: str = "strict") -> str:
+  """Reads a file in UTF-8; `damaged` says what becomes of other bytes."""
+  return read_bytes(place).decode(errors=damaged)
+
+
+def remove(place: Place) -> None:
+  """Deletes a file, if there is one."""
+  with told(place):
+    path(place).unlink(missing_ok=True)
+
+
 def write_text(place: Place, text: str) -> None:
   """Writes the whole file or nothing; makes its folder."""
   write_bytes(place, text.encode())
@@ -113,7 +180,8 @@ def write_text(place: Place, text: str) -> None:
 def write_bytes(place: Place, content: bytes) -> None:
   """Writes the whole file or nothing; makes its folder."""
   if is_remote(place):
-    filesystem(place).pipe_file(os.fspath(place), content)
+    with told(place):
+      filesystem(place).pipe_file(os.fspath(place), content)
     return
   file = pathlib.Path(place)
   file.parent.mkdir(parents=True, exist_ok=True)
@@ -161,22 +229,29 @@ def upload(folder: Place, target: Place, last: str) -> None:
     last: the file that is copied after all others: whoever finds it finds all.
   """
   source = pathlib.Path(folder)
-  names = [file.relative_to(source).as_posix() for file in files(source)]
-  for name in sorted(names, key=lambda name: name == last):
-    filesystem(target).put_file(
-      str(source / name), f"{os.fspath(target)}/{name}"
-    )
+  found = [file.relative_to(source).as_posix() for file in files(source)]
+  first = [name for name in found if name != last]
+  with told(target):
+    for part in filter(None, (first, [last])):
+      filesystem(target).put(
+        [str(source / name) for name in part],
+        [f"{os.fspath(target)}/{name}" for name in part],
+      )
 
 
 def download(folder: Place, target: Place) -> None:
   """Copies a folder of a store to the disk, each file whole or not at all."""
   prefix = f"{os.fspath(folder).rstrip('/')}/"
-  for file in files(folder):
-    local = pathlib.Path(target) / os.fspath(file).removeprefix(prefix)
-    local.parent.mkdir(parents=True, exist_ok=True)
-    new = local.with_name(f".{local.name}.tmp")
-    filesystem(folder).get_file(os.fspath(file), str(new))
-    new.replace(local)
+  with told(folder):
+    found = [os.fspath(file) for file in files(folder)]
+    local = [
+      pathlib.Path(target) / name.removeprefix(prefix) for name in found
+    ]
+    new = [file.with_name(f".{file.name}.tmp") for file in local]
+    if found:
+      filesystem(folder).get(found, [str(file) for file in new])
+  for written, file in zip(new, local, strict=True):
+    written.replace(file)
 
 
 def check_writable(folder: Place, name: str) -> None:
@@ -191,17 +266,18 @@ def check_writable(folder: Place, name: str) -> None:
   """
   place = path(folder)
   try:
-    if not is_remote(folder):
+    if is_remote(folder):
+      probe = place / f".writable.{secrets.token_hex(8)}"
+      write_bytes(probe, b"")
+      with told(probe):
+        filesystem(probe).rm_file(os.fspath(probe))
+    else:
       place.mkdir(parents=True, exist_ok=True)
-    probe = place / f".writable.{os.getpid()}"
-    write_bytes(probe, b"")
-    probe.unlink()
-  except Exception as e:
-    why = e.strerror if isinstance(e, OSError) and e.strerror else refusal(e)
-    if why is None:
-      raise
+      tempfile.TemporaryFile(dir=place).close()
+  except OSError as e:
     raise errors.UserError(
-      f"{name} {os.fspath(folder)} cannot be written ({why}); give another"
+      f"{name} {os.fspath(folder)} cannot be written ({e.strerror or e}); give "
+      "another"
     ) from e
 
 
@@ -217,8 +293,8 @@ def refusal(error: BaseException) -> str | None:
     return "there is no such bucket or file"
   if isinstance(error, PermissionError) or str(code) in ("401", "403"):
     return f"access is denied: {first}"
-  names = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
-  if isinstance(error, OSError) or names & _LIBRARIES:
+  modules = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+  if isinstance(error, OSError) or modules & _LIBRARIES:
     return first or type(error).__name__
   return None
 

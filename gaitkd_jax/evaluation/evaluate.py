@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import pathlib
 import shlex
 import sys
 from typing import Any
@@ -19,6 +18,7 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import sharding
+from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import embed as embed_lib
 from gaitkd_jax.evaluation import embedded as embedded_lib
@@ -218,7 +218,7 @@ def score_store(
   config_lib.check(config)
   protocol = embed_lib.protocol_of(config)
   workdir_lib.make_workdir(workdir)
-  path = pathlib.Path(config.eval.embeddings or _newest_store(workdir))
+  path = storage.path(config.eval.embeddings or _newest_store(workdir))
   store = store_lib.EmbeddingStore.open(path)
   roles, absent = _stored_roles(config, store)
   embedded = embedded_lib.Embedded(store, store.labels, roles)
@@ -254,9 +254,9 @@ def _stored_roles(
   return embed_lib.roles(config), embed_lib.absent_probes(config)
 
 
-def _newest_store(workdir: str | os.PathLike[str]) -> pathlib.Path:
-  folder = pathlib.Path(workdir) / "embeddings"
-  steps = [int(p.name) for p in folder.glob("*") if p.name.isdecimal()]
+def _newest_store(workdir: str | os.PathLike[str]) -> storage.Path:
+  folder = storage.path(workdir) / "embeddings"
+  steps = [int(name) for name in storage.names(folder) if name.isdecimal()]
   if not steps:
     raise errors.UserError(
       f"there are no embeddings in {folder}; write them with --mode=embed, or "
@@ -357,10 +357,10 @@ def _write_page(
     "command": shlex.join(["python", *sys.argv]),
   }
   path = report_lib.write(
-    pathlib.Path(workdir) / "eval" / f"{name}.html",
+    storage.path(workdir) / "eval" / f"{name}.html",
     found,
     strips=strips,
-    metrics_path=pathlib.Path(workdir) / "metrics.jsonl",
+    metrics_path=storage.path(workdir) / "metrics.jsonl",
     metadata={key: str(value) for key, value in shown.items()},
     embedding_map=config.eval.map,
     saliency=looks() if looks and config.eval.saliency else None,
@@ -398,5 +398,5 @@ def submit(
   if left_out := protocol.left_out(labels, compared):
     print(tables.format_left_out(left_out), flush=True)
   name = workdir_lib.name_of(name, workdir, protocol.name)
-  path = pathlib.Path(workdir) / "eval" / f"{name}.csv"
+  path = storage.path(workdir) / "eval" / f"{name}.csv"
   workdir_lib.write_text("\n".join(lines) + "\n", path)

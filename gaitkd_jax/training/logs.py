@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
-import pathlib
 import time
 import types
 from typing import Any
@@ -15,14 +14,16 @@ import tqdm
 
 from gaitkd_jax import errors
 from gaitkd_jax import evaluation as evaluation_lib
+from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import tables
+from gaitkd_jax.training import spool as spool_lib
 from gaitkd_jax.training import writers
 
 
 def create_writer(
   config: Any,
-  workdir: pathlib.Path,
+  workdir: storage.Path,
   last_step: int | None,
   changed: Mapping[str, Sequence[Any]] = types.MappingProxyType({}),
 ) -> writers.MultiWriter:
@@ -37,6 +38,8 @@ def create_writer(
   if jax.process_index():
     return writers.MultiWriter([])
   workdir_lib.write_config(workdir, config.to_dict(), last_step, changed)
+  if storage.is_remote(workdir):
+    return writers.MultiWriter(_spooled(workdir, last_step))
   return writers.MultiWriter(
     [
       writers.JsonlWriter(workdir / "metrics.jsonl", last_step),
@@ -46,11 +49,23 @@ def create_writer(
   )
 
 
+def _spooled(
+  workdir: storage.Path, last_step: int | None
+) -> list[writers.Writer]:
+  """The writers of a workdir in a store."""
+  spool = spool_lib.Spool(workdir)
+  name = "metrics.jsonl"
+  lines = writers.JsonlWriter(spool.folder / name, last_step, workdir / name)
+  events = writers.TensorBoardWriter(spool.folder, last_step)
+  spool.start(events.flush)
+  return [lines, events, writers.ConsoleWriter(), spool]
+
+
 class Reporter:
   """Prints and logs metrics without making the device wait."""
 
   def __init__(
-    self, config: Any, workdir: pathlib.Path, writer: writers.Writer
+    self, config: Any, workdir: storage.Path, writer: writers.Writer
   ):
     self._subjects = config.eval.subjects
     self._sequences = config.batch.identities * config.batch.sequences

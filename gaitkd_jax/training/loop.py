@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 import os
-import pathlib
 from typing import Any
 
 import jax
@@ -11,6 +10,7 @@ from jax.sharding import Mesh
 from gaitkd_jax import checkpoint
 from gaitkd_jax import evaluation
 from gaitkd_jax import sharding
+from gaitkd_jax import storage
 from gaitkd_jax.training import logs
 from gaitkd_jax.training import run as run_lib
 from gaitkd_jax.training import step as step_lib
@@ -38,7 +38,7 @@ def train_and_evaluate(
   Raises:
     errors.UserError: what the user can mend.
   """
-  run = run_lib.prepare(config, pathlib.Path(workdir))
+  run = run_lib.prepare(config, storage.path(workdir))
   folder = run.workdir / "checkpoints"
   with checkpoint.Checkpointer(
     folder,

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 import contextlib
 import dataclasses
 import functools
-import pathlib
 from typing import Any
 
 import jax
@@ -18,6 +17,7 @@ from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
+from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.training import basis
@@ -46,7 +46,7 @@ class Run:
   """
 
   config: Any
-  workdir: pathlib.Path
+  workdir: storage.Path
   mesh: Mesh
   student: models.GaitNetwork
   distillation: distill.Distillation
@@ -61,7 +61,7 @@ class Run:
   resumption: basis.Resumption
 
 
-def prepare(config: Any, workdir: pathlib.Path) -> Run:
+def prepare(config: Any, workdir: storage.Path) -> Run:
   """Makes all that `config` describes; what cannot work is found here.
 
   What costs nothing to check comes before the data, which may take hours to be
@@ -93,9 +93,9 @@ def prepare(config: Any, workdir: pathlib.Path) -> Run:
     optimizer, schedule = optim.create_optimizer(config.optim, student)
   mistakes.check()
   student = models.create_model(config.model, config.dtype)
+  workdir_lib.make_workdir(workdir)
   basis.check_config(config, workdir)
   teachers = distill.prepare(config, student, mesh)
-  workdir_lib.make_workdir(workdir)
   split = training.training_split(config)
   subjects = training.class_names(config, split)
   distillation = teachers.with_data(split, subjects)

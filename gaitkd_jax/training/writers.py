@@ -12,6 +12,8 @@ from typing import Self
 import tensorboardX
 import tqdm
 
+from gaitkd_jax import storage
+
 
 class Writer(Protocol):
   """Takes the metrics of a step."""
@@ -26,18 +28,25 @@ class Writer(Protocol):
 class JsonlWriter:
   """One JSON object a line; NaN is written as null."""
 
-  def __init__(self, path: str | os.PathLike[str], last_step: int | None):
+  def __init__(
+    self,
+    path: str | os.PathLike[str],
+    last_step: int | None,
+    earlier: storage.Place | None = None,
+  ):
     """Opens the file.
 
     Args:
       path: of the file; it is appended to.
       last_step: lines of later steps are dropped: a resumed run writes them
         anew. None drops all.
+      earlier: where the lines of before are; None: in the same file.
     """
     path = pathlib.Path(path)
+    earlier = path if earlier is None else earlier
     kept = []
-    if last_step is not None and path.exists():
-      for line in path.read_text(errors="replace").splitlines():
+    if last_step is not None and storage.exists(earlier):
+      for line in storage.read_text(earlier, "replace").splitlines():
         try:
           if json.loads(line)["step"] <= last_step:
             kept.append(line + "\n")
@@ -73,6 +82,10 @@ class TensorBoardWriter:
     """Adds a point to every curve."""
     for name, value in scalars.items():
       self._writer.add_scalar(name, value, step)
+
+  def flush(self) -> None:
+    """Brings to the disk what is held back for up to two minutes."""
+    self._writer.flush()
 
   def close(self) -> None:
     """Flushes and closes the file."""

@@ -68,10 +68,10 @@ def fill(
       "--mode=cache runs teachers, but the config has none without a "
       "config.teachers.<name>.cache; add one, or unset it"
     )
+  workdir_lib.make_workdir(workdir)
   teachers = distill.create_teachers(config.teachers, config.dtype)
   layouts = {name: _layout(config, t) for name, t in teachers.items()}
   variables = distill.restore_teachers(config, teachers, mesh)
-  workdir_lib.make_workdir(workdir)
   split = training.training_split(config)
   data = cache_lib.describe_data(config.data, split)
   metrics = {}
