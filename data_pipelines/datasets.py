@@ -17,6 +17,7 @@ from typing import ClassVar
 from typing import Protocol
 
 from gaitkd_jax import errors
+from gaitkd_jax import storage
 
 if TYPE_CHECKING:
   import tensorflow_datasets as tfds
@@ -151,6 +152,15 @@ def prepare(
 
   # In a log file, a bar would be noise.
   tfds.display_progress_bar(not made_by.SHOWS_BAR and sys.stderr.isatty())
+  if storage.is_remote(data.prepared):
+    from data_pipelines import remote
+    from data_pipelines import staging
+
+    with remote.explained(f"data.prepared {data.prepared} cannot be read"):
+      if not staging.is_prepared(builder := make()):
+        staging.prepare(builder, download_config)
+        builder = make()
+    return builder
   builder = make()
   try:
     builder.download_and_prepare(download_config=download_config)

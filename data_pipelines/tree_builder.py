@@ -24,6 +24,7 @@ from data_pipelines import partitions
 from data_pipelines import reading as reading_lib
 from data_pipelines import source as source_lib
 from data_pipelines import tree as tree_lib
+from gaitkd_jax import storage
 from gaitkd_jax.errors import UserError
 
 # 1.2.0: frames in natural order, ranges and polarity are mended.
@@ -149,7 +150,9 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         train and to test; the partition or the modalities are unknown; or
         `root` is empty and `prepared` does not hold exactly one build.
     """
-    prepared = os.path.abspath(os.path.expanduser(prepared))
+    if not storage.is_remote(prepared):
+      prepared = os.path.abspath(os.path.expanduser(prepared))
+    prepared = os.fspath(prepared)
     modalities = examples.check_modalities(modalities)
     chosen = frames.parse_choice(pickles)
     known = cls.SOURCE.partition.test
@@ -224,7 +227,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """See `datasets.Builder`."""
     found = {}
     pattern = f"{cls.name}/*/{VERSION}/dataset_info.json"
-    for info in sorted(pathlib.Path(prepared).expanduser().glob(pattern)):
+    for info in sorted(storage.path(prepared).glob(pattern)):
       source = build_notes.read_source(info.parent)
       found[info.parent.parent.name] = build_notes.Build(
         tuple(source["modalities"]), request=tuple(source["request"])
