@@ -72,6 +72,8 @@ class Checkpointer:
     try:
       self._manager = self._open()
     except (OSError, ValueError) as e:
+      if storage.is_remote(self._folder) and storage.refusal(e):
+        raise  # nothing is damaged
       raise errors.UserError(
         f"the checkpoints in {self._folder} cannot be opened; one may be "
         f"damaged: delete it, or give another --workdir ({_first_line(e)})"
@@ -396,10 +398,20 @@ def _read(place: _Place, item: str, abstract: Any, sharding: Sharding) -> Any:
     try:
       return reader.restore(_folder(place, item), target)
     except (OSError, ValueError) as e:
+      _check_access(place, item, e)
       raise errors.UserError(
         f"the {item} of checkpoint {place} cannot be read; it may be damaged: "
         f"delete it or name another ({_first_line(e)})"
       ) from e
+
+
+def _check_access(place: _Place, item: str, error: Exception) -> None:
+  """Raises a UserError where a store refuses what is not damaged."""
+  if storage.is_remote(place.folder) and (why := storage.refusal(error)):
+    raise errors.UserError(
+      f"the {item} of checkpoint {place} cannot be read ({why}); correct that, "
+      "or name another"
+    ) from error
 
 
 def _folder(place: _Place, item: str) -> storage.Path:
@@ -412,6 +424,7 @@ def _stored(place: _Place, item: str) -> Any:
     try:
       return reader.metadata(_folder(place, item)).item_metadata.tree
     except (OSError, ValueError, AttributeError) as e:
+      _check_access(place, item, e)
       raise errors.UserError(
         f"the {item} of checkpoint {place} cannot be read; it may be damaged "
         f"or unfinished: delete it or name another ({_first_line(e)})"

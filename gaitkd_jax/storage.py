@@ -10,6 +10,7 @@ and Amazon's.
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator
 import contextlib
 import errno
@@ -18,7 +19,9 @@ import os
 import pathlib
 import re
 import secrets
+import shutil
 import tempfile
+import traceback
 from typing import Any
 
 from etils import epath
@@ -34,6 +37,9 @@ Path = pathlib.Path | epath.Path
 # By scheme, the extra that brings what is needed to reach the store.
 EXTRAS = {"gs": "gcs", "s3": "s3"}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+
+# Folders that are to be removed.
+_SCRATCH: list[pathlib.Path] = []
 
 # TensorFlow's own access to stores needs TensorFlow, and knows no emulator.
 os.environ.setdefault("EPATH_USE_TF", "false")
@@ -57,7 +63,10 @@ def is_remote(place: Place) -> bool:
   found = _SCHEME.match(text)
   if not found:
     return False
-  if found[1] not in EXTRAS or not text.startswith(f"{found[1]}://"):
+  if found[1] in EXTRAS and not text.startswith(f"{found[1]}://"):
+    rest = text.removeprefix(f"{found[1]}:/").lstrip("/")
+    raise errors.UserError(f"{text}: write it as {found[1]}://{rest}")
+  if found[1] not in EXTRAS:
     raise errors.UserError(
       f"{text}: there is no way to files of {found[1]}:; give a folder, or "
       f"{' or '.join(f'{scheme}://<bucket>/...' for scheme in EXTRAS)}"
@@ -126,16 +135,16 @@ def told(place: Place) -> Iterator[None]:
   """
   try:
     yield
-  except FileNotFoundError as e:
-    if not is_remote(place) or e.strerror:
-      raise
-    text = "there is no such bucket or file"
-    raise FileNotFoundError(errno.ENOENT, text, os.fspath(place)) from e
   except Exception as e:
-    why = refusal(e) if is_remote(place) else None
-    if why is None or isinstance(e, StoreError):
+    known = isinstance(e, StoreError) or not is_remote(place)
+    why = None if known else refusal(e)
+    if why is None:
       raise
-    raise StoreError(errno.EIO, why, os.fspath(place)) from e
+    missing = isinstance(e, FileNotFoundError)
+    kind, number = (
+      (FileNotFoundError, errno.ENOENT) if missing else (StoreError, errno.EIO)
+    )
+    raise kind(number, why, os.fspath(place)) from e
 
 
 def exists(place: Place) -> bool:
@@ -244,14 +253,46 @@ def download(folder: Place, target: Place) -> None:
   prefix = f"{os.fspath(folder).rstrip('/')}/"
   with told(folder):
     found = [os.fspath(file) for file in files(folder)]
-    local = [
-      pathlib.Path(target) / name.removeprefix(prefix) for name in found
-    ]
+    local = [pathlib.Path(target) / name.removeprefix(prefix) for name in found]
     new = [file.with_name(f".{file.name}.tmp") for file in local]
     if found:
       filesystem(folder).get(found, [str(file) for file in new])
   for written, file in zip(new, local, strict=True):
     written.replace(file)
+
+
+def scratch() -> pathlib.Path:
+  """A new folder on the disk that is removed when the program ends."""
+  folder = pathlib.Path(tempfile.mkdtemp(prefix="gaitkd_jax-"))
+  _SCRATCH.append(folder)
+  return folder
+
+
+@atexit.register
+def remove_scratch() -> None:
+  """Removes the folders of `scratch`."""
+  while _SCRATCH:
+    shutil.rmtree(_SCRATCH.pop(), ignore_errors=True)
+
+
+def fetch(place: Place) -> pathlib.Path:
+  """A copy of a file or folder of a store in `scratch`; of a disk, itself.
+
+  Raises:
+    FileNotFoundError: there is neither.
+  """
+  if not is_remote(place):
+    return pathlib.Path(place).expanduser()
+  local = scratch() / path(place).name
+  with told(place):
+    if filesystem(place).isfile(os.fspath(place)):
+      filesystem(place).get_file(os.fspath(place), str(local))
+      return local
+  download(place, local)
+  if not local.exists():
+    text = "there is no such file or folder"
+    raise FileNotFoundError(errno.ENOENT, text, os.fspath(place))
+  return local
 
 
 def check_writable(folder: Place, name: str) -> None:
@@ -285,18 +326,33 @@ def refusal(error: BaseException) -> str | None:
   """What a store or the way to it says, in a few words; None: it may be a bug.
 
   Args:
-    error: of `epath`, fsspec, or the libraries below them.
+    error: of this module, or of the libraries that reach stores.
   """
-  code = getattr(error, "code", None) or getattr(error, "status", None)
-  first = " ".join(str(error).split())[:200]
+  number, place = getattr(error, "errno", None), getattr(error, "filename", "")
+  if isinstance(error, StoreError) or (number and "://" in str(place)):
+    return error.strerror  # type: ignore[attr-defined]
+  if number in _OF_DISK:
+    return None
+  text = " ".join(str(error).split())
+  if isinstance(error, ValueError) and (found := _TENSORSTORE.match(text)):
+    return f"{found[1].lower().replace('_', ' ')}: {found[2]}"[:_LENGTH]
+  modules = {kind.__module__ for kind in type(error).__mro__}
+  if isinstance(error, OSError):  # gcsfs and s3fs raise plain ones, too
+    frames = traceback.walk_tb(error.__traceback__)
+    modules |= {frame.f_globals.get("__name__", "") for frame, _ in frames}
+  if not {name.partition(".")[0] for name in modules} & _LIBRARIES:
+    return None
   if isinstance(error, FileNotFoundError):
     return "there is no such bucket or file"
-  if isinstance(error, PermissionError) or str(code) in ("401", "403"):
-    return f"access is denied: {first}"
-  modules = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
-  if isinstance(error, OSError) or modules & _LIBRARIES:
-    return first or type(error).__name__
-  return None
+  text = getattr(error, "strerror", None) or text or type(error).__name__
+  if isinstance(error, PermissionError):
+    text = f"access is denied: {text}"
+  return text[:_LENGTH]
 
 
+# A disk that is full, or of a limit, to which something is copied.
+_OF_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+_LENGTH = 300
 _LIBRARIES = {"gcsfs", "s3fs", "aiohttp", "botocore", "aiobotocore", "google"}
+# The status, and what follows it without its details in brackets.
+_TENSORSTORE = re.compile(r"([A-Z_]+): (.*?gs://.*?|Error .*?)(?: \[\w+='.*)?$")

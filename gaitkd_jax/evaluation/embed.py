@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import os
-import pathlib
 import time
 from typing import Any
 
@@ -20,6 +19,7 @@ from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
+from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import distances
 from gaitkd_jax.evaluation import embedded as embedded_lib
@@ -349,9 +349,9 @@ def restore(
   planned = models.create_model(config.model, config.dtype)
   config_lib.check_frames("the network", planned)
   path = config.eval.checkpoint or str(workdir)
-  step = pathlib.Path(workdir) / "checkpoints" / path
-  if path.isdecimal() and step.is_dir():
-    path = str(step)
+  if path.isdecimal():
+    step = storage.path(workdir) / "checkpoints" / path
+    path = str(step) if storage.exists(step) else path
   module, variables = restoring.restore_network(
     path, config.model, config.dtype, sharding.replicated(mesh)
   )
@@ -360,7 +360,7 @@ def restore(
 
 def embed_checkpoint(
   config: Any, workdir: str | os.PathLike[str]
-) -> pathlib.Path | None:
+) -> storage.Path | None:
   """Embeds the test split by a checkpoint and writes a store: `--mode=embed`.
 
   The store, `<workdir>/embeddings/<step>`, is what `evaluate.score_store` and
@@ -391,7 +391,7 @@ def embed_checkpoint(
     return None
   labels = embedded.labels
   folder = store_lib.write(
-    pathlib.Path(workdir) / "embeddings" / str(checkpoint.restored_step(path)),
+    storage.path(workdir) / "embeddings" / str(checkpoint.restored_step(path)),
     embedded.embeddings,
     labels.subjects,
     labels.conditions,
@@ -425,6 +425,8 @@ def metadata(
     variables: of the network.
   """
   data = test_data(config)
+  if not storage.is_remote(path):
+    path = os.path.abspath(os.path.expanduser(path))
   model = config.model.to_dict()
   if "num_classes" in model:
     model["num_classes"] = module.num_classes
@@ -432,7 +434,7 @@ def metadata(
     "data": data.name,
     "model": model,
     "dtype": config.dtype,
-    "checkpoint": os.path.abspath(os.path.expanduser(path)),
+    "checkpoint": path,
     "step": checkpoint.restored_step(path),
     "digest": checkpoint.digest(variables),
     "metric": config.eval.metric,

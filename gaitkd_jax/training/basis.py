@@ -18,8 +18,8 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
-from gaitkd_jax import storage
 from gaitkd_jax import models
+from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import evaluate
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 import os
-import pathlib
 import time
 from typing import Any
 
@@ -25,6 +24,7 @@ from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import sharding
+from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.distill import cache as cache_lib
 
@@ -85,7 +85,7 @@ def fill(
       teacher,
       variables[name],
       split,
-      pathlib.Path(workdir) / name,
+      storage.path(workdir) / name,
       header,
       mesh,
     )
@@ -160,7 +160,7 @@ def _fill_one(
   teacher: distill.Teacher,
   variables: Any,
   split: Any,
-  folder: pathlib.Path,
+  folder: storage.Path,
   header: Mapping[str, Any],
   mesh: Mesh,
 ) -> dict[str, float]:
@@ -259,7 +259,7 @@ class _Keeper:
 
 
 def _report(
-  folder: pathlib.Path,
+  folder: storage.Path,
   header: Mapping[str, Any],
   teacher: distill.Teacher,
   cache: Any,
