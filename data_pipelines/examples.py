@@ -97,7 +97,7 @@ def read(
     return Outcome(folder, skipped=str(finding))
   except frames.DamagedFilesError as error:
     return Outcome(folder, refused=error.findings)
-  except remote.StoreError:
+  except remote.RefusalError:
     raise
   except UserError as error:
     if source.skip_damaged:

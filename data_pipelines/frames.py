@@ -278,7 +278,7 @@ def read_sequence(
       arrays["heatmaps"] = pickles.read_heatmaps(found["heatmaps"])
   except plausibility.ImplausibleError as error:
     raise EmptySequenceError(str(error)) from None
-  except (DamagedFilesError, remote.StoreError):
+  except (DamagedFilesError, remote.RefusalError):
     raise
   except UserError as error:
     if source.skip_damaged:

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import errno
 import posixpath
+from typing import NoReturn
 
 from gaitkd_jax import errors
 from gaitkd_jax import storage
@@ -20,7 +21,7 @@ from gaitkd_jax import storage
 _AT_ONCE = 64
 
 
-class StoreError(errors.UserError):
+class RefusalError(errors.UserError):
   """A store that refuses, or does not answer: no fault of any file."""
 
 
@@ -91,17 +92,29 @@ def explained(what: str) -> Iterator[None]:
   except errors.UserError:
     raise
   except Exception as error:
-    raise refused(what, error) from error
+    _raise(what, error)
 
 
-def refused(what: str, error: BaseException) -> BaseException:
-  """Returns the error to raise for one of a store; a bug stays as it is."""
-  why = storage.refusal(error)
+def explained_if(place: str, name: str) -> contextlib.AbstractContextManager:
+  """Is `explained` for a place in a store, and nothing for one on the disk.
+
+  Args:
+    place: what the user gave.
+    name: of it, such as "data.prepared".
+  """
+  if storage.is_remote(place):
+    return explained(f"{name} {place} cannot be read")
+  return contextlib.nullcontext()
+
+
+def _raise(what: str, error: BaseException) -> NoReturn:
+  """Raises in place of an error of a store; a bug stays as it is."""
+  why = getattr(error, "strerror", None) or storage.refusal(error)
   if why is None:
-    return error
-  return StoreError(
+    raise error
+  raise RefusalError(
     f"{what}: {why}; check the name and the access, and start again"
-  )
+  ) from error
 
 
 def read(file: str, most: int) -> bytes:
@@ -122,7 +135,7 @@ def read(file: str, most: int) -> bytes:
   except FileNotFoundError as error:
     raise _missing(file) from error
   except Exception as error:
-    raise refused(f"{file} cannot be read", error) from error
+    _raise(f"{file} cannot be read", error)
   if size:
     raise OSError(errno.EFBIG, f"{size} bytes are too many", file)
   return b""
@@ -149,7 +162,7 @@ def contents(files: Sequence[str]) -> list[bytes | OSError | None]:
     if isinstance(content, FileNotFoundError):
       found[i] = _missing(files[i])
     elif isinstance(content, BaseException):
-      raise refused(f"{files[i]} cannot be read", content) from content
+      _raise(f"{files[i]} cannot be read", content)
   return found
 
 
@@ -159,7 +172,7 @@ def _missing(file: str) -> OSError:
 
 def read_ranges(
   files: Sequence[str], offsets: Sequence[int], sizes: Sequence[int]
-) -> list[bytes | BaseException]:
+) -> list[bytes]:
   """Reads parts of objects of one store at the same time.
 
   Args:
@@ -168,9 +181,16 @@ def read_ranges(
     sizes: bytes of each.
 
   Returns:
-    Each part, or why it could not be read after all repetitions.
+    Each part.
+
+  Raises:
+    errors.UserError: one could not be read, after all repetitions.
   """
   ends = [o + s for o, s in zip(offsets, sizes, strict=True)]
-  return storage.filesystem(files[0]).cat_ranges(
+  found = storage.filesystem(files[0]).cat_ranges(
     list(files), list(offsets), ends, batch_size=_AT_ONCE, on_error="return"
   )
+  for file, part in zip(files, found, strict=True):
+    if isinstance(part, BaseException):
+      _raise(f"{file} cannot be read", part)
+  return found
