@@ -263,7 +263,7 @@ def _one_line(done):
 @pytest.mark.parametrize(
   "workdir, fault, words",
   [
-    ("../absent/run", {}, ("--workdir gs://absent/run", "no such bucket")),
+    ("absent", {}, ("--workdir gs://absent/absent", "no such bucket")),
     ("denied", {"status": 403}, ("--workdir", "/denied", "access")),
     (
       "data",
@@ -280,6 +280,8 @@ def _one_line(done):
 def test_what_does_not_pass_is_one_line(store, place, workdir, fault, words):
   if fault:
     store.proxy.fail(**fault)
+  else:
+    place = dataclasses.replace(place, root="gs://absent")
   text = _one_line(place.run(workdir))
   for word in words:
     assert word in text
@@ -297,7 +299,7 @@ def test_a_bucket_that_is_lost_midway(store, place, disk, tmp_path, status):
   third.release()
   out, err = process.communicate(timeout=300)
   done = subprocess.CompletedProcess((), process.returncode, out, err)
-  assert "gs://gait" in _one_line(done)
+  assert "not be written" in _one_line(done)
   store.proxy.clear()
   assert max(_whole(store, workdir)) == 2
   place.output(workdir)
