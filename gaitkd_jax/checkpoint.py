@@ -26,6 +26,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from gaitkd_jax import array_names
 from gaitkd_jax import errors
+from gaitkd_jax import mirror
 from gaitkd_jax import storage
 
 Paths = str | os.PathLike[str]
@@ -34,8 +35,8 @@ Paths = str | os.PathLike[str]
 _FIELDS = {"aids": "aux", "aids_opt_state": "aux_opt_state"}
 # Keys beside a checkpoint's metrics: what was scored, and what decides.
 _BASIS, _METRIC = "basis", "primary_metric"
-# What Orbax writes last.
-_FINISHED = "commit_success.txt"
+# The stores that Orbax reaches itself.
+_REACHED = "gs://"
 
 
 class Checkpointer:
@@ -58,6 +59,10 @@ class Checkpointer:
       unnamed: whether scores of before bases were named are of this one.
     """
     self._folder = storage.absolute(folder)
+    self._mirror: mirror.Mirror | None = None
+    if _is_mirrored(self._folder):
+      self._mirror = mirror.Mirror(self._folder)
+      self._folder = self._mirror.folder
     self._best = best
     self._basis = basis
     self._unnamed = basis if unnamed else ""
@@ -106,6 +111,8 @@ class Checkpointer:
 
   def __exit__(self, *unused: object) -> None:
     self._manager.close()  # waits until everything is written
+    if self._mirror:
+      self._mirror.close()
 
   @property
   def latest_step(self) -> int | None:
@@ -138,6 +145,8 @@ class Checkpointer:
     """
     if self._manager.latest_step() == step:
       return
+    if self._mirror:
+      self._mirror.check()
     named = {_BASIS: self._basis, _METRIC: self._best} if self._basis else {}
     self._manager.save(
       step,
@@ -279,11 +288,26 @@ def restore_matching(
   return variables, taken, [name for name in wanted if name not in taken]
 
 
+def check_place(workdir: Paths) -> None:
+  """Raises a UserError if checkpoints cannot be written there, by several."""
+  if jax.process_count() > 1 and _is_mirrored(storage.path(workdir)):
+    raise errors.UserError(
+      f"--workdir {workdir}: several processes can write checkpoints to gs:// "
+      "or to a folder that all of them see; give one of these"
+    )
+
+
+def _is_mirrored(place: storage.Path) -> bool:
+  return storage.is_remote(place) and not str(place).startswith(_REACHED)
+
+
 def save_model(
   folder: Paths, variables: Any, meta: Mapping[str, Any], step: int = 0
 ) -> None:
   """Writes a checkpoint with a model alone, such as a converted one."""
-  with ocp.CheckpointManager(storage.absolute(folder)) as manager:
+  target = storage.absolute(folder)
+  local = storage.scratch() if _is_mirrored(target) else target
+  with ocp.CheckpointManager(local) as manager:
     manager.save(
       step,
       args=ocp.args.Composite(
@@ -291,6 +315,9 @@ def save_model(
         meta=ocp.args.JsonSave(dict(meta)),
       ),
     )
+  if local is not target:
+    last = f"{step}/{mirror.FINISHED}"
+    storage.upload(local, target, last)
 
 
 def restored_meta(path: Paths) -> dict[str, Any]:
@@ -359,7 +386,7 @@ def _is_finished(step: storage.Path) -> bool:
   last.
   """
   if storage.is_remote(step):
-    return storage.exists(step / _FINISHED)
+    return storage.exists(step / mirror.FINISHED)
   return (step / "model").is_dir()
 
 
@@ -396,7 +423,7 @@ def _read(place: _Place, item: str, abstract: Any, sharding: Sharding) -> Any:
     )
   with ocp.StandardCheckpointer() as reader:
     try:
-      return reader.restore(_folder(place, item), target)
+      return reader.restore(_readable(_folder(place, item)), target)
     except (OSError, ValueError) as e:
       _check_access(place, item, e)
       raise errors.UserError(
@@ -422,13 +449,20 @@ def _stored(place: _Place, item: str) -> Any:
   """The shapes and dtypes of an item of a checkpoint."""
   with ocp.StandardCheckpointer() as reader:
     try:
-      return reader.metadata(_folder(place, item)).item_metadata.tree
+      folder = _readable(_folder(place, item))
+      return reader.metadata(folder).item_metadata.tree
     except (OSError, ValueError, AttributeError) as e:
       _check_access(place, item, e)
       raise errors.UserError(
         f"the {item} of checkpoint {place} cannot be read; it may be damaged "
         f"or unfinished: delete it or name another ({_first_line(e)})"
       ) from e
+
+
+@functools.cache  # once for all that is read of it
+def _readable(folder: storage.Path) -> storage.Path:
+  """A folder that Orbax can read."""
+  return storage.fetch(folder) if _is_mirrored(folder) else folder
 
 
 def _current_names(

@@ -268,6 +268,11 @@ def scratch() -> pathlib.Path:
   return folder
 
 
+def keep(folder: pathlib.Path) -> None:
+  """Lets a folder of `scratch` stay when the program ends."""
+  _SCRATCH.remove(folder)
+
+
 @atexit.register
 def remove_scratch() -> None:
   """Removes the folders of `scratch`."""
