@@ -16,6 +16,7 @@ from typing import Any
 from typing import ClassVar
 from typing import Protocol
 
+from data_pipelines import remote
 from gaitkd_jax import errors
 from gaitkd_jax import storage
 
@@ -114,7 +115,8 @@ def prepare(
 
   Args:
     data: has the attributes `name` (one of `NAMES`), `root` (folder of the real
-      data; unused by walkers), `prepared` (where prepared data are kept),
+      data; unused by walkers), `prepared` (where prepared data are kept:
+      a folder, or a place in an object store such as gs://bucket/prepared),
       `variant` (walkers: tiny, small or full), `modalities` (silhouettes, and
       heatmaps if they are wanted), `pickles`, if it has it (which of several
       pickles hold what), `skip_damaged`, if it has it (whether to go on without
@@ -139,9 +141,12 @@ def prepare(
   from google.protobuf import json_format
   import tensorflow_datasets as tfds
 
+  from data_pipelines import staging
+
   def make() -> tfds.core.DatasetBuilder:
     try:
-      return made_by.from_config(data, beam=download_config is not None)
+      with remote.explained_if(data.prepared, "data.prepared"):
+        return made_by.from_config(data, beam=download_config is not None)
     except json_format.ParseError as error:
       raise errors.UserError(
         f"data.prepared: a dataset_info.json of {data.name} in"
@@ -152,21 +157,14 @@ def prepare(
 
   # In a log file, a bar would be noise.
   tfds.display_progress_bar(not made_by.SHOWS_BAR and sys.stderr.isatty())
-  if storage.is_remote(data.prepared):
-    from data_pipelines import remote
-    from data_pipelines import staging
-
-    with remote.explained(f"data.prepared {data.prepared} cannot be read"):
-      if not staging.is_prepared(builder := make()):
-        staging.prepare(builder, download_config)
-        builder = make()
-    return builder
   builder = make()
   try:
-    builder.download_and_prepare(download_config=download_config)
+    staging.download_and_prepare(builder, download_config)
   except (OSError, errors.UserError) as error:
     # If several processes prepare at once, the first moves its files into place
     # and the others fail, because the place is taken.
+    if storage.is_remote(data.prepared):
+      raise
     builder = make()
     if not builder.is_prepared():
       if isinstance(error, errors.UserError):

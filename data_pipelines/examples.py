@@ -16,8 +16,10 @@ import tensorflow_datasets as tfds
 from data_pipelines import frames
 from data_pipelines import plausibility
 from data_pipelines import records
+from data_pipelines import remote
 from data_pipelines import source as source_lib
 from data_pipelines import tree
+from gaitkd_jax import storage
 from gaitkd_jax.errors import UserError
 
 Example = dict[str, Any]
@@ -95,6 +97,8 @@ def read(
     return Outcome(folder, skipped=str(finding))
   except frames.DamagedFilesError as error:
     return Outcome(folder, refused=error.findings)
+  except remote.RefusalError:
+    raise
   except UserError as error:
     if source.skip_damaged:
       return Outcome(folder, skipped=str(error))
@@ -127,13 +131,16 @@ def read_ahead(
   Yields:
     What became of each folder, in order.
   """
-  pool = futures.ThreadPoolExecutor(_WORKERS)
+  workers, ahead = _WORKERS, _AHEAD
+  if folders and storage.is_remote(folders[0].path):
+    workers, ahead = 4 * workers, 4 * ahead
+  pool = futures.ThreadPoolExecutor(workers)
   try:
     waiting = collections.deque()
-    for folder in itertools.chain(folders, [None] * _AHEAD):
+    for folder in itertools.chain(folders, [None] * ahead):
       if folder is not None:
         waiting.append(pool.submit(read, folder, source, modalities))
-      if not waiting or (folder is not None and len(waiting) < _AHEAD):
+      if not waiting or (folder is not None and len(waiting) < ahead):
         continue
       yield waiting.popleft().result()
   finally:

@@ -196,7 +196,8 @@ def save(
     try:
       storage.write_bytes(path, packed.getvalue())
     except Exception as error:
-      if (why := storage.refusal(error)) is None:
+      why = getattr(error, "strerror", None) or storage.refusal(error)
+      if why is None:
         raise
       logging.warning("%s cannot be written (%s)", path, why)
     return

@@ -37,19 +37,14 @@ if TYPE_CHECKING:
 LAST = "dataset_info.json"
 
 
-def is_prepared(builder: tfds.core.DatasetBuilder) -> bool:
-  """Whether a store holds the whole of what a builder prepares."""
-  return (storage.path(builder.data_path) / LAST).exists()
-
-
-def prepare(
+def download_and_prepare(
   builder: tfds.core.DatasetBuilder,
   download_config: tfds.download.DownloadConfig | None = None,
 ) -> None:
-  """Prepares what a builder describes on the disk, and copies it to its store.
+  """Prepares what a builder describes, wherever its `data_dir` lies.
 
   Args:
-    builder: its `data_dir` lies in a store.
+    builder: of a data set.
     download_config: see `datasets.prepare`.
 
   Raises:
@@ -57,30 +52,50 @@ def prepare(
       anything is read; the disk is full; or the data cannot be used.
   """
   root = os.fspath(builder.data_dir_root)
-  storage.check_writable(root, "data.prepared")
-  with _locked(_folder(root)) as folder:
-    if is_prepared(builder):  # by whoever held the lock
+  if not storage.is_remote(root):
+    builder.download_and_prepare(download_config=download_config)
+    return
+  with remote.explained(f"data.prepared {root} cannot be written"):
+    if is_prepared(builder):
       return
-    local = type(builder)(config=builder.builder_config, data_dir=str(folder))
-    for stale in local.data_path.parent.glob("incomplete.*"):
-      stale.rmtree()  # of a build that was killed: nobody else is here
-    logging.warning(
-      "Preparing %s in %s, to be copied to %s", builder.name, folder, root
-    )
-    try:
-      local.download_and_prepare(download_config=download_config)
-    except Exception as error:
-      if not (isinstance(error, OSError) or _is_full(error)):
-        raise
-      why = "no space left" if _is_full(error) else error
-      raise errors.UserError(
-        f"data.prepared {root} is prepared on the disk first, in {folder}, "
-        f"which cannot be written ({why}); set the variable TMPDIR to a folder "
-        "that can, and has space"
-      ) from error
-    with remote.explained(f"data.prepared {root} cannot be written"):
-      _copy(local, os.fspath(builder.data_dir))
-    shutil.rmtree(folder)
+    storage.check_writable(root, "data.prepared")
+    with _locked(_folder(root)) as folder:
+      if not is_prepared(builder):  # by whoever held the lock
+        local = type(builder)(
+          config=builder.builder_config, data_dir=os.fspath(folder)
+        )
+        _build(local, root, download_config)
+        _copy(local, os.fspath(builder.data_dir))
+      shutil.rmtree(folder)
+    builder.info.read_from_directory(os.fspath(builder.data_dir))
+
+
+def is_prepared(builder: tfds.core.DatasetBuilder) -> bool:
+  """Whether all that a builder prepares is there, on the disk or in a store."""
+  return (storage.path(builder.data_path) / LAST).exists()
+
+
+def _build(
+  local: tfds.core.DatasetBuilder,
+  root: str,
+  download_config: tfds.download.DownloadConfig | None,
+) -> None:
+  """Prepares data on the disk, unless that was done before the last copy."""
+  folder = local.data_dir_root
+  for stale in local.data_path.parent.glob("incomplete.*"):
+    stale.rmtree()  # of a build that was killed: nobody else is here
+  logging.warning("Preparing in %s, to be copied to %s", folder, root)
+  try:
+    local.download_and_prepare(download_config=download_config)
+  except Exception as error:
+    if not (isinstance(error, OSError) or _is_full(error)):
+      raise
+    why = "no space left" if _is_full(error) else error
+    raise errors.UserError(
+      f"data.prepared {root} is prepared on the disk first, in {folder}, "
+      f"which cannot be written ({why}); set the variable TMPDIR to a folder "
+      "that can, and has space"
+    ) from error
 
 
 def _copy(local: tfds.core.DatasetBuilder, target: str) -> None:

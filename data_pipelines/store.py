@@ -152,11 +152,7 @@ class SequenceStore:
       offsets = [int(self._where[1][i]) for i in missing]
       sizes = [int(self.sizes[i]) for i in missing]
       records = remote.read_ranges(files, offsets, sizes)
-      for index, file, record in zip(missing, files, records, strict=True):
-        if isinstance(record, FileNotFoundError):
-          raise record_index.unreadable(file, "it is missing") from record
-        if isinstance(record, BaseException):
-          raise remote.refused(f"{file} cannot be read", record) from record
+      for index, record in zip(missing, records, strict=True):
         found[index] = self._checked(index, record)
     return [found[i] for i in indices]
 

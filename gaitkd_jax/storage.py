@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Iterator
+from collections.abc import Mapping
 import contextlib
 import errno
 import logging
@@ -211,7 +212,11 @@ def state(place: Place) -> tuple[int, str]:
   if not is_remote(place):
     found = os.stat(place)
     return found.st_size, str(found.st_mtime_ns)
-  info = filesystem(place).info(os.fspath(place))
+  return state_of(filesystem(place).info(os.fspath(place)))
+
+
+def state_of(info: Mapping[str, Any]) -> tuple[int, str]:
+  """The state of an object, see `state`, from what a listing says of it."""
   for key in ("generation", "etag", "ETag", "mtime", "LastModified"):
     if info.get(key):
       return int(info["size"]), str(info[key])
