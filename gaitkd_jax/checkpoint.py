@@ -95,6 +95,8 @@ class Checkpointer:
           ]
         ),
         best_fn=lambda metrics: self._score(metrics, self._basis),
+        # In a store what a killed run left has the name of a step.
+        cleanup_tmp_directories=storage.is_remote(self._folder),
       ),
     )
 

@@ -35,9 +35,15 @@ class Mirror:
     """
     self.folder = storage.scratch()
     self._target = target
-    self._copied = finished_steps(target)
-    for step in self._copied:
-      storage.download(target / step, self.folder / step)
+    steps = {name for name in storage.names(target) if name.isdecimal()}
+    self._copied = {
+      step for step in steps if storage.exists(target / step / FINISHED)
+    }
+    for step in sorted(steps):
+      if step in self._copied:
+        storage.download(target / step, self.folder / step)
+      else:
+        self._delete(step)
     self._error: OSError | None = None
     self._closed = threading.Event()
     self._thread = threading.Thread(target=self._run, daemon=True)
@@ -88,16 +94,11 @@ class Mirror:
         continue  # Orbax has just deleted it
       self._copied.add(step)
     for step in sorted(self._copied - steps, key=int):
-      storage.remove(self._target / step / FINISHED)
-      for file in storage.files(self._target / step):
-        storage.remove(file)
+      self._delete(step)
       self._copied.discard(step)
 
-
-def finished_steps(folder: storage.Path) -> set[str]:
-  """The names of the steps of a store's folder that are whole."""
-  return {
-    name
-    for name in storage.names(folder)
-    if name.isdecimal() and storage.exists(folder / name / FINISHED)
-  }
+  def _delete(self, step: str) -> None:
+    """Deletes a step of the store; from the first moment it is not whole."""
+    storage.remove(self._target / step / FINISHED)
+    for file in storage.files(self._target / step):
+      storage.remove(file)
