@@ -369,16 +369,14 @@ class _Place:
 
 def newest_step(path: Paths) -> int | None:
   """The number of the newest checkpoint of a workdir; None if it has none."""
-  return max(_steps(storage.path(path) / "checkpoints"), default=None)
+  return _newest(storage.path(path) / "checkpoints")
 
 
-def _steps(folder: storage.Path) -> list[int]:
-  """The numbers of the finished checkpoints of a folder."""
-  return [
-    int(name)
-    for name in storage.names(folder)
-    if name.isdecimal() and _is_finished(folder / name)
-  ]
+def _newest(folder: storage.Path) -> int | None:
+  """The number of the newest finished checkpoint of a folder, if any."""
+  steps = sorted(int(n) for n in storage.names(folder) if n.isdecimal())
+  finished = (n for n in reversed(steps) if _is_finished(folder / str(n)))
+  return next(finished, None)
 
 
 def _is_finished(step: storage.Path) -> bool:
@@ -388,7 +386,7 @@ def _is_finished(step: storage.Path) -> bool:
   last.
   """
   if storage.is_remote(step):
-    return storage.exists(step / mirror.FINISHED)
+    return mirror.FINISHED in storage.names(step)  # a single request
   return (step / "model").is_dir()
 
 
@@ -397,8 +395,8 @@ def _find(path: Paths) -> _Place:
   if path.name.isdecimal() and _is_finished(path):
     return _Place(path.parent, int(path.name))
   for folder in (path / "checkpoints", path):
-    if steps := _steps(folder):
-      return _Place(folder, max(steps))
+    if (step := _newest(folder)) is not None:
+      return _Place(folder, step)
   raise errors.UserError(
     f"there is no checkpoint in {path}; give the workdir of a training run or "
     "one step of its checkpoints folder"

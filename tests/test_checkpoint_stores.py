@@ -105,7 +105,11 @@ def test_a_copy_from_a_disk_is_read(bucket, tmp_path):
   assert checkpoint.digest(found) == checkpoint.digest(variables)
 
 
-def test_a_store_that_refuses_is_one_line(any_bucket, capfd):
+# TensorStore's threads say so of a write that has failed; see cli.
+@pytest.mark.filterwarnings(
+  "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"
+)
+def test_a_store_that_refuses_is_one_line(any_bucket):
   folder = f"{any_bucket.url}/run/checkpoints"
   save(folder, 1)
   any_bucket.proxy.fail(403, "POST|PUT", "checkpoints/2")

@@ -140,7 +140,9 @@ def test_refusals_are_one_line(any_bucket):
   for error in (e.value, other.value):
     reason = failures.reason(error)
     assert "\n" not in reason and "cannot be written or read" in reason
-    assert any(w in reason for w in ("does not have access", "denied")), reason
+    assert any(
+      w in reason for w in ("does not have access", "denied", "Forbidden")
+    ), reason
   assert failures.reason(e.value).startswith(place)
 
 
