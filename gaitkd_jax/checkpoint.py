@@ -26,6 +26,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from gaitkd_jax import array_names
 from gaitkd_jax import errors
+from gaitkd_jax import mirror
 from gaitkd_jax import storage
 
 Paths = str | os.PathLike[str]
@@ -34,8 +35,8 @@ Paths = str | os.PathLike[str]
 _FIELDS = {"aids": "aux", "aids_opt_state": "aux_opt_state"}
 # Keys beside a checkpoint's metrics: what was scored, and what decides.
 _BASIS, _METRIC = "basis", "primary_metric"
-# What Orbax writes last.
-_FINISHED = "commit_success.txt"
+# The stores that Orbax reaches itself.
+_REACHED = "gs://"
 
 
 class Checkpointer:
@@ -58,6 +59,10 @@ class Checkpointer:
       unnamed: whether scores of before bases were named are of this one.
     """
     self._folder = storage.absolute(folder)
+    self._mirror: mirror.Mirror | None = None
+    if _is_mirrored(self._folder):
+      self._mirror = mirror.Mirror(self._folder)
+      self._folder = self._mirror.folder
     self._best = best
     self._basis = basis
     self._unnamed = basis if unnamed else ""
@@ -90,6 +95,8 @@ class Checkpointer:
           ]
         ),
         best_fn=lambda metrics: self._score(metrics, self._basis),
+        # In a store what a killed run left has the name of a step.
+        cleanup_tmp_directories=storage.is_remote(self._folder),
       ),
     )
 
@@ -106,6 +113,8 @@ class Checkpointer:
 
   def __exit__(self, *unused: object) -> None:
     self._manager.close()  # waits until everything is written
+    if self._mirror:
+      self._mirror.close()
 
   @property
   def latest_step(self) -> int | None:
@@ -138,6 +147,8 @@ class Checkpointer:
     """
     if self._manager.latest_step() == step:
       return
+    if self._mirror:
+      self._mirror.check()
     named = {_BASIS: self._basis, _METRIC: self._best} if self._basis else {}
     self._manager.save(
       step,
@@ -279,11 +290,26 @@ def restore_matching(
   return variables, taken, [name for name in wanted if name not in taken]
 
 
+def check_place(workdir: Paths) -> None:
+  """Raises a UserError if checkpoints cannot be written there, by several."""
+  if jax.process_count() > 1 and _is_mirrored(storage.path(workdir)):
+    raise errors.UserError(
+      f"--workdir {workdir}: several processes can write checkpoints to gs:// "
+      "or to a folder that all of them see; give one of these"
+    )
+
+
+def _is_mirrored(place: storage.Path) -> bool:
+  return storage.is_remote(place) and not str(place).startswith(_REACHED)
+
+
 def save_model(
   folder: Paths, variables: Any, meta: Mapping[str, Any], step: int = 0
 ) -> None:
   """Writes a checkpoint with a model alone, such as a converted one."""
-  with ocp.CheckpointManager(storage.absolute(folder)) as manager:
+  target = storage.absolute(folder)
+  local = storage.scratch() if _is_mirrored(target) else target
+  with ocp.CheckpointManager(local) as manager:
     manager.save(
       step,
       args=ocp.args.Composite(
@@ -291,6 +317,9 @@ def save_model(
         meta=ocp.args.JsonSave(dict(meta)),
       ),
     )
+  if local is not target:
+    last = f"{step}/{mirror.FINISHED}"
+    storage.upload(local, target, last)
 
 
 def restored_meta(path: Paths) -> dict[str, Any]:
@@ -340,16 +369,14 @@ class _Place:
 
 def newest_step(path: Paths) -> int | None:
   """The number of the newest checkpoint of a workdir; None if it has none."""
-  return max(_steps(storage.path(path) / "checkpoints"), default=None)
+  return _newest(storage.path(path) / "checkpoints")
 
 
-def _steps(folder: storage.Path) -> list[int]:
-  """The numbers of the finished checkpoints of a folder."""
-  return [
-    int(name)
-    for name in storage.names(folder)
-    if name.isdecimal() and _is_finished(folder / name)
-  ]
+def _newest(folder: storage.Path) -> int | None:
+  """The number of the newest finished checkpoint of a folder, if any."""
+  steps = sorted(int(n) for n in storage.names(folder) if n.isdecimal())
+  finished = (n for n in reversed(steps) if _is_finished(folder / str(n)))
+  return next(finished, None)
 
 
 def _is_finished(step: storage.Path) -> bool:
@@ -359,7 +386,7 @@ def _is_finished(step: storage.Path) -> bool:
   last.
   """
   if storage.is_remote(step):
-    return storage.exists(step / _FINISHED)
+    return mirror.FINISHED in storage.names(step)  # a single request
   return (step / "model").is_dir()
 
 
@@ -368,8 +395,8 @@ def _find(path: Paths) -> _Place:
   if path.name.isdecimal() and _is_finished(path):
     return _Place(path.parent, int(path.name))
   for folder in (path / "checkpoints", path):
-    if steps := _steps(folder):
-      return _Place(folder, max(steps))
+    if (step := _newest(folder)) is not None:
+      return _Place(folder, step)
   raise errors.UserError(
     f"there is no checkpoint in {path}; give the workdir of a training run or "
     "one step of its checkpoints folder"
@@ -396,7 +423,7 @@ def _read(place: _Place, item: str, abstract: Any, sharding: Sharding) -> Any:
     )
   with ocp.StandardCheckpointer() as reader:
     try:
-      return reader.restore(_folder(place, item), target)
+      return reader.restore(_readable(_folder(place, item)), target)
     except (OSError, ValueError) as e:
       _check_access(place, item, e)
       raise errors.UserError(
@@ -422,13 +449,20 @@ def _stored(place: _Place, item: str) -> Any:
   """The shapes and dtypes of an item of a checkpoint."""
   with ocp.StandardCheckpointer() as reader:
     try:
-      return reader.metadata(_folder(place, item)).item_metadata.tree
+      folder = _readable(_folder(place, item))
+      return reader.metadata(folder).item_metadata.tree
     except (OSError, ValueError, AttributeError) as e:
       _check_access(place, item, e)
       raise errors.UserError(
         f"the {item} of checkpoint {place} cannot be read; it may be damaged "
         f"or unfinished: delete it or name another ({_first_line(e)})"
       ) from e
+
+
+@functools.cache  # once for all that is read of it
+def _readable(folder: storage.Path) -> storage.Path:
+  """A folder that Orbax can read."""
+  return storage.fetch(folder) if _is_mirrored(folder) else folder
 
 
 def _current_names(

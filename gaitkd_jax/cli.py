@@ -20,6 +20,7 @@ from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import failures
 from gaitkd_jax import sharding
+from gaitkd_jax import storage
 
 # Of a program that is stopped by ctrl-C, or whose reader has gone (`| head`).
 _INTERRUPTED, _UNREAD = 130, 141
@@ -81,6 +82,7 @@ def _end(text: str, status: int) -> None:
   with contextlib.suppress(BrokenPipeError):
     sys.stdout.flush()
   print(" ".join(text.split()), file=sys.stderr, flush=True)
+  storage.remove_scratch()
   os._exit(status)
 
 

@@ -72,7 +72,7 @@ def is_remote(place: Place) -> bool:
       f"{text}: there is no way to files of {found[1]}:; give a folder, or "
       f"{' or '.join(f'{scheme}://<bucket>/...' for scheme in EXTRAS)}"
     )
-  if not text.removeprefix(f"{found[1]}://").strip("/"):
+  if not text.removeprefix(f"{found[1]}://").partition("/")[0]:
     raise errors.UserError(f"{text} names no bucket; give {found[1]}://<name>")
   return True
 
@@ -227,7 +227,8 @@ def files(folder: Place) -> Iterator[Path]:
   """The files below a folder, sorted; none if it does not exist."""
   if is_remote(folder):
     scheme = os.fspath(folder).partition(":")[0]
-    found = filesystem(folder).find(os.fspath(folder))
+    with told(folder):
+      found = filesystem(folder).find(os.fspath(folder))
     yield from (epath.Path(f"{scheme}://{name}") for name in sorted(found))
   else:
     found = pathlib.Path(folder).rglob("*")
@@ -271,6 +272,11 @@ def scratch() -> pathlib.Path:
   folder = pathlib.Path(tempfile.mkdtemp(prefix="gaitkd_jax-"))
   _SCRATCH.append(folder)
   return folder
+
+
+def keep(folder: pathlib.Path) -> None:
+  """Lets a folder of `scratch` stay when the program ends."""
+  _SCRATCH.remove(folder)
 
 
 @atexit.register

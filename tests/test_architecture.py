@@ -13,6 +13,7 @@ from tests.helpers.paths import ROOT
 LAYERS = (
   ("errors", "array_names"),
   ("storage",),
+  ("mirror",),
   ("losses", "sharding", "multihost", "failures", "checkpoint", "workdir"),
   ("training.schedules", "training.writers"),
   ("evaluation.distances", "evaluation.metrics", "evaluation.embedded"),
@@ -36,6 +37,7 @@ LOOSE = {
   "errors",
   "failures",
   "main",
+  "mirror",
   "multihost",
   "sharding",
   "storage",

@@ -12,6 +12,7 @@ import jax
 from jax.sharding import Mesh
 import numpy as np
 
+from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
@@ -93,6 +94,7 @@ def prepare(config: Any, workdir: storage.Path) -> Run:
     optimizer, schedule = optim.create_optimizer(config.optim, student)
   mistakes.check()
   student = models.create_model(config.model, config.dtype)
+  checkpoint.check_place(workdir)
   workdir_lib.make_workdir(workdir)
   basis.check_config(config, workdir)
   teachers = distill.prepare(config, student, mesh)

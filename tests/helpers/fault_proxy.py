@@ -257,7 +257,8 @@ class Proxy:
         time.sleep(fault.details["delay"])
       if kind == "fail":
         status = fault.details["status"]
-        answer = Answer(status, {}, self._error(status))
+        told = b"" if handler.command == "HEAD" else self._error(status)
+        answer = Answer(status, {}, told)
       else:
         headers = {
           k: v for k, v in handler.headers.items() if k.lower() not in _HOP
