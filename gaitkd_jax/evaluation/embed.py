@@ -20,6 +20,7 @@ from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
+from gaitkd_jax import stopping
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import distances
 from gaitkd_jax.evaluation import embedded as embedded_lib
@@ -290,6 +291,7 @@ def embed(
   began = time.monotonic()
   with tqdm.tqdm(total=count, desc="embed", unit="seq", disable=None) as bar:
     for batch in batches:
+      stopping.check()
       shapes.add(batch["silhouettes"].shape)
       pending.append(embed_step(variables, sharding.put_batch(batch, mesh)))
       if len(pending) > 1:  # fetch a batch while the next one is computed
