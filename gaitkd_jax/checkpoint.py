@@ -340,6 +340,25 @@ def restored_step(path: Paths) -> int:
   return _find(path).step
 
 
+def read_arrays(path: Paths) -> dict[str, np.ndarray]:
+  """All arrays of a checkpoint, the optimiser's included, by name.
+
+  Args:
+    path: see `restore_model`.
+
+  Raises:
+    errors.UserError: there is no checkpoint, or it cannot be read.
+  """
+  place = _find(path)
+  here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  found = {}
+  for item in ("model", "optimizer"):
+    tree = _read(place, item, _stored(place, item), here)
+    for key, array in jax.tree.leaves_with_path(tree):
+      found[f"{item}/{array_names.name(key)}"] = np.asarray(array)
+  return found
+
+
 def digest(variables: Mapping[str, Any]) -> str:
   """SHA-256 of the names, shapes, dtypes and bytes of a network's variables."""
   result = hashlib.sha256()

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 import contextlib
 
-# The status of a program that was stopped and goes on when it is started again.
+# The status of a program that was stopped, and goes on if it is started again.
 STOPPED = 75
 
 

@@ -256,8 +256,9 @@ def _call(
     connection.sendall(json.dumps([secret, index]).encode() + b"\n")
   except OSError as e:
     raise errors.UserError(
-      f"process 0 cannot be reached at {host}, port {port} ({e.strerror or e}); "
-      "let the hosts of the run reach each other at all ports"
+      f"process 0 cannot be reached at {host}, port {port} "
+      f"({e.strerror or e}); let the hosts of the run reach each other at all "
+      "ports"
     ) from e
   return _watched(connection)
 

@@ -159,13 +159,12 @@ def _handle(number: int, frame: object) -> None:
   if not _stop.depth:
     raise stopped()
   if sys.stderr.isatty():
-    print(
-      "stopping after this step; ctrl-C again leaves at once", file=sys.stderr
-    )
+    text = "stopping after this step; ctrl-C again leaves at once"
+    print(text, file=sys.stderr)
 
 
 def _told(why: str) -> None:
-  """Another process is to stop; in places where that is possible, so is this."""
+  """Another process is to stop; where nothing is held, so is this one."""
   del why
   if not _stop.depth and signal.getsignal(signal.SIGTERM) is _handle:
     _thread.interrupt_main(signal.SIGTERM)

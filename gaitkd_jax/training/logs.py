@@ -51,6 +51,15 @@ def create_writer(
   )
 
 
+def has_results(workdir: pathlib.Path, step: int) -> bool:
+  """Whether the metrics of an evaluation of all subjects are logged."""
+  path = workdir / "metrics.jsonl"
+  text = path.read_text(errors="replace") if path.exists() else ""
+  return any(
+    line.startswith(f'{{"step": {step}, "eval/') for line in text.splitlines()
+  )
+
+
 class Reporter:
   """Prints and logs metrics without making the device wait."""
 

@@ -50,10 +50,16 @@ def train_and_evaluate(
   ) as checkpointer:
     start = checkpointer.latest_step
     state = initial_state(run, checkpointer)
-    if start is None or start < config.train.steps or checkpointer.owes_scores:
-      results = train(run, checkpointer, state, start)
-    else:
+    if (
+      start is not None
+      and start >= config.train.steps
+      and not (
+        checkpointer.owes_scores or _lacks_results(config, run.workdir, start)
+      )
+    ):
       results = finish(run, checkpointer, state, start)
+    else:
+      results = train(run, checkpointer, state, start)
   return results.flat() if results else {}
 
 
@@ -197,6 +203,11 @@ def start_from(
   print(f"taken from {path}: {len(taken)} arrays ({_parts(taken)})")
   print(f"as initialised: {len(stayed)} arrays ({_parts(stayed)})", flush=True)
   return state.replace(**variables)
+
+
+def _lacks_results(config: Any, workdir: pathlib.Path, step: int) -> bool:
+  """Whether a run was stopped in its last evaluation, of all subjects."""
+  return bool(config.eval.subjects) and not logs.has_results(workdir, step)
 
 
 def _parts(names: Sequence[str]) -> str:
