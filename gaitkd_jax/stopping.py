@@ -96,12 +96,6 @@ def reached() -> bool:
   return _stop.number is not None
 
 
-def check() -> None:
-  """Raises `errors.Stopped` where `reached`."""
-  if reached():
-    raise stopped()
-
-
 def stopped(done: str = "") -> errors.Stopped:
   """The exception that says what stopped the program.
 
