@@ -2,6 +2,10 @@
 
 python -m gaitkd_jax.main --config=configs/casiab.py --workdir=runs/casiab
 python -m gaitkd_jax.main --config=configs/casiab.py:help
+
+Status 0: the work is done; 2: a mistake; 75: stopped by SIGTERM or ctrl-C, all
+that was done is kept and the same command goes on; 76: another process of the
+run is gone, start all of them again.
 """
 
 import functools

@@ -11,7 +11,9 @@ from tests.helpers.paths import ROOT
 # A module may import those of earlier lines, and of its own room. A name with a
 # dot takes a module or a folder out of its room.
 LAYERS = (
-  ("errors", "array_names"),
+  ("errors", "array_names", "coordinator"),
+  ("peers",),
+  ("stopping",),
   ("losses", "sharding", "multihost", "failures", "checkpoint", "workdir"),
   ("training.schedules", "training.writers"),
   ("evaluation.distances", "evaluation.metrics", "evaluation.embedded"),
@@ -32,11 +34,14 @@ LOOSE = {
   "array_names",
   "checkpoint",
   "cli",
+  "coordinator",
   "errors",
   "failures",
   "main",
   "multihost",
+  "peers",
   "sharding",
+  "stopping",
   "workdir",
 }
 ROOMS = {
