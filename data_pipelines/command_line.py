@@ -5,6 +5,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from logging import WARNING
 import os
+import signal
 import sys
 import types
 
@@ -68,8 +69,20 @@ def data(given: argparse.Namespace) -> types.SimpleNamespace:
   )
 
 
+def _stop(number: int, frame: types.FrameType | None) -> None:
+  """Raises what ends the program in order; is called by a signal."""
+  del frame
+  signal.signal(signal.SIGTERM, signal.SIG_IGN)
+  signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
+  raise errors.Stopped(f"stopped by {signal.Signals(number).name}")
+
+
 def run(main: Callable[[Sequence[str]], None]) -> None:
-  """Runs a program; a user's mistake is one line and status 2."""
+  """Runs a program; a user's mistake is one line and status 2.
+
+  So is a stop by SIGTERM or ctrl-C, which leaves nothing half prepared, with
+  status `errors.STOPPED`. A second ctrl-C leaves at once.
+  """
   flags.FLAGS.mark_as_parsed()  # absl's logging has flags, which are not used
   logging.use_absl_handler()
   # TensorFlow is loaded later; it would warn of what is raised here.
@@ -80,8 +93,15 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
       record.levelno > WARNING or "data_pipelines" in record.pathname
     )
   )
+  for number in (signal.SIGTERM, signal.SIGINT):
+    if signal.getsignal(number) != signal.SIG_IGN:  # in the background
+      signal.signal(number, _stop)
   try:
     main(sys.argv[1:])
+  except errors.Stopped as e:
+    print(f"{e}; the same command prepares the data", file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(errors.STOPPED)  # threads that still read would be waited for
   except errors.UserError as e:
     print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
     sys.exit(2)

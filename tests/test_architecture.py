@@ -11,9 +11,9 @@ from tests.helpers.paths import ROOT
 # A module may import those of earlier lines, and of its own room. A name with a
 # dot takes a module or a folder out of its room.
 LAYERS = (
-  ("errors", "array_names"),
-  ("storage",),
-  ("mirror",),
+  ("errors", "array_names", "coordinator"),
+  ("peers", "storage"),
+  ("stopping", "mirror"),
   ("losses", "sharding", "multihost", "failures", "checkpoint", "workdir"),
   ("training.schedules", "training.writers"),
   ("evaluation.distances", "evaluation.metrics", "evaluation.embedded"),
@@ -34,13 +34,16 @@ LOOSE = {
   "array_names",
   "checkpoint",
   "cli",
+  "coordinator",
   "errors",
   "failures",
   "main",
   "mirror",
   "multihost",
+  "peers",
   "sharding",
   "storage",
+  "stopping",
   "workdir",
 }
 ROOMS = {

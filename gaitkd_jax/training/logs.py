@@ -26,6 +26,8 @@ def create_writer(
   workdir: storage.Path,
   last_step: int | None,
   changed: Mapping[str, Sequence[Any]] = types.MappingProxyType({}),
+  *,
+  scores_again: bool = False,
 ) -> writers.MultiWriter:
   """Opens the logs and writes config.json, in the first process only.
 
@@ -34,15 +36,18 @@ def create_writer(
     workdir: of the run.
     last_step: finished steps; None: the run begins.
     changed: what is not as before, see `workdir.write_config`.
+    scores_again: whether `last_step` is evaluated once more.
   """
   if jax.process_index():
     return writers.MultiWriter([])
   workdir_lib.write_config(workdir, config.to_dict(), last_step, changed)
   if storage.is_remote(workdir):
-    return writers.MultiWriter(_spooled(workdir, last_step))
+    return writers.MultiWriter(_spooled(workdir, last_step, scores_again))
   return writers.MultiWriter(
     [
-      writers.JsonlWriter(workdir / "metrics.jsonl", last_step),
+      writers.JsonlWriter(
+        workdir / "metrics.jsonl", last_step, scores_again=scores_again
+      ),
       writers.TensorBoardWriter(workdir, last_step),
       writers.ConsoleWriter(),
     ]
@@ -50,15 +55,26 @@ def create_writer(
 
 
 def _spooled(
-  workdir: storage.Path, last_step: int | None
+  workdir: storage.Path, last_step: int | None, scores_again: bool
 ) -> list[writers.Writer]:
   """The writers of a workdir in a store."""
   spool = spool_lib.Spool(workdir)
   name = "metrics.jsonl"
-  lines = writers.JsonlWriter(spool.folder / name, last_step, workdir / name)
+  lines = writers.JsonlWriter(
+    spool.folder / name, last_step, workdir / name, scores_again=scores_again
+  )
   events = writers.TensorBoardWriter(spool.folder, last_step)
   spool.start(events.flush)
   return [lines, events, writers.ConsoleWriter(), spool]
+
+
+def has_results(workdir: storage.Path, step: int) -> bool:
+  """Whether the metrics of an evaluation of all subjects are logged."""
+  path = workdir / "metrics.jsonl"
+  text = storage.read_text(path, "replace") if storage.exists(path) else ""
+  return any(
+    line.startswith(f'{{"step": {step}, "eval/') for line in text.splitlines()
+  )
 
 
 class Reporter:
@@ -80,9 +96,17 @@ class Reporter:
       steps, initial=steps.start, total=steps.stop, desc="train", disable=None
     )
 
-  def metrics_later(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
-    """Keeps metrics, which may still be computed, for the next `flush`."""
-    self._pending = step, metrics
+  def metrics_later(
+    self, step: int, metrics: Mapping[str, jax.Array], written: bool = True
+  ) -> None:
+    """Keeps metrics, which may still be computed, for the next `flush`.
+
+    Args:
+      step: finished steps.
+      metrics: of the last one.
+      written: whether `flush` writes them, rather than only look at them.
+    """
+    self._pending = step, metrics, written
 
   def flush(self) -> None:
     """Waits for the metrics that were kept, and writes them.
@@ -92,7 +116,7 @@ class Reporter:
     """
     if self._pending is None:
       return
-    (step, metrics), self._pending = self._pending, None
+    (step, metrics, written), self._pending = self._pending, None
     scalars = {
       f"train/{k}": float(v) for k, v in jax.device_get(metrics).items()
     }
@@ -102,7 +126,8 @@ class Reporter:
           f"the {name} is {scalars[f'train/{name}']} at step {step}; lower "
           "optim.learning_rate, set optim.clip_norm, or look at the data"
         )
-    self._writer.write(step, scalars | self._speed(step))
+    if written:
+      self._writer.write(step, scalars | self._speed(step))
 
   def evaluation(
     self, step: int, results: evaluation_lib.Evaluation | None, last: bool

@@ -33,6 +33,8 @@ class JsonlWriter:
     path: str | os.PathLike[str],
     last_step: int | None,
     earlier: storage.Place | None = None,
+    *,
+    scores_again: bool = False,
   ):
     """Opens the file.
 
@@ -41,6 +43,7 @@ class JsonlWriter:
       last_step: lines of later steps are dropped: a resumed run writes them
         anew. None drops all.
       earlier: where the lines of before are; None: in the same file.
+      scores_again: whether to drop the scores of `last_step` as well.
     """
     path = pathlib.Path(path)
     earlier = path if earlier is None else earlier
@@ -48,7 +51,10 @@ class JsonlWriter:
     if last_step is not None and storage.exists(earlier):
       for line in storage.read_text(earlier, "replace").splitlines():
         try:
-          if json.loads(line)["step"] <= last_step:
+          row = json.loads(line)
+          scores = not any(key.startswith("train/") for key in row)
+          again = scores and scores_again and row["step"] == last_step
+          if row["step"] <= last_step and not again:
             kept.append(line + "\n")
         except (ValueError, KeyError, TypeError):
           continue  # no line of ours, or cut off when the program was killed

@@ -68,3 +68,37 @@ def test_a_killed_build_starts_again(tmp_path):
     "train": 24,
     "test": 24,
   }
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_stopped_build_says_so_and_leaves_nothing_half_done(tmp_path, name):
+  trees.write(tmp_path / "tree", "sustech1k", "raw", 4, 2)
+  program = textwrap.dedent(f"""
+    import os, signal, sys
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    from tensorflow_datasets.core import writer
+    from data_pipelines import command_line
+    from data_pipelines import prepare
+    write, seen = writer.Writer.write, []
+    def stop(self, *arguments):
+      seen.append(1)
+      if len(seen) == 30:
+        os.kill(os.getpid(), signal.{name})
+      return write(self, *arguments)
+    writer.Writer.write = stop
+    command_line.run(prepare.main)
+  """)
+  data = builds.data_of("sustech1k", tmp_path / "tree")
+  done = command.run(
+    "--dataset=sustech1k",
+    f"--root={data.root}",
+    f"--prepared={data.prepared}",
+    program=("-c", program),
+  )
+  assert done.returncode == 75, done.stderr
+  last = done.stderr.splitlines()[-1]
+  assert last == f"stopped by {name}; the same command prepares the data"
+  assert not list(pathlib.Path(data.prepared).rglob("*incomplete*"))
+  assert not list(pathlib.Path(data.prepared).rglob("dataset_info.json"))
+  builder = datasets.prepare(data)
+  assert builder.info.splits["train"].num_examples == 24
