@@ -113,6 +113,11 @@ class Checkpointer:
     score = self._score(self._manager.metrics(step) or {}, self._basis)
     return step if math.isfinite(score) else None
 
+  def last_whole_step(self) -> int | None:
+    """The newest checkpoint that is written, or None; waits for it."""
+    self._manager.wait_until_finished()
+    return self._manager.latest_step()
+
   def save(
     self,
     step: int,

@@ -11,9 +11,11 @@ from jax.sharding import Mesh
 from gaitkd_jax import checkpoint
 from gaitkd_jax import evaluation
 from gaitkd_jax import sharding
+from gaitkd_jax.training import finite
 from gaitkd_jax.training import logs
 from gaitkd_jax.training import run as run_lib
 from gaitkd_jax.training import step as step_lib
+from gaitkd_jax.training import watch
 
 
 def train_and_evaluate(
@@ -79,25 +81,36 @@ def train(
     logs.create_writer(
       run.config, run.workdir, start, run.resumption.changed
     ) as writer,
+    watch.Watch() as watched,
   ):
-    report = logs.Reporter(run.config, run.workdir, writer)
+    guard = finite.Guard(
+      config.skip_nonfinite,
+      run.workdir,
+      run.batch_names,
+      checkpointer.last_whole_step,
+    )
+    report = logs.Reporter(run.config, run.workdir, writer, watched, guard)
     batch = sharding.put_batch(next(batches), run.mesh)
     for i in report.progress(steps):
       # The order matters: while the device is at step i, the host makes batch
-      # i + 1 and reads the metrics of the step before.
+      # i + 1 and writes the metrics of the steps before.
       with jax.transfer_guard("disallow"):
         state, metrics = run.train_step(state, teachers, batch)
       done, last = i + 1, i + 1 == steps.stop
-      if not last:
-        batch = sharding.put_batch(next(batches), run.mesh)
-      report.flush()
       evaluates = last or _due(done, config.eval_every)
       saves = evaluates or _due(done, config.checkpoint_every)
-      if saves or done % config.log_every == 0:
-        report.metrics_later(done, metrics)
+      watched.started(done, metrics, saves or _due(done, config.log_every))
+      if not last:
+        with watched.data():
+          batch = sharding.put_batch(next(batches), run.mesh)
+      report.flush()
       if saves:
-        report.flush()  # a state that is not finite is never saved
-        results = run.evaluator(state.variables) if evaluates else None
+        report.flush(wait=True)  # what is not finite is never saved
+        guard.check_state(done, state)
+        results = None
+        if evaluates:
+          with report.evaluating():
+            results = run.evaluator(state.variables)
         report.evaluation(done, results, last)
         scores = results.flat() if results else None
         checkpointer.save(done, state, run.metadata, scores)

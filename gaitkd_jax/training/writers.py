@@ -12,6 +12,21 @@ from typing import Self
 import tensorboardX
 import tqdm
 
+# What is measured of a run rather than computed by it, see `pace.Pace`; it is
+# never the same twice.
+MEASURED = tuple(
+  f"train/{name}"
+  for name in (
+    "seconds_per_step",
+    "steps_per_second",
+    "sequences_per_second",
+    "data_wait",
+    "device_gib",
+    "host_gib",
+    "hours_left",
+  )
+)
+
 
 class Writer(Protocol):
   """Takes the metrics of a step."""
@@ -85,9 +100,15 @@ class ConsoleWriter:
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
     """Prints the metrics without the first part of their names."""
     metrics = " ".join(
-      f"{name.partition('/')[2]}={value:.4g}" for name, value in scalars.items()
+      f"{name.partition('/')[2]}={value:.4g}"
+      for name, value in scalars.items()
+      if name not in MEASURED
     )
-    tqdm.tqdm.write(f"step {step}: {metrics}")
+    measured = _measured(
+      {name.partition("/")[2]: scalars.get(name) for name in MEASURED}
+    )
+    line = " | ".join(filter(None, (metrics, measured)))
+    tqdm.tqdm.write(f"step {step}: {line}")
 
   def close(self) -> None:
     """Nothing to finish."""
@@ -114,3 +135,32 @@ class MultiWriter:
     """Closes all."""
     for writer in self._writers:
       writer.close()
+
+
+def _measured(values: Mapping[str, float | None]) -> str:
+  """What is said of speed and memory: those values that there are."""
+  said = {
+    "steps_per_second": lambda x: f"{x:.3g} steps/s",
+    "data_wait": lambda x: f"{x:.0%} waiting for data",
+    "device_gib": lambda x: f"device {x:.3g} GiB",
+    "host_gib": lambda x: f"host {x:.3g} GiB",
+    "hours_left": lambda x: f"{_duration(3600 * x)} left",
+  }
+  return ", ".join(
+    text(value)
+    for name, text in said.items()
+    if (value := values[name]) is not None
+  )
+
+
+def _duration(seconds: float) -> str:
+  """As "40s", "3m", "2h05m" or "3d04h"."""
+  if seconds < 60:
+    return f"{seconds:.0f}s"
+  minutes = round(seconds / 60)
+  hours, days = minutes // 60, minutes // 1440
+  if not hours:
+    return f"{minutes}m"
+  if not days:
+    return f"{hours}h{minutes % 60:02d}m"
+  return f"{days}d{hours % 24:02d}h"
