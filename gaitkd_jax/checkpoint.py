@@ -10,6 +10,7 @@ A checkpoint `<folder>/<step>/` has the items
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -17,6 +18,7 @@ import json
 import math
 import os
 import pathlib
+import sys
 from typing import Any
 
 import jax
@@ -27,6 +29,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from gaitkd_jax import array_names
 from gaitkd_jax import errors
+from gaitkd_jax import failures
 
 Paths = str | os.PathLike[str]
 # Keys of the item "optimizer" that have another name than the state's field:
@@ -34,6 +37,10 @@ Paths = str | os.PathLike[str]
 _FIELDS = {"aids": "aux", "aids_opt_state": "aux_opt_state"}
 # Keys beside a checkpoint's metrics: what was scored, and what decides.
 _BASIS, _METRIC = "basis", "primary_metric"
+# So many checkpoints in a row may fail; one more ends the run.
+_TOLERATED = 2
+# Errors of a program, not of a disk or a store.
+_BUGS = (TypeError, AttributeError, LookupError, AssertionError, NameError)
 
 
 class Checkpointer:
@@ -63,6 +70,8 @@ class Checkpointer:
       raise errors.UserError(
         f"{self._folder} is a file, where checkpoints are to lie; move it away"
       )
+    self._saving: int | None = None  # the step that is being written
+    self._failed: list[int] = []  # those that could not be, one after another
     try:
       self._manager = self._open()
     except (OSError, ValueError) as e:
@@ -82,6 +91,8 @@ class Checkpointer:
           ]
         ),
         best_fn=lambda metrics: self._score(metrics, self._basis),
+        # What was being written when a run was killed, or a disk became full.
+        cleanup_tmp_directories=True,
       ),
     )
 
@@ -96,8 +107,25 @@ class Checkpointer:
   def __enter__(self) -> "Checkpointer":
     return self
 
-  def __exit__(self, *unused: object) -> None:
-    self._manager.close()  # waits until everything is written
+  def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+    """Waits until everything is written.
+
+    Raises:
+      errors.UserError: the newest checkpoint could not be written.
+    """
+    try:
+      self.settle()
+    except errors.UserError:
+      if kind is None:
+        raise
+    with contextlib.suppress(Exception):
+      self._manager.close()
+    if self._failed and kind is None:
+      raise errors.UserError(
+        f"checkpoint {self._failed[-1]}, the last one, could not be written; "
+        f"{self._last_whole()}: make room, or correct what was said above, and "
+        "start the same command again"
+      )
 
   @property
   def latest_step(self) -> int | None:
@@ -107,7 +135,7 @@ class Checkpointer:
   @property
   def best_step(self) -> int | None:
     """The checkpoint with the best metric of this basis, or None."""
-    self._manager.wait_until_finished()
+    self.settle()
     if (step := self._manager.best_step()) is None:
       return None
     score = self._score(self._manager.metrics(step) or {}, self._basis)
@@ -115,8 +143,74 @@ class Checkpointer:
 
   def last_whole_step(self) -> int | None:
     """The newest checkpoint that is written, or None; waits for it."""
-    self._manager.wait_until_finished()
-    return self._manager.latest_step()
+    self.settle()
+    return max(_steps(self._folder), default=None)
+
+  def settle(self, wait: bool = True) -> None:
+    """Finds out whether what is being saved was written.
+
+    If it was not, that is said, what is there of it is removed, and the run
+    goes on with the checkpoints that it has; the next one is tried anew.
+
+    Args:
+      wait: whether to wait for it; else nothing is done while it is written.
+
+    Raises:
+      errors.UserError: it was not, and neither were the two before it; or
+        there are several processes, which would not know of each other.
+    """
+    if self._saving is None or (not wait and self._is_written_later()):
+      return
+    step, self._saving = self._saving, None
+    try:
+      self._manager.wait_until_finished()
+    except Exception as e:
+      self._give_up(step, e)
+    else:
+      self._failed.clear()
+
+  def _is_written_later(self) -> bool:
+    """Whether something is being written; of several processes, always."""
+    return jax.process_count() > 1 or self._manager.is_saving_in_progress()
+
+  def _give_up(self, step: int, error: Exception) -> None:
+    """Says that a checkpoint was not written, and makes ready for the next."""
+    if isinstance(error, _BUGS):
+      raise error
+    self._failed.append(step)
+    text = f"checkpoint {step} could not be written ({failures.short(error)})"
+    if jax.process_count() > 1:
+      raise errors.UserError(
+        f"{text}; {self._last_whole()}: correct that, then start again"
+      ) from error
+    # The manager has forgotten older checkpoints that are still there.
+    with contextlib.suppress(Exception):
+      self._manager.close()
+    try:
+      self._manager = self._open()
+    except (OSError, ValueError) as e:
+      raise errors.UserError(
+        f"{text}, and {self._folder} cannot be opened again "
+        f"({failures.short(e)}); correct that, then start again"
+      ) from error
+    if len(self._failed) > _TOLERATED:
+      raise errors.UserError(
+        f"{text}, nor could the {_TOLERATED} before it; {self._last_whole()}: "
+        "make room, or correct that, then start again"
+      ) from error
+    print(
+      f"{text}; the run goes on: {self._last_whole()}",
+      file=sys.stderr,
+      flush=True,
+    )
+
+  def _last_whole(self) -> str:
+    step = max(_steps(self._folder), default=None)
+    return (
+      "there is no whole one yet"
+      if step is None
+      else f"the last whole one is {self._folder / str(step)}"
+    )
 
   def save(
     self,
@@ -127,24 +221,35 @@ class Checkpointer:
   ) -> None:
     """Starts saving; `state` may be donated as soon as this returns.
 
+    Whether it was written is found out by `settle`, at the next `save` at the
+    latest.
+
     Args:
       step: number of the checkpoint; if it exists, nothing is saved.
       state: a `step.TrainState`; its aux is part of the optimiser's item.
       meta: JSON.
       metrics: of an evaluation of this state, if there was one.
+
+    Raises:
+      errors.UserError: see `settle`.
     """
+    self.settle()
     if self._manager.latest_step() == step:
       return
     named = {_BASIS: self._basis, _METRIC: self._best} if self._basis else {}
-    self._manager.save(
-      step,
-      args=ocp.args.Composite(
-        model=ocp.args.StandardSave(state.variables),
-        optimizer=ocp.args.StandardSave(_optimizer_item(state)),
-        meta=ocp.args.JsonSave(dict(meta)),
-      ),
-      metrics=None if metrics is None else {**metrics, **named},
-    )
+    try:
+      self._manager.save(
+        step,
+        args=ocp.args.Composite(
+          model=ocp.args.StandardSave(state.variables),
+          optimizer=ocp.args.StandardSave(_optimizer_item(state)),
+          meta=ocp.args.JsonSave(dict(meta)),
+        ),
+        metrics=None if metrics is None else {**metrics, **named},
+      )
+      self._saving = step
+    except Exception as e:
+      self._give_up(step, e)
 
   def restore(self, abstract: Any, sharding: Sharding) -> Any:
     """Restores the newest state onto the devices of `sharding`.

@@ -11,8 +11,8 @@ from tests.helpers.paths import ROOT
 # A module may import those of earlier lines, and of its own room. A name with a
 # dot takes a module or a folder out of its room.
 LAYERS = (
-  ("errors", "array_names"),
-  ("losses", "sharding", "multihost", "failures", "checkpoint", "workdir"),
+  ("errors", "array_names", "failures"),
+  ("losses", "sharding", "multihost", "checkpoint", "workdir", "compilation"),
   ("training.schedules", "training.writers"),
   ("evaluation.distances", "evaluation.metrics", "evaluation.embedded"),
   ("models", "evaluation.search", "evaluation.store"),
@@ -32,6 +32,7 @@ LOOSE = {
   "array_names",
   "checkpoint",
   "cli",
+  "compilation",
   "errors",
   "failures",
   "main",

@@ -1,6 +1,8 @@
 """The training loop."""
 
 from collections.abc import Sequence
+import contextlib
+import functools
 import os
 import pathlib
 from typing import Any
@@ -13,13 +15,16 @@ from gaitkd_jax import evaluation
 from gaitkd_jax import sharding
 from gaitkd_jax.training import finite
 from gaitkd_jax.training import logs
+from gaitkd_jax.training import profiling
 from gaitkd_jax.training import run as run_lib
 from gaitkd_jax.training import step as step_lib
 from gaitkd_jax.training import watch
 
 
 def train_and_evaluate(
-  config: Any, workdir: str | os.PathLike[str]
+  config: Any,
+  workdir: str | os.PathLike[str],
+  profile: profiling.Wanted | None = None,
 ) -> dict[str, float]:
   """Trains the student of `config` and scores it.
 
@@ -33,6 +38,7 @@ def train_and_evaluate(
     config: see `config.default`.
     workdir: takes config.json and those that it replaced, metrics.jsonl,
       checkpoints/, eval/ and TensorBoard's events.
+    profile: steps of which a trace is written.
 
   Returns:
     The protocol's metrics at the end.
@@ -53,7 +59,7 @@ def train_and_evaluate(
     if start is not None and start >= config.train.steps:
       results = finish(run, checkpointer, state, start)
     else:
-      results = train(run, checkpointer, state, start)
+      results = train(run, checkpointer, state, start, profile)
   return results.flat() if results else {}
 
 
@@ -62,6 +68,7 @@ def train(
   checkpointer: checkpoint.Checkpointer,
   state: step_lib.TrainState,
   start: int | None,
+  profile: profiling.Wanted | None = None,
 ) -> evaluation.Evaluation | None:
   """Trains from step `start` (None: a new run) to the last, and scores.
 
@@ -70,6 +77,7 @@ def train(
     checkpointer: saves the states.
     state: of step `start`; it is donated.
     start: finished steps.
+    profile: steps to trace.
 
   Returns:
     The evaluation of all subjects at the end; None for a submission.
@@ -82,6 +90,7 @@ def train(
       run.config, run.workdir, start, run.resumption.changed
     ) as writer,
     watch.Watch() as watched,
+    contextlib.ExitStack() as stack,
   ):
     guard = finite.Guard(
       config.skip_nonfinite,
@@ -90,11 +99,19 @@ def train(
       checkpointer.last_whole_step,
     )
     report = logs.Reporter(run.config, run.workdir, writer, watched, guard)
+    wait = functools.partial(report.flush, wait=True)
+    tracer = stack.enter_context(
+      profiling.Tracer(profile, steps, run.workdir, wait)
+    )
     batch = sharding.put_batch(next(batches), run.mesh)
     for i in report.progress(steps):
       # The order matters: while the device is at step i, the host makes batch
       # i + 1 and writes the metrics of the steps before.
-      with jax.transfer_guard("disallow"):
+      tracer.before(i)
+      with (
+        jax.transfer_guard("disallow"),
+        jax.profiler.StepTraceAnnotation("train", step_num=i),
+      ):
         state, metrics = run.train_step(state, teachers, batch)
       done, last = i + 1, i + 1 == steps.stop
       evaluates = last or _due(done, config.eval_every)
@@ -104,8 +121,10 @@ def train(
         with watched.data():
           batch = sharding.put_batch(next(batches), run.mesh)
       report.flush()
+      tracer.after(i)
+      checkpointer.settle(wait=False)
       if saves:
-        report.flush(wait=True)  # what is not finite is never saved
+        wait()  # what is not finite is never saved
         guard.check_state(done, state)
         results = None
         if evaluates:
@@ -117,6 +136,8 @@ def train(
     final = finish(run, checkpointer, state, steps.stop)
     if run.config.eval.subjects and final:
       report.results(steps.stop, final, "eval")
+    # Once more, if it could not be written.
+    checkpointer.save(steps.stop, state, run.metadata, scores)
     return final
 
 

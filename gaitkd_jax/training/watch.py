@@ -87,7 +87,8 @@ class Watch:
   def data(self) -> Iterator[None]:
     """What is done inside is getting the next batch."""
     began = time.monotonic()
-    yield
+    with jax.profiler.TraceAnnotation("next batch"):
+      yield
     self._data = began, time.monotonic()
 
   def started(self, step: int, metrics: Metrics, logged: bool) -> None:
