@@ -18,6 +18,7 @@ import json
 import math
 import os
 import pathlib
+import shutil
 import sys
 from typing import Any
 
@@ -80,7 +81,7 @@ class Checkpointer:
         f"damaged: delete it, or give another --workdir ({_first_line(e)})"
       ) from e
 
-  def _open(self) -> ocp.CheckpointManager:
+  def _open(self, clean: bool = True) -> ocp.CheckpointManager:
     return ocp.CheckpointManager(
       self._folder,
       options=ocp.CheckpointManagerOptions(
@@ -91,8 +92,10 @@ class Checkpointer:
           ]
         ),
         best_fn=lambda metrics: self._score(metrics, self._basis),
-        # What was being written when a run was killed, or a disk became full.
-        cleanup_tmp_directories=True,
+        # What was being written when a run was killed.
+        cleanup_tmp_directories=clean,
+        # Else threads wait for half an hour where a folder cannot be made.
+        async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
       ),
     )
 
@@ -120,6 +123,8 @@ class Checkpointer:
         raise
     with contextlib.suppress(Exception):
       self._manager.close()
+    if self._failed:
+      self._remove_unfinished()
     if self._failed and kind is None:
       raise errors.UserError(
         f"checkpoint {self._failed[-1]}, the last one, could not be written; "
@@ -183,11 +188,12 @@ class Checkpointer:
       raise errors.UserError(
         f"{text}; {self._last_whole()}: correct that, then start again"
       ) from error
+    self._remove_unfinished()
     # The manager has forgotten older checkpoints that are still there.
     with contextlib.suppress(Exception):
       self._manager.close()
     try:
-      self._manager = self._open()
+      self._manager = self._open(clean=False)
     except (OSError, ValueError) as e:
       raise errors.UserError(
         f"{text}, and {self._folder} cannot be opened again "
@@ -203,6 +209,13 @@ class Checkpointer:
       file=sys.stderr,
       flush=True,
     )
+
+  def _remove_unfinished(self) -> None:
+    """Makes room; threads of a save that failed may still write to it."""
+    with contextlib.suppress(OSError):
+      for path in self._folder.iterdir():
+        if not path.name.isdecimal():
+          shutil.rmtree(path, ignore_errors=True)
 
   def _last_whole(self) -> str:
     step = max(_steps(self._folder), default=None)
@@ -234,6 +247,8 @@ class Checkpointer:
       errors.UserError: see `settle`.
     """
     self.settle()
+    if self._failed:
+      self._remove_unfinished()
     if self._manager.latest_step() == step:
       return
     named = {_BASIS: self._basis, _METRIC: self._best} if self._basis else {}

@@ -1,17 +1,20 @@
 """What a training prints and logs, without making the device wait."""
 
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
 import dataclasses
 import pathlib
+import sys
 import types
 from typing import Any
 
 import jax
 import tqdm
 
+from gaitkd_jax import errors
 from gaitkd_jax import evaluation as evaluation_lib
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import tables
@@ -109,6 +112,13 @@ class Reporter:
     """What is done inside is an evaluation: its time is not the training's."""
     return self._pace.evaluation()
 
+  @contextlib.contextmanager
+  def paused(self) -> Iterator[None]:
+    """Waits for the steps; the time of what is done inside is not theirs."""
+    self.flush(wait=True)
+    yield
+    self._pace.restart()
+
   def evaluation(
     self, step: int, results: evaluation_lib.Evaluation | None, last: bool
   ) -> None:
@@ -125,9 +135,12 @@ class Reporter:
         print(tables.format_left_out(results.left_out), flush=True)
       name = f"{step}_subset" if some else str(step)
       left_out = [dataclasses.asdict(one) for one in results.left_out]
-      workdir_lib.write(
-        results.flat(), name, self._workdir, step=step, left_out=left_out
-      )
+      try:
+        workdir_lib.write(
+          results.flat(), name, self._workdir, step=step, left_out=left_out
+        )
+      except errors.UserError as e:  # on a full disk, say
+        print(f"{e}; the run goes on", file=sys.stderr, flush=True)
     self.results(step, results, "eval_subset" if some else "eval")
 
   def results(

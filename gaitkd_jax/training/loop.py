@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 import contextlib
-import functools
 import os
 import pathlib
 from typing import Any
@@ -99,9 +98,8 @@ def train(
       checkpointer.last_whole_step,
     )
     report = logs.Reporter(run.config, run.workdir, writer, watched, guard)
-    wait = functools.partial(report.flush, wait=True)
     tracer = stack.enter_context(
-      profiling.Tracer(profile, steps, run.workdir, wait)
+      profiling.Tracer(profile, steps, run.workdir, report.paused)
     )
     batch = sharding.put_batch(next(batches), run.mesh)
     for i in report.progress(steps):
@@ -124,7 +122,7 @@ def train(
       tracer.after(i)
       checkpointer.settle(wait=False)
       if saves:
-        wait()  # what is not finite is never saved
+        report.flush(wait=True)  # what is not finite is never saved
         guard.check_state(done, state)
         results = None
         if evaluates:

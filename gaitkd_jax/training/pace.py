@@ -18,7 +18,8 @@ class Pace:
   """Measures steps between one line of the log and the next.
 
   The first step of a process and the first after an evaluation are not
-  counted: they hold the time of what was compiled, or of the evaluation.
+  counted: they hold the time of what was compiled, or of the evaluation. The
+  time in which a checkpoint keeps the device waiting is.
   """
 
   def __init__(self, steps: int, eval_every: int, sequences: int):
@@ -42,6 +43,10 @@ class Pace:
     began = time.monotonic()
     yield
     self._evaluation = time.monotonic() - began
+    self.restart()
+
+  def restart(self) -> None:
+    """What was done between the last step and the next is not counted."""
     self._since = None
 
   def add(self, done: watch.Done) -> None:

@@ -1,8 +1,8 @@
 """A trace of some steps, to look at in TensorBoard."""
 
 from collections.abc import Callable
+import contextlib
 import dataclasses
-import os
 import pathlib
 import re
 import shutil
@@ -81,7 +81,7 @@ class Tracer:
     wanted: Wanted | None,
     steps: range,
     workdir: pathlib.Path,
-    wait: Callable[[], None],
+    pause: Callable[[], contextlib.AbstractContextManager[None]],
   ):
     """Begins nothing yet.
 
@@ -89,7 +89,8 @@ class Tracer:
       wanted: None: nothing is traced.
       steps: that this process does.
       workdir: takes `plugins/profile/<time>/`.
-      wait: waits until the device has done what was started.
+      pause: waits until the device has done what was started, and does not
+        count the time of what is done inside.
 
     Raises:
       errors.UserError: none of the steps is to be traced.
@@ -97,7 +98,7 @@ class Tracer:
     steps = wanted.of(steps) if wanted else range(0)
     self._steps = range(0) if jax.process_index() else steps
     self._workdir = workdir
-    self._wait = wait
+    self._pause = pause
     self._folder: str | None = None
 
   def __enter__(self) -> Self:
@@ -111,34 +112,35 @@ class Tracer:
   def before(self, i: int) -> None:
     """Begins the trace, if step i, counted from 0, is its first."""
     if self._steps and i == self._steps.start:
-      self._wait()
       options = jax.profiler.ProfileOptions()
       options.python_tracer_level = 0  # it would slow down what is measured
-      self._folder = tempfile.mkdtemp(prefix="gaitkd_trace_")
-      jax.profiler.start_trace(self._folder, profiler_options=options)
+      with self._pause():
+        self._folder = tempfile.mkdtemp(prefix="gaitkd_trace_")
+        jax.profiler.start_trace(self._folder, profiler_options=options)
 
   def after(self, i: int) -> None:
     """Ends the trace, if step i, counted from 0, is its last."""
     if self._folder is None or i + 1 != self._steps.stop:
       return
-    self._wait()
-    folder, self._folder = self._folder, None
-    try:
-      jax.profiler.stop_trace()
-      print(
-        f"written: {_keep(folder, self._workdir)} (a trace of {len(self._steps)}"
-        f" steps; pip install xprof, then tensorboard --logdir={self._workdir})",
-        flush=True,
-      )
-    except (OSError, RuntimeError) as e:
-      print(
-        f"the trace could not be written ({failures.short(e)}); the run goes "
-        "on without",
-        file=sys.stderr,
-        flush=True,
-      )
-    finally:
-      shutil.rmtree(folder, ignore_errors=True)
+    with self._pause():
+      folder, self._folder = self._folder, None
+      try:
+        jax.profiler.stop_trace()
+        place = _keep(folder, self._workdir)
+        print(
+          f"written: {place} (a trace of {len(self._steps)} steps; pip install "
+          f"xprof, then tensorboard --logdir={self._workdir})",
+          flush=True,
+        )
+      except (OSError, RuntimeError) as e:
+        print(
+          f"the trace could not be written ({failures.short(e)}); the run goes "
+          "on without",
+          file=sys.stderr,
+          flush=True,
+        )
+      finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _keep(folder: str, workdir: pathlib.Path) -> pathlib.Path:

@@ -129,9 +129,9 @@ def make_train_step(
     new = _updated(optimizer, state, grads, aux_grads)
     new_aux["params"] = new.aux.get("params", {})
     new = new.replace(batch_stats=batch_stats, aux=new_aux)
-    return _kept_if_finite(
-      state, new, metrics
-    ) if skip_nonfinite else new, metrics
+    if skip_nonfinite:
+      new = _kept_if_finite(state.replace(aux=aux), new, metrics)
+    return new, metrics
 
   whole, split = sharding.replicated(mesh), sharding.by_sequence(mesh)
   return jax.jit(

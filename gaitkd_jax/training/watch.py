@@ -133,7 +133,18 @@ class Watch:
       except Exception as e:
         self._done.put(e)
         continue
-      began, ended = one.data
-      idle = max(0.0, ended - max(began, before))
-      before = now
-      self._done.put(Done(one.step, one.metrics, one.logged, finite, now, idle))
+      waited, before = idle(one.data, before), now
+      self._done.put(
+        Done(one.step, one.metrics, one.logged, finite, now, waited)
+      )
+
+
+def idle(data: tuple[float, float], before: float) -> float:
+  """Seconds for which the device waited for a batch, see `Watch`.
+
+  Args:
+    data: from when to when the host waited for it.
+    before: when the device was done with the step before.
+  """
+  began, ended = data
+  return max(0.0, ended - max(began, before))

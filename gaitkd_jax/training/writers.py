@@ -8,15 +8,18 @@ import json
 import math
 import os
 import pathlib
+import socket
+import struct
 import sys
 import time
 from typing import Any
 from typing import Protocol
 from typing import Self
 
-from tensorboardX import event_file_writer
+from tensorboardX import record_writer
 from tensorboardX import summary
 from tensorboardX.proto import event_pb2
+from tensorboardX.proto import summary_pb2
 import tqdm
 
 # What is measured of a run rather than computed by it, see `pace.Pace`; it is
@@ -51,12 +54,27 @@ class Writer(Protocol):
     """Finishes what is being written."""
 
 
-class JsonlWriter:
-  """One JSON object a line; NaN is written as null.
+class _Appended:
+  """A file that is written at once, without a buffer.
 
-  What a full disk did not take is written with a later line, if there is room
-  again.
+  What a full disk did not take is kept, and written before what comes later.
   """
+
+  def __init__(self, path: str | os.PathLike[str]):
+    self._file = open(path, "ab", buffering=0)  # noqa: SIM115
+    self._left = b""
+
+  def write(self, data: bytes) -> None:
+    self._left += data
+    while self._left:
+      self._left = self._left[self._file.write(self._left) :]
+
+  def close(self) -> None:
+    self._file.close()
+
+
+class JsonlWriter:
+  """One JSON object a line; NaN is written as null."""
 
   name = "metrics.jsonl"
 
@@ -81,16 +99,12 @@ class JsonlWriter:
     new = path.with_suffix(".tmp")
     new.write_text("".join(kept))
     new.replace(path)
-    self._file = path.open("ab", buffering=0)
-    self._unwritten = b""
+    self._file = _Appended(path)
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
     """Appends a line."""
     values = {k: v if math.isfinite(v) else None for k, v in scalars.items()}
-    self._unwritten += (json.dumps({"step": step, **values}) + "\n").encode()
-    while self._unwritten:
-      written = self._file.write(self._unwritten)
-      self._unwritten = self._unwritten[written:]
+    self._file.write((json.dumps({"step": step, **values}) + "\n").encode())
 
   def close(self) -> None:
     """Closes the file."""
@@ -98,7 +112,7 @@ class JsonlWriter:
 
 
 class TensorBoardWriter:
-  """Event files.
+  """Event files: records of TFRecord.
 
   Not tensorboardX's `SummaryWriter`: its thread dies of a full disk, and the
   program then waits for it for ever.
@@ -108,40 +122,31 @@ class TensorBoardWriter:
 
   def __init__(self, folder: str | os.PathLike[str], last_step: int | None):
     """Opens a file; points of steps after `last_step` are hidden."""
-    self._folder = folder
-    self._file: event_file_writer.EventsWriter | None = None
-    self._open(None if last_step is None else last_step + 1)
-
-  def _open(self, purged: int | None = None) -> None:
-    """Opens a file; of earlier ones, steps from `purged` on are hidden."""
-    prefix = os.path.join(self._folder, "events")
-    self._file = event_file_writer.EventsWriter(prefix)
-    if purged is not None:
+    name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"
+    self._file = _Appended(pathlib.Path(folder) / name)
+    self._add(file_version="brain.Event:2")
+    if last_step is not None:
       start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-      self._add(step=purged, session_log=start)
-    self._file.flush()
-
-  def _add(self, step: int, **content: Any) -> None:
-    self._file.write_event(
-      event_pb2.Event(wall_time=time.time(), step=step, **content)
-    )
+      self._add(step=last_step + 1, session_log=start)
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
     """Adds a point to every curve."""
-    if self._file is None:
-      self._open()
-    try:
-      for name, value in scalars.items():
-        self._add(step, summary=summary.scalar(name, value))
-      self._file.flush()
-    except OSError:
-      self._file = None  # what follows half an event would not be read
-      raise
+    points = [summary.scalar(name, x).value[0] for name, x in scalars.items()]
+    self._add(step=step, summary=summary_pb2.Summary(value=points))
 
   def close(self) -> None:
     """Closes the file."""
-    if self._file is not None:
-      self._file.close()
+    self._file.close()
+
+  def _add(self, **content: Any) -> None:
+    event = event_pb2.Event(wall_time=time.time(), **content)
+    data = event.SerializeToString()
+    length = struct.pack("<Q", len(data))
+    self._file.write(length + _crc(length) + data + _crc(data))
+
+
+def _crc(data: bytes) -> bytes:
+  return struct.pack("<I", record_writer.masked_crc32c(data))
 
 
 class ConsoleWriter:
