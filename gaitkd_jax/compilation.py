@@ -6,13 +6,12 @@ compute, by the devices and by its own version, and of several processes only
 the first writes.
 """
 
-import os
-import pathlib
+import contextlib
 
 import jax
 
 from gaitkd_jax import errors
-from gaitkd_jax import failures
+from gaitkd_jax import storage
 
 AUTO = "auto"
 FOLDER = "~/.cache/gaitkd_jax/compiled"
@@ -41,28 +40,23 @@ def keep(folder: str) -> str | None:
       return set_before
     folder = "" if jax.default_backend() == "cpu" else FOLDER
     try:
-      found = _made(folder) if folder else None
-    except OSError as e:
-      print(f"{folder} cannot be written ({failures.short(e)}): compiled anew")
-      found = None
-  elif folder and "://" not in folder:
-    try:
       found = _made(folder)
-    except OSError as e:
-      raise errors.UserError(
-        f"config.compilation_cache={folder} cannot be written "
-        f"({failures.short(e)}); give another folder, or '' for none"
-      ) from e
+    except errors.UserError as e:
+      print(f"programs are compiled anew: {e}")
+      found = None
   else:
-    found = folder or None
+    found = _made(folder)
   jax.config.update("jax_compilation_cache_dir", found)
   return found
 
 
-def _made(folder: str) -> str:
+def _made(folder: str) -> str | None:
   """Makes a folder that only its owner can write to, if need be."""
-  path = pathlib.Path(folder).expanduser().resolve()
-  path.mkdir(mode=0o700, parents=True, exist_ok=True)
-  if not os.access(path, os.W_OK):
-    raise PermissionError(13, "Permission denied", str(path))
-  return str(path)
+  if not folder:
+    return None
+  place = storage.absolute(folder)
+  if not storage.is_remote(folder):
+    with contextlib.suppress(OSError):  # which is told below
+      place.mkdir(mode=0o700, parents=True, exist_ok=True)
+  storage.check_writable(place, "config.compilation_cache")
+  return str(place)

@@ -64,8 +64,6 @@ def test_a_cpu_keeps_nothing_unless_it_is_told(cache_dir, tmp_path):
   assert compilation.keep("auto") == str(tmp_path)
   assert compilation.keep("") is None
   assert jax.config.jax_compilation_cache_dir is None
-  # Folders of a store are made by what writes to them.
-  assert compilation.keep("gs://bucket/x") == "gs://bucket/x"
 
 
 def test_an_accelerator_keeps_them_at_home(
@@ -82,10 +80,12 @@ def test_an_accelerator_keeps_them_at_home(
   (tmp_path / "file").write_text("")
   monkeypatch.setenv("HOME", str(tmp_path / "file"))
   assert compilation.keep("auto") is None
-  assert "cannot be written (Not a directory)" in capsys.readouterr().out
+  assert "compiled anew: config.compilation_cache" in capsys.readouterr().out
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
   (tmp_path / "file").write_text("")
-  with pytest.raises(errors.UserError, match="compilation_cache=.*Not a dir"):
+  with pytest.raises(errors.UserError, match="compilation_cache .*Not a dir"):
     compilation.keep(str(tmp_path / "file" / "compiled"))
+  with pytest.raises(errors.UserError, match="http://x"):
+    compilation.keep("http://x")

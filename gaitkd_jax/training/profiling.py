@@ -14,6 +14,7 @@ import jax
 
 from gaitkd_jax import errors
 from gaitkd_jax import failures
+from gaitkd_jax import storage
 
 # Steps of a process that are left out where only a number of steps is asked
 # for: the first one compiles, and the queue of batches fills in the next.
@@ -80,7 +81,7 @@ class Tracer:
     self,
     wanted: Wanted | None,
     steps: range,
-    workdir: pathlib.Path,
+    workdir: storage.Path,
     pause: Callable[[], contextlib.AbstractContextManager[None]],
   ):
     """Begins nothing yet.
@@ -132,7 +133,7 @@ class Tracer:
           f"xprof, then tensorboard --logdir={self._workdir})",
           flush=True,
         )
-      except (OSError, RuntimeError) as e:
+      except Exception as e:  # of a disk, a store, or the profiler
         print(
           f"the trace could not be written ({failures.short(e)}); the run goes "
           "on without",
@@ -143,13 +144,12 @@ class Tracer:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _keep(folder: str, workdir: pathlib.Path) -> pathlib.Path:
+def _keep(folder: str, workdir: storage.Path) -> storage.Path:
   """Copies a trace into the workdir; returns its folder there."""
   traces = list(pathlib.Path(folder).glob("plugins/profile/*"))
   if not traces or not any(traces[0].iterdir()):
     raise RuntimeError("JAX wrote no files")
-  place = workdir / traces[0].relative_to(folder)
-  place.mkdir(parents=True, exist_ok=True)
+  place = workdir / "plugins" / "profile" / traces[0].name
   for file in traces[0].iterdir():
-    (place / file.name).write_bytes(file.read_bytes())
+    storage.write_bytes(place / file.name, file.read_bytes())
   return place
