@@ -39,6 +39,30 @@ def class_names(config: Any, split: store.SequenceStore) -> list[str]:
   return [f"{config.data.name}/{s}" for s in np.unique(split.subjects)]
 
 
+def batch_names(
+  config: Any, split: store.SequenceStore, step: int
+) -> list[str]:
+  """Names the sequences of a whole batch, without reading them.
+
+  Args:
+    config: the whole config.
+    split: what `training_split` returned.
+    step: number of the batch, from 0.
+
+  Returns:
+    Names of `SequenceStore.names`, in the order of the batch.
+  """
+  index = pipeline.draw_batch(
+    split,
+    config.batch.sampler,
+    config.batch.identities,
+    config.batch.sequences,
+    config.seed,
+    step,
+  )
+  return [str(name) for name in split.names[index]]
+
+
 def train_batches(
   config: Any, split: store.SequenceStore, start_step: int, cached: bool = False
 ) -> Iterator[dict[str, np.ndarray]]:

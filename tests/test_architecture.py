@@ -13,8 +13,8 @@ from tests.helpers.paths import ROOT
 LAYERS = (
   ("errors", "array_names", "coordinator"),
   ("peers", "storage"),
-  ("stopping", "mirror"),
-  ("losses", "sharding", "multihost", "failures", "checkpoint", "workdir"),
+  ("stopping", "mirror", "failures"),
+  ("losses", "sharding", "multihost", "checkpoint", "workdir", "compilation"),
   ("training.schedules", "training.writers"),
   ("evaluation.distances", "evaluation.metrics", "evaluation.embedded"),
   ("models", "evaluation.search", "evaluation.store"),
@@ -34,6 +34,7 @@ LOOSE = {
   "array_names",
   "checkpoint",
   "cli",
+  "compilation",
   "coordinator",
   "errors",
   "failures",

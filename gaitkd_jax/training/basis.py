@@ -25,6 +25,7 @@ from gaitkd_jax.evaluation import evaluate
 
 # Keys whose values change no figure, or only the figures of a new run.
 NO_BASIS = (
+  "compilation_cache",
   "data.cache_gib",
   "data.prepared",
   "eval.batch_size",

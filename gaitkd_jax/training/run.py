@@ -40,6 +40,7 @@ class Run:
     train_step: see `step.make_train_step`.
     batches: from a step to this process's shares of its batch and of the next
       ones; to be closed.
+    batch_names: from a step to the names of the sequences of its whole batch.
     evaluator: scores the student on the test split.
     primary_metric: the metric by which checkpoints are compared.
     metadata: JSON that is kept with every checkpoint.
@@ -56,6 +57,7 @@ class Run:
   batches: Callable[
     [int], contextlib.AbstractContextManager[Iterator[dict[str, np.ndarray]]]
   ]
+  batch_names: Callable[[int], list[str]]
   evaluator: evaluate.Evaluator
   primary_metric: str
   metadata: Mapping[str, Any]
@@ -124,7 +126,9 @@ def prepare(config: Any, workdir: storage.Path) -> Run:
       distillation.objective,
       mesh,
       seed=config.seed,
+      skip_nonfinite=config.train.skip_nonfinite > 0,
     ),
+    batch_names=functools.partial(training.batch_names, config, split),
     batches=functools.partial(_batches, config, split, distillation),
     evaluator=evaluator,
     primary_metric=primary_metric,

@@ -80,6 +80,7 @@ def make_train_step(
   objective: distill.Objective,
   mesh: Mesh,
   seed: int = 0,
+  skip_nonfinite: bool = False,
 ) -> Callable[
   [TrainState, Mapping[str, Any], Batch],
   tuple[TrainState, dict[str, jax.Array]],
@@ -95,6 +96,8 @@ def make_train_step(
     objective: of the teachers; without teachers it is plain training.
     mesh: devices of the data axis.
     seed: of what a network drops and terms draw at random.
+    skip_nonfinite: whether a step changes nothing but the number of steps where
+      its loss or the norm of its gradient is not finite.
 
   Returns:
     A function `(state, teacher variables, batch) -> (state, metrics)`. The
@@ -123,9 +126,12 @@ def make_train_step(
       "gradient_norm": optax.tree.norm(grads),
       "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
     }
-    state = _updated(optimizer, state, grads, aux_grads)
-    new_aux["params"] = state.aux.get("params", {})
-    return state.replace(batch_stats=batch_stats, aux=new_aux), metrics
+    new = _updated(optimizer, state, grads, aux_grads)
+    new_aux["params"] = new.aux.get("params", {})
+    new = new.replace(batch_stats=batch_stats, aux=new_aux)
+    if skip_nonfinite:
+      new = _kept_if_finite(state.replace(aux=aux), new, metrics)
+    return new, metrics
 
   whole, split = sharding.replicated(mesh), sharding.by_sequence(mesh)
   return jax.jit(
@@ -210,6 +216,16 @@ def _updated(
     aux=aux,
     aux_opt_state=aux_opt_state,
   )
+
+
+def _kept_if_finite(
+  old: TrainState, new: TrainState, metrics: Mapping[str, jax.Array]
+) -> TrainState:
+  """The new state, or the old one under the new number."""
+  finite = jnp.isfinite(metrics["loss"])
+  finite &= jnp.isfinite(metrics["gradient_norm"])
+  kept = jax.tree.map(lambda x, y: jnp.where(finite, y, x), old, new)
+  return kept.replace(step=new.step)
 
 
 def _supervised_loss(
