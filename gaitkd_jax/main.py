@@ -83,7 +83,8 @@ def main(argv: list[str]) -> None:
   if place is not None or _MULTIHOST.value:
     multihost.connect(place, _CONNECT_SECONDS.value)
   print(f"{jax.device_count()} devices ({jax.devices()[0].device_kind})")
-  if kept := compilation.keep(config.compilation_cache):
+  cache = config.get("compilation_cache", compilation.AUTO)
+  if kept := compilation.keep(cache):
     print(f"compiled programs are kept in {kept}")
   mode = _MODE.value
   work = cross_domain.mode(_ON.value, mode) if _ON.value else MODES[mode]
