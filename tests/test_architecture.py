@@ -16,7 +16,7 @@ LAYERS = (
   ("training.schedules", "training.writers"),
   ("evaluation.distances", "evaluation.metrics", "evaluation.embedded"),
   ("models", "evaluation.search", "evaluation.store"),
-  ("cost", "opengait", "evaluation.protocols"),
+  ("cost", "opengait", "placement", "evaluation.protocols"),
   ("evaluation.results", "evaluation.tables"),
   ("evaluation.scoring", "evaluation.report"),
   ("config",),
@@ -36,6 +36,7 @@ LOOSE = {
   "failures",
   "main",
   "multihost",
+  "placement",
   "sharding",
   "workdir",
 }

@@ -19,6 +19,7 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import models
+from gaitkd_jax import placement
 from gaitkd_jax import sharding
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import distances
@@ -259,7 +260,8 @@ def make_embed_step(
     return embedding, batch["index"], batch["mask"]
 
   whole, split = sharding.replicated(mesh), sharding.by_sequence(mesh)
-  return jax.jit(embed_step, in_shardings=(whole, split), out_shardings=whole)
+  # Variables stay where they are: no embedding needs a classifier's classes.
+  return jax.jit(embed_step, in_shardings=(None, split), out_shardings=whole)
 
 
 def embed(
@@ -274,7 +276,7 @@ def embed(
 
   Args:
     embed_step: of `make_embed_step`.
-    variables: of the network, replicated over the mesh.
+    variables: of the network, on the mesh.
     batches: this process's shares, with "silhouettes", "lengths", "index" (the
       position of the sequence in the split) and "mask" (False: filling).
     count: sequences, at least one.
@@ -353,7 +355,10 @@ def restore(
   if path.isdecimal() and step.is_dir():
     path = str(step)
   module, variables = restoring.restore_network(
-    path, config.model, config.dtype, sharding.replicated(mesh)
+    path,
+    config.model,
+    config.dtype,
+    placement.place(planned, config.sharding.classifier, mesh),
   )
   return module, variables, path
 

@@ -17,6 +17,7 @@ from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import models
+from gaitkd_jax import placement
 from gaitkd_jax import sharding
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import evaluate
@@ -33,6 +34,7 @@ class Run:
     config: the whole config.
     workdir: takes all results.
     mesh: devices of the data axis.
+    place: where the student's arrays lie, and those that follow them.
     student: the network that learns.
     distillation: the teachers' variables, and what they ask of it.
     init_state: from a key to the state of step 0, jitted.
@@ -48,6 +50,7 @@ class Run:
   config: Any
   workdir: pathlib.Path
   mesh: Mesh
+  place: placement.Placement
   student: models.GaitNetwork
   distillation: distill.Distillation
   init_state: Callable[[jax.Array], step_lib.TrainState]
@@ -94,7 +97,12 @@ def prepare(config: Any, workdir: pathlib.Path) -> Run:
   mistakes.check()
   student = models.create_model(config.model, config.dtype)
   basis.check_config(config, workdir)
+  choice = config.sharding.classifier
   teachers = distill.prepare(config, student, mesh)
+  placement.tell(
+    placement.place(student, choice, mesh),
+    *distill.place_teachers(teachers.teachers, choice, mesh).values(),
+  )
   workdir_lib.make_workdir(workdir)
   split = training.training_split(config)
   subjects = training.class_names(config, split)
@@ -109,10 +117,11 @@ def prepare(config: Any, workdir: pathlib.Path) -> Run:
     config=config,
     workdir=workdir,
     mesh=mesh,
+    place=step_lib.place_state(student, distillation.objective, choice, mesh),
     student=student,
     distillation=distillation,
     init_state=step_lib.make_init(
-      student, optimizer, mesh, distillation.objective
+      student, optimizer, mesh, distillation.objective, choice
     ),
     train_step=step_lib.make_train_step(
       student,
@@ -122,6 +131,7 @@ def prepare(config: Any, workdir: pathlib.Path) -> Run:
       distillation.objective,
       mesh,
       seed=config.seed,
+      classifier=choice,
     ),
     batches=functools.partial(_batches, config, split, distillation),
     evaluator=evaluator,
