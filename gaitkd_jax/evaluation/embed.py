@@ -392,6 +392,8 @@ def embed_checkpoint(
       "the data set"
     )
   embedded = embedder(variables)
+  # All processes: each may hold a share of the classes only.
+  described = metadata(config, module, path, variables)
   if jax.process_index():
     return None
   labels = embedded.labels
@@ -402,7 +404,7 @@ def embed_checkpoint(
     labels.conditions,
     labels.views,
     labels.names,
-    metadata(config, module, path, variables)
+    described
     | {
       "protocol": config.eval.protocol,
       "options": dict(embedded.options),

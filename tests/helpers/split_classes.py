@@ -15,6 +15,7 @@ from gaitkd_jax import sharding
 from gaitkd_jax.training import optim
 from gaitkd_jax.training import step
 from tests.helpers import distillation as helpers
+from tests.helpers import networks
 
 # No other axis of these networks or batches is as long, nor is a share of it.
 CLASSES = 104
@@ -66,10 +67,11 @@ class Training(NamedTuple):
   init: Any
   step: Any
   frozen: Any
+  first: Any
 
   def start(self):
-    """The state of step 0."""
-    return self.init(jax.random.key(0))
+    """The state of step 0; drawn by NumPy, which compiles nothing."""
+    return jax.device_put(self.first, self.place(self.first))
 
   def run(self, state, steps):
     """Trains steps of these numbers; metrics by step, and the last state."""
@@ -92,12 +94,6 @@ def batch_of(seed):
   return batch | dict(labels=batch["labels"] * 34)  # 0, 34, 68, 102
 
 
-def _drawn(module, seed):
-  """Random variables."""
-  init = jax.jit(functools.partial(models.init_variables, module))
-  return init(jax.random.key(seed))
-
-
 @functools.cache
 def made(objective, devices, classifier):
   """The training of an objective of `OBJECTIVES` on so many devices."""
@@ -111,13 +107,14 @@ def made(objective, devices, classifier):
   defaults = dict(decision="sum", boundary="sum", parts="truncate")
   made = distill.create_objective(module, teachers, defaults | together, terms)
   frozen = {
-    name: _drawn(t.module, i + 1)
+    name: networks.random_variables(t.module, seed=i + 1)
     for i, (name, t) in enumerate(teachers.items())
   }
+  variables = networks.random_variables(module)
   placed = distill.place_teachers(teachers, classifier, mesh)
   return Training(
     mesh,
-    placement.place(module, classifier, mesh),
+    step.place_state(module, made, classifier, mesh),
     step.make_init(module, optimizer, mesh, made, classifier),
     step.make_train_step(
       module,
@@ -129,6 +126,14 @@ def made(objective, devices, classifier):
       classifier=classifier,
     ),
     {n: jax.device_put(x, placed[n](x)) for n, x in frozen.items()},
+    jax.device_get(
+      step.TrainState(
+        step=np.int32(0),
+        opt_state=optimizer.init(variables["params"]),
+        aux=made.init_aux(jax.random.key(0)),
+        **variables,
+      )
+    ),
   )
 
 
@@ -154,11 +159,14 @@ def check_equal(found, expected):
   for a, b in zip(history, expected[0], strict=True):
     assert a.keys() == b.keys()
     for key in a.keys() - {"active_triplets"}:  # a count
-      np.testing.assert_allclose(a[key], b[key], rtol=1e-5, atol=1e-7)
+      bound = 1e-4 if key == "gradient_norm" else 1e-5
+      np.testing.assert_allclose(
+        a[key], b[key], rtol=bound, atol=1e-7, err_msg=key
+      )
   # Gradients of the first layers, of batches of noise, keep fewer digits.
   for part, bound in (
     ("params", 1e-5),
-    ("opt_state", 5e-4),
+    ("opt_state", 1e-4),
     ("batch_stats", 1e-5),
     ("aux", 1e-5),
   ):
