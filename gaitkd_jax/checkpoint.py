@@ -21,6 +21,7 @@ import sys
 from typing import Any
 
 import jax
+from jax.experimental import multihost_utils
 from jax.sharding import Sharding
 import numpy as np
 from orbax import checkpoint as ocp
@@ -33,6 +34,9 @@ from gaitkd_jax import mirror
 from gaitkd_jax import storage
 
 Paths = str | os.PathLike[str]
+# One sharding, or a function from a tree to that of each array, such as a
+# `placement.Placement`.
+Where = Sharding | Callable[[Any], Any]
 # Keys of the item "optimizer" that have another name than the state's field:
 # checkpoints from before the fields were renamed can still be restored.
 _FIELDS = {"aids": "aux", "aids_opt_state": "aux_opt_state"}
@@ -321,12 +325,12 @@ class Checkpointer:
     named = {_BASIS: self._basis, _METRIC: self._best} if self._basis else {}
     return {**metrics, **named}
 
-  def restore(self, abstract: Any, sharding: Sharding) -> Any:
-    """Restores the newest state onto the devices of `sharding`.
+  def restore(self, abstract: Any, sharding: Where) -> Any:
+    """Restores the newest state onto devices, however many it was saved on.
 
     Args:
       abstract: a `step.TrainState` of shapes.
-      sharding: of every array.
+      sharding: of every array, or a function from a tree to theirs.
 
     Returns:
       The state.
@@ -378,14 +382,14 @@ def _optimizer_item(state: Any) -> dict[str, Any]:
 
 
 def restore_model(
-  path: Paths, abstract: Mapping[str, Any], sharding: Sharding
+  path: Paths, abstract: Mapping[str, Any], sharding: Where
 ) -> dict[str, Any]:
   """Reads the variables of a checkpoint, and nothing else in it.
 
   Args:
     path: a workdir, its `checkpoints` folder, or one step in it.
     abstract: shapes of `{"params": ..., "batch_stats": ...}`.
-    sharding: of every array.
+    sharding: of every array, or a function from a tree to theirs.
 
   Returns:
     The variables.
@@ -410,7 +414,7 @@ def stored_shapes(path: Paths) -> dict[str, tuple[int, ...]]:
 
 
 def restore_matching(
-  path: Paths, variables: Mapping[str, Any], sharding: Sharding
+  path: Paths, variables: Mapping[str, Any], sharding: Where
 ) -> tuple[dict[str, Any], list[str], list[str]]:
   """Takes those arrays from a checkpoint that have the same name and shape.
 
@@ -420,7 +424,7 @@ def restore_matching(
   Args:
     path: see `restore_model`.
     variables: of the network that starts.
-    sharding: of every array.
+    sharding: of every array, or a function from a tree to theirs.
 
   Returns:
     The variables, the names of the arrays that were taken from the checkpoint,
@@ -532,10 +536,19 @@ def digest(variables: Mapping[str, Any]) -> str:
   result = hashlib.sha256()
   for path, leaf in jax.tree.leaves_with_path(variables):
     name = jax.tree_util.keystr(path, simple=True, separator="/")
-    array = np.ascontiguousarray(leaf)
+    array = np.ascontiguousarray(_whole(leaf))
     result.update(f"{name} {array.shape} {array.dtype}\n".encode())
     result.update(array.tobytes())
   return result.hexdigest()
+
+
+def _whole(array: Any) -> Any:
+  """The array in every process; all of them call this if it is split."""
+  if not isinstance(array, jax.Array) or array.is_fully_addressable:
+    return array
+  if array.is_fully_replicated:
+    return array.addressable_data(0)
+  return multihost_utils.process_allgather(array, tiled=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -583,10 +596,16 @@ def _find(path: Paths) -> _Place:
   )
 
 
-def _read(place: _Place, item: str, abstract: Any, sharding: Sharding) -> Any:
+def _read(place: _Place, item: str, abstract: Any, sharding: Where) -> Any:
+  where = (
+    sharding(abstract)
+    if callable(sharding)
+    else jax.tree.map(lambda _: sharding, abstract)
+  )
   target = jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
     abstract,
+    where,
   )
   stored = _stored(place, item)
   wanted, found = array_names.shapes(target), array_names.shapes(stored)

@@ -18,6 +18,7 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import models
+from gaitkd_jax import placement
 from gaitkd_jax import sharding
 from gaitkd_jax import stopping
 from gaitkd_jax import storage
@@ -274,7 +275,8 @@ def make_embed_step(
     return embedding, batch["index"], batch["mask"]
 
   whole, split = sharding.replicated(mesh), sharding.by_sequence(mesh)
-  return jax.jit(embed_step, in_shardings=(whole, split), out_shardings=whole)
+  # Variables stay where they are: no embedding needs a classifier's classes.
+  return jax.jit(embed_step, in_shardings=(None, split), out_shardings=whole)
 
 
 def embed(
@@ -290,7 +292,7 @@ def embed(
 
   Args:
     embed_step: of `make_embed_step`.
-    variables: of the network, replicated over the mesh.
+    variables: of the network, on the mesh.
     batches: this process's shares, with "silhouettes", "lengths", "index" (the
       position of the sequence in the split) and "mask" (False: filling).
     count: sequences, at least one.
@@ -403,7 +405,10 @@ def restore(
     step = storage.path(workdir) / "checkpoints" / path
     path = str(step) if storage.exists(step) else path
   module, variables = restoring.restore_network(
-    path, config.model, config.dtype, sharding.replicated(mesh)
+    path,
+    config.model,
+    config.dtype,
+    placement.place(planned, config.sharding.classifier, mesh),
   )
   return module, variables, path
 
@@ -452,6 +457,8 @@ def embed_checkpoint(
   )
   with stopping.held():
     embedded = embedder(variables, done=done)
+  # All processes: each may hold a share of the classes only.
+  described = metadata(config, module, path, variables)
   if jax.process_index():
     return None
   labels = embedded.labels
@@ -462,7 +469,7 @@ def embed_checkpoint(
     labels.conditions,
     labels.views,
     labels.names,
-    metadata(config, module, path, variables)
+    described
     | {
       "protocol": config.eval.protocol,
       "options": dict(embedded.options),

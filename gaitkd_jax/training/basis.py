@@ -36,6 +36,7 @@ NO_BASIS = (
   "eval.store_dtype",
   "eval.verification",
   "model.remat",
+  "sharding.classifier",
   "train.checkpoint_every",
   "train.eval_every",
   "train.init_from",

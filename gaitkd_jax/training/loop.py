@@ -6,11 +6,11 @@ import os
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
 
 from gaitkd_jax import checkpoint
 from gaitkd_jax import errors
 from gaitkd_jax import evaluation
+from gaitkd_jax import placement
 from gaitkd_jax import sharding
 from gaitkd_jax import stopping
 from gaitkd_jax import storage
@@ -208,9 +208,9 @@ def initial_state(
   step = checkpointer.latest_step
   if step is None:
     state = run.init_state(jax.random.key(run.config.seed))
-    return start_from(run.config.train.init_from, state, run.mesh)
+    return start_from(run.config.train.init_from, state, run.place)
   abstract = jax.eval_shape(run.init_state, jax.random.key(0))
-  state = checkpointer.restore(abstract, sharding.replicated(run.mesh))
+  state = checkpointer.restore(abstract, run.place)
   folder = run.workdir / "checkpoints"
   if not jax.process_index():
     print(f"resumed from {folder / str(step)}", flush=True)
@@ -220,13 +220,13 @@ def initial_state(
 
 
 def start_from(
-  path: str, state: step_lib.TrainState, mesh: Mesh
+  path: str, state: step_lib.TrainState, place: placement.Placement
 ) -> step_lib.TrainState:
   """Gives a fresh state what fits it of a checkpoint, and says what did."""
   if not path:
     return state
   variables, taken, stayed = checkpoint.restore_matching(
-    path, state.variables, sharding.replicated(mesh)
+    path, state.variables, place
   )
   print(f"taken from {path}: {len(taken)} arrays ({_parts(taken)})")
   print(f"as initialised: {len(stayed)} arrays ({_parts(stayed)})", flush=True)

@@ -17,6 +17,7 @@ from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import models
+from gaitkd_jax import placement
 from gaitkd_jax import sharding
 from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
@@ -34,6 +35,7 @@ class Run:
     config: the whole config.
     workdir: takes all results.
     mesh: devices of the data axis.
+    place: where the student's arrays lie, and those that follow them.
     student: the network that learns.
     distillation: the teachers' variables, and what they ask of it.
     init_state: from a key to the state of step 0, jitted.
@@ -50,6 +52,7 @@ class Run:
   config: Any
   workdir: storage.Path
   mesh: Mesh
+  place: placement.Placement
   student: models.GaitNetwork
   distillation: distill.Distillation
   init_state: Callable[[jax.Array], step_lib.TrainState]
@@ -99,7 +102,12 @@ def prepare(config: Any, workdir: storage.Path) -> Run:
   checkpoint.check_place(workdir)
   workdir_lib.make_workdir(workdir)
   basis.check_config(config, workdir)
+  choice = config.sharding.classifier
   teachers = distill.prepare(config, student, mesh)
+  placement.tell(
+    placement.place(student, choice, mesh),
+    *distill.place_teachers(teachers.teachers, choice, mesh).values(),
+  )
   split = training.training_split(config)
   subjects = training.class_names(config, split)
   distillation = teachers.with_data(split, subjects)
@@ -113,10 +121,11 @@ def prepare(config: Any, workdir: storage.Path) -> Run:
     config=config,
     workdir=workdir,
     mesh=mesh,
+    place=step_lib.place_state(student, distillation.objective, choice, mesh),
     student=student,
     distillation=distillation,
     init_state=step_lib.make_init(
-      student, optimizer, mesh, distillation.objective
+      student, optimizer, mesh, distillation.objective, choice
     ),
     train_step=step_lib.make_train_step(
       student,
@@ -127,6 +136,7 @@ def prepare(config: Any, workdir: storage.Path) -> Run:
       mesh,
       seed=config.seed,
       skip_nonfinite=config.train.skip_nonfinite > 0,
+      classifier=choice,
     ),
     batch_names=functools.partial(training.batch_names, config, split),
     batches=functools.partial(_batches, config, split, distillation),

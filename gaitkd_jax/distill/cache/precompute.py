@@ -23,6 +23,7 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
+from gaitkd_jax import placement
 from gaitkd_jax import sharding
 from gaitkd_jax import stopping
 from gaitkd_jax import storage
@@ -152,8 +153,11 @@ def _make_run(
     stored = cache_lib.decode(rows, header["classes"])["logits"]
     return rows, cache_lib.error(out["logits"], stored, scale, temperature)
 
+  place = placement.place(teacher.module, config.sharding.classifier, mesh)
   whole, split = sharding.replicated(mesh), sharding.by_sequence(mesh)
-  return jax.jit(run, in_shardings=(whole, split), out_shardings=whole)
+  return jax.jit(
+    run, in_shardings=(place.of_variables(), split), out_shardings=whole
+  )
 
 
 def _fill_one(
