@@ -13,7 +13,15 @@ from tests.helpers.paths import ROOT
 LAYERS = (
   ("errors", "array_names"),
   ("storage",),
-  ("losses", "sharding", "multihost", "failures", "checkpoint", "workdir"),
+  (
+    "losses",
+    "sharding",
+    "multihost",
+    "together",
+    "failures",
+    "checkpoint",
+    "workdir",
+  ),
   ("training.schedules", "training.writers"),
   ("evaluation.distances", "evaluation.metrics", "evaluation.embedded"),
   ("models", "evaluation.search", "evaluation.store"),
@@ -39,6 +47,7 @@ LOOSE = {
   "multihost",
   "sharding",
   "storage",
+  "together",
   "workdir",
 }
 ROOMS = {

@@ -18,6 +18,7 @@ from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
+from gaitkd_jax import together
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.training import basis
@@ -96,7 +97,8 @@ def prepare(config: Any, workdir: pathlib.Path) -> Run:
   basis.check_config(config, workdir)
   teachers = distill.prepare(config, student, mesh)
   workdir_lib.make_workdir(workdir)
-  split = training.training_split(config)
+  builder = together.prepare_data(config.data)
+  split = training.training_split(config, builder)
   subjects = training.class_names(config, split)
   distillation = teachers.with_data(split, subjects)
   evaluator = evaluate.Evaluator(config, student, mesh)

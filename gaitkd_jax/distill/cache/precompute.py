@@ -25,6 +25,7 @@ from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import sharding
+from gaitkd_jax import together
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.distill import cache as cache_lib
 
@@ -72,7 +73,8 @@ def fill(
   layouts = {name: _layout(config, t) for name, t in teachers.items()}
   variables = distill.restore_teachers(config, teachers, mesh)
   workdir_lib.make_workdir(workdir)
-  split = training.training_split(config)
+  builder = together.prepare_data(config.data)
+  split = training.training_split(config, builder)
   data = cache_lib.describe_data(config.data, split)
   metrics = {}
   for name, teacher in teachers.items():
