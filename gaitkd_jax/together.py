@@ -77,9 +77,8 @@ def in_turn(work: Callable[[], T], what: str) -> T:
   if jax.process_count() == 1:
     return work()
   turn = _Turn(what)
-  if jax.process_index():
-    for other in sorted({0, turn.first_of_host()}):
-      turn.wait(other)
+  for other in sorted({0, turn.first_of_host()}):
+    turn.wait(other)
   result = turn.take(work)
   turn.wait_for_all()
   return result
