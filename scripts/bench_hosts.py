@@ -1,8 +1,6 @@
 """Times an evaluation by one process and by two. Run it on an idle machine.
 
-python scripts/bench_hosts.py
-python scripts/bench_hosts.py --config=configs/gaitbase.py:casiab \
-  --config.data.name=walkers --config.eval.subjects=2
+python scripts/bench_hosts.py --config=configs/walkers_baseline.py
 
 Every process has one core of its own, so two have the cores of two hosts. They
 do what --mode=eval does (embed the test split of the config by a network that
@@ -48,9 +46,7 @@ from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.evaluation import protocols
 from gaitkd_jax.evaluation import scoring
 
-_CONFIG = config_flags.DEFINE_config_file(
-  "config", "configs/walkers_baseline.py", lock_config=True
-)
+_CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _EMBEDDINGS = flags.DEFINE_integer(
   "embeddings", 20_000, "that are ranked, about; 0: leave it out", 0
 )

@@ -104,6 +104,26 @@ keep([together.in_turn(work, "fill a folder"), sorted(
   assert [there for _, there in found] == [every] * 4
 
 
+@pytest.mark.slow
+def test_a_host_without_the_prepared_data_prepares_its_own(tmp_path):
+  program = """
+import ml_collections
+host = socket.gethostname = lambda: f"host{process}"
+data = ml_collections.ConfigDict(dict(
+  name="walkers", variant="tiny", modalities=("silhouettes",), partition="",
+  train_subjects=(), test_subjects=(), prepared=str(folder / host()),
+))
+keep([len(together.prepare_data(data).info.splits) for _ in range(2)])
+"""
+  (first, said), (other, told) = results(program, tmp_path)
+  assert first == other == [2, 2]
+  line = (
+    "process 1 does not find what process 0 has prepared in "
+    f"{tmp_path / 'host1'}; it prepares walkers on its own host"
+  )
+  assert told.count(line) == 1 and "does not find" not in said
+
+
 def test_arrays_of_any_kind_are_joined(tmp_path):
   program = """
 import numpy as np
