@@ -168,9 +168,9 @@ def _fill_one(
 ) -> dict[str, float]:
   """Fills the store of one teacher; see `fill`."""
   # All processes run; the first writes, and says where all of them begin.
-  writer = None
-  if not jax.process_index():
-    writer = cache_lib.Writer(folder, header)
+  writer = together.first_alone(
+    lambda: cache_lib.Writer(folder, header), f"open the store {folder}"
+  )
   done = writer.done if writer else 0
   done = int(multihost_utils.broadcast_one_to_all(np.int32(done)))
   total = len(split) * config.cache.views
@@ -231,7 +231,7 @@ def _batches(
 
 
 class _Keeper:
-  """Fetches rows from the device and, in the first process, writes them.
+  """In the first process, fetches rows from the device and writes them.
 
   Attributes:
     sums: metrics, summed over the rows that are done.
@@ -246,11 +246,12 @@ class _Keeper:
 
   def __call__(self, first: int, out: tuple[Arrays, Arrays]) -> None:
     """Keeps the rows from number `first` on, and what storing cost."""
-    rows, wrong = jax.device_get(out)
     count = min(self._size, self._total - first)
     self._bar.update(count)
     if self._writer is None:
+      jax.block_until_ready(out)
       return
+    rows, wrong = jax.device_get(out)
     self._writer.write(first, {key: x[:count] for key, x in rows.items()})
     for key, values in wrong.items():
       added = float(values[:count].sum(dtype=np.float64))
