@@ -2,9 +2,9 @@
 
 Whoever waits for another process's turn asks the key-value store of JAX's
 coordination service, again and again. A turn may take hours: at the end of a
-process, or at a barrier of JAX's or Orbax's, the others would be there for no
-more than five minutes, after which JAX aborts all of them, the one that works
-as well.
+process or at a barrier of Orbax's the others would wait for five minutes, in a
+collective of CPUs for thirty (jax 0.10.2), and then JAX
+aborts all of them, the one that works as well.
 
 Every function is to be called by all processes, in the same order.
 """
