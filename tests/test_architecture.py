@@ -14,7 +14,15 @@ LAYERS = (
   ("errors", "array_names", "coordinator"),
   ("peers", "storage"),
   ("stopping", "mirror", "failures"),
-  ("losses", "sharding", "multihost", "checkpoint", "workdir", "compilation"),
+  (
+    "losses",
+    "sharding",
+    "multihost",
+    "together",
+    "checkpoint",
+    "workdir",
+    "compilation",
+  ),
   ("training.schedules", "training.writers"),
   ("evaluation.distances", "evaluation.metrics", "evaluation.embedded"),
   ("models", "evaluation.search", "evaluation.store"),
@@ -46,6 +54,7 @@ LOOSE = {
   "sharding",
   "storage",
   "stopping",
+  "together",
   "workdir",
 }
 ROOMS = {

@@ -22,6 +22,7 @@ from gaitkd_jax import placement
 from gaitkd_jax import sharding
 from gaitkd_jax import stopping
 from gaitkd_jax import storage
+from gaitkd_jax import together
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import distances
 from gaitkd_jax.evaluation import embedded as embedded_lib
@@ -47,13 +48,12 @@ class Embedder:
       mesh: devices of the data axis.
     """
     # TensorFlow is loaded by a run, not by an import of this module.
-    from data_pipelines import datasets
     from data_pipelines import store
 
     data = test_data(config)
     self._roles = roles(config)
     self._split = store.SequenceStore.from_builder(
-      datasets.prepare(data), "test", data.cache_gib
+      together.prepare_data(data), "test", data.cache_gib
     )
     self.absent_probes = absent_probes(config)
     self._config = config.eval
@@ -237,7 +237,8 @@ def roles(config: Any) -> dict[str, Sequence[str]]:
     # TensorFlow is loaded only where the data set has to be asked.
     from data_pipelines import datasets
 
-    return datasets.roles(test_data(config))
+    data = test_data(config)
+    return datasets.roles(data, together.prepare_data(data))
 
   return protocol_of(config).roles(config.eval, data_roles)
 
@@ -459,31 +460,33 @@ def embed_checkpoint(
     embedded = embedder(variables, done=done)
   # All processes: each may hold a share of the classes only.
   described = metadata(config, module, path, variables)
-  if jax.process_index():
-    return None
-  labels = embedded.labels
-  folder = store_lib.write(
-    storage.path(workdir) / "embeddings" / str(step),
-    embedded.embeddings,
-    labels.subjects,
-    labels.conditions,
-    labels.views,
-    labels.names,
-    described
-    | {
-      "protocol": config.eval.protocol,
-      "options": dict(embedded.options),
-      "absent_probes": list(embedder.absent_probes),
-    },
-    config.eval.store_dtype,
-  )
-  done.discard()
-  print(
-    f"written: {folder}, {len(labels)} embeddings; score them with "
-    f"--mode=score --config.eval.embeddings={folder}",
-    flush=True,
-  )
-  return folder
+
+  def write() -> storage.Path:
+    labels = embedded.labels
+    folder = store_lib.write(
+      storage.path(workdir) / "embeddings" / str(step),
+      embedded.embeddings,
+      labels.subjects,
+      labels.conditions,
+      labels.views,
+      labels.names,
+      described
+      | {
+        "protocol": config.eval.protocol,
+        "options": dict(embedded.options),
+        "absent_probes": list(embedder.absent_probes),
+      },
+      config.eval.store_dtype,
+    )
+    done.discard()
+    print(
+      f"written: {folder}, {len(labels)} embeddings; score them with "
+      f"--mode=score --config.eval.embeddings={folder}",
+      flush=True,
+    )
+    return folder
+
+  return together.first_alone(write, "write the embeddings")
 
 
 def metadata(

@@ -20,6 +20,7 @@ from gaitkd_jax import models
 from gaitkd_jax import placement
 from gaitkd_jax import sharding
 from gaitkd_jax import storage
+from gaitkd_jax import together
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.training import basis
@@ -108,7 +109,8 @@ def prepare(config: Any, workdir: storage.Path) -> Run:
     placement.place(student, choice, mesh),
     *distill.place_teachers(teachers.teachers, choice, mesh).values(),
   )
-  split = training.training_split(config)
+  builder = together.prepare_data(config.data)
+  split = training.training_split(config, builder)
   subjects = training.class_names(config, split)
   distillation = teachers.with_data(split, subjects)
   evaluator = evaluate.Evaluator(config, student, mesh)

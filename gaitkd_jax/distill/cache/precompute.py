@@ -27,6 +27,7 @@ from gaitkd_jax import placement
 from gaitkd_jax import sharding
 from gaitkd_jax import stopping
 from gaitkd_jax import storage
+from gaitkd_jax import together
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.distill import cache as cache_lib
 
@@ -74,7 +75,8 @@ def fill(
   teachers = distill.create_teachers(config.teachers, config.dtype)
   layouts = {name: _layout(config, t) for name, t in teachers.items()}
   variables = distill.restore_teachers(config, teachers, mesh)
-  split = training.training_split(config)
+  builder = together.prepare_data(config.data)
+  split = training.training_split(config, builder)
   data = cache_lib.describe_data(config.data, split)
   metrics = {}
   for name, teacher in teachers.items():
@@ -171,9 +173,9 @@ def _fill_one(
 ) -> dict[str, float]:
   """Fills the store of one teacher; see `fill`."""
   # All processes run; the first writes, and says where all of them begin.
-  writer = None
-  if not jax.process_index():
-    writer = cache_lib.Writer(folder, header)
+  writer = together.first_alone(
+    lambda: cache_lib.Writer(folder, header), f"open the store {folder}"
+  )
   done = writer.done if writer else 0
   done = int(multihost_utils.broadcast_one_to_all(np.int32(done)))
   total = len(split) * config.cache.views
@@ -245,7 +247,7 @@ def _batches(
 
 
 class _Keeper:
-  """Fetches rows from the device and, in the first process, writes them.
+  """In the first process, fetches rows from the device and writes them.
 
   Attributes:
     sums: metrics, summed over the rows that are done.
@@ -262,12 +264,13 @@ class _Keeper:
 
   def __call__(self, first: int, out: tuple[Arrays, Arrays]) -> None:
     """Keeps the rows from number `first` on, and what storing cost."""
-    rows, wrong = jax.device_get(out)
     count = min(self._size, self._total - first)
     self._bar.update(count)
     self.done = first + count
     if self._writer is None:
+      jax.block_until_ready(out)
       return
+    rows, wrong = jax.device_get(out)
     self._writer.write(first, {key: x[:count] for key, x in rows.items()})
     for key, values in wrong.items():
       added = float(values[:count].sum(dtype=np.float64))
