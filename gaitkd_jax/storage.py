@@ -24,6 +24,7 @@ import shutil
 import tempfile
 import traceback
 from typing import Any
+from typing import TypeAlias
 
 from etils import epath
 
@@ -33,7 +34,7 @@ Place = str | os.PathLike[str]
 # What both kinds of path can do: `/`, name, parent, exists, is_dir, iterdir,
 # glob, mkdir, open("rb" or "wb"), read_*, write_*, unlink. A store's path has
 # no use for resolve().
-Path = pathlib.Path | epath.Path
+Path: TypeAlias = pathlib.Path | epath.Path
 
 # By scheme, the extra that brings what is needed to reach the store.
 EXTRAS = {"gs": "gcs", "s3": "s3"}
