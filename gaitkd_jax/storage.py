@@ -90,6 +90,24 @@ def path(place: Place) -> Path:
   return pathlib.Path(place).expanduser()
 
 
+def on_disk(place: Place, name: str) -> pathlib.Path:
+  """A path of what cannot be in a store.
+
+  Args:
+    place: that the user gave.
+    name: of it, such as "--output".
+
+  Raises:
+    errors.UserError: it is in one.
+  """
+  if _SCHEME.match(os.fspath(place)):
+    raise errors.UserError(
+      f"{name} {os.fspath(place)} has to be on the disk; give a folder there, "
+      "and copy it"
+    )
+  return pathlib.Path(place)
+
+
 def absolute(place: Place) -> Path:
   """A path that means the same in any folder."""
   found = path(place)
