@@ -8,6 +8,7 @@ import dataclasses
 import json
 import pathlib
 import re
+import subprocess
 
 import jax
 import numpy as np
@@ -18,7 +19,7 @@ from tests.helpers import command
 from tests.helpers import object_store
 
 CONFIG = "--config=configs/walkers.py:smoke"
-STEPS = 4
+STEPS = 6
 # Of metrics.jsonl, what a clock says.
 _TIMED = re.compile(r"second|hour|waiting|memory|left")
 
@@ -34,6 +35,7 @@ class Place:
     return (
       CONFIG,
       f"--config.train.steps={STEPS}",
+      "--config.train.checkpoint_every=1",
       f"--workdir={self.root}/{workdir}",
       f"--config.data.prepared={self.root}/prepared",
       f"--config.teachers.deepgaitv2.checkpoint={self.root}/teacher",
@@ -123,6 +125,15 @@ def _fetch(store, workdir, folder):
   return folder
 
 
+def _whole(store, workdir):
+  """The steps whose checkpoints the store has to their end."""
+  found = re.findall(
+    rf"{workdir}/checkpoints/(\d+)/commit_success.txt\n",
+    "\n".join([*store.names(f"{workdir}/checkpoints/"), ""]),
+  )
+  return [int(step) for step in found]
+
+
 def _arrays(workdir, step):
   """All arrays of a checkpoint on the disk, by item and name."""
   found = {}
@@ -167,7 +178,7 @@ def test_a_whole_run_in_a_store_equals_one_on_the_disk(
   process.communicate()
   store.proxy.clear()
   # The last save was not whole, and is not taken for it.
-  assert store.read("run/checkpoints/2/commit_success.txt") is not None
+  assert max(_whole(store, "run")) == STEPS - 1
   before = len(store.proxy.requests)
   place.output("run")
   restored = [
@@ -175,13 +186,121 @@ def test_a_whole_run_in_a_store_equals_one_on_the_disk(
     for r in store.proxy.requests[before:]
     if r.method == "GET" and "optimizer/manifest.ocdbt" in r.target
   ]
-  assert "run/checkpoints/2/" in restored[0]
+  assert f"run/checkpoints/{STEPS - 1}/" in restored[0]
   _assert_equal(store, "run", disk, tmp_path)
 
-  shown = place.output("run", "--mode=eval", "--config.eval.report=True")
-  assert f"written: {store.url}/run/eval/{STEPS}.html" in shown
+  report = "--mode=eval", "--config.eval.report=True"
+  shown = place.output("run", *report)
   page = store.read(f"run/eval/{STEPS}.html").decode()
-  local = disk.output("run", "--mode=eval", "--config.eval.report=True")
-  written = pathlib.Path(disk.root) / "run" / "eval" / f"{STEPS}.html"
-  assert page.replace(store.url, disk.root) == written.read_text()
-  assert shown.replace(store.url, disk.root) == local
+  assert f"written: {store.url}/run/eval/{STEPS}.html" in shown
+  disk.output("run", *report)
+  here = pathlib.Path(disk.root) / "run" / "eval" / f"{STEPS}.html"
+  assert _placeless(page, place) == _placeless(here.read_text(), disk)
+
+
+def _placeless(page, place):
+  """A page without the name of the place where it was made."""
+  return page.replace("<wbr>", "").replace(place.root, "<root>")
+
+
+# What a run gets over: of each, what goes wrong, and for which requests.
+PASSING = {
+  "503 for two seconds, arrays": (
+    lambda p, w: p.fail(503, "POST", f"{w}/checkpoints/1/.*/d/", seconds=2)
+  ),
+  "503 for two seconds, marks": (
+    lambda p, w: p.fail(503, "POST", f"{w}/checkpoints/2/comm", seconds=2)
+  ),
+  "429, too many writes": lambda p, w: p.fail(429, "POST", f"{w}/m", times=2),
+  "slow": (
+    lambda p, w: p.slow(1.0, 20_000, "POST", f"{w}/checkpoints/3/.*/d/")
+  ),
+  "arrays cut while they are sent": (
+    lambda p, w: p.cut("upload", "POST", f"{w}/checkpoints/4/.*/d/", times=2)
+  ),
+  "names of arrays cut while they are sent": (
+    lambda p, w: p.cut("upload", "POST", f"{w}/checkpoints/4/.*_META", times=2)
+  ),
+  "a conditional write done, its answer cut": (
+    lambda p, w: p.cut(
+      "answer", "POST", f"{w}/checkpoints/5/.*manifest.*Match", times=1
+    )
+  ),
+  "a teacher cut while it is read": (
+    lambda p, w: p.cut("download", "GET", "teacher/.*/d/", times=1)
+  ),
+  "data cut while they are read": (
+    lambda p, w: p.cut("download", "GET", "tfrecord", times=2)
+  ),
+  "503 for two seconds, data": (
+    lambda p, w: p.fail(503, "GET", "tfrecord", seconds=2)
+  ),
+}
+
+
+@pytest.mark.slow
+def test_a_run_gets_over_what_passes(store, place, disk, tmp_path):
+  faults = {
+    name: make(store.proxy, "passing") for name, make in PASSING.items()
+  }
+  place.output("passing")
+  unmet = [name for name, fault in faults.items() if not fault.met.is_set()]
+  assert not unmet
+  _assert_equal(store, "passing", disk, tmp_path)
+
+
+def _one_line(done):
+  """The only line that a program without a bug says when it gives up."""
+  assert done.returncode == 2, done.stderr
+  lines = done.stderr.splitlines()
+  said = [line for line in lines if line.startswith("error: ")]
+  assert said == lines[-1:], done.stderr
+  assert "Traceback" not in done.stderr
+  return said[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  "workdir, fault, words",
+  [
+    ("absent", {}, ("--workdir gs://absent/absent", "no such bucket")),
+    ("denied", {"status": 403}, ("--workdir", "/denied", "access")),
+    (
+      "data",
+      {"status": 403, "method": "GET", "target": "tfrecord|index_"},
+      ("gs://gait/prepared", "access"),
+    ),
+    (
+      "teacher",
+      {"status": 404, "target": "teacher/.*commit_success"},
+      ("no checkpoint in gs://gait/teacher",),
+    ),
+  ],
+)
+def test_what_does_not_pass_is_one_line(store, place, workdir, fault, words):
+  if fault:
+    store.proxy.fail(**fault)
+  else:
+    place = dataclasses.replace(place, root="gs://absent")
+  text = _one_line(place.run(workdir))
+  for word in words:
+    assert word in text
+  assert not [n for n in store.names(workdir) if "checkpoints" in n]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("status", [403, 404], ids=["denied", "gone"])
+def test_a_bucket_that_is_lost_midway(store, place, disk, tmp_path, status):
+  workdir = f"lost{status}"
+  third = store.proxy.hold("POST", f"{workdir}/checkpoints/3/", times=1)
+  process = place.start(workdir)
+  assert third.met.wait(300)
+  store.proxy.fail(status, target="gait")
+  third.release()
+  out, err = process.communicate(timeout=300)
+  done = subprocess.CompletedProcess((), process.returncode, out, err)
+  assert "not be written" in _one_line(done)
+  store.proxy.clear()
+  assert max(_whole(store, workdir)) == 2
+  place.output(workdir)
+  _assert_equal(store, workdir, disk, tmp_path)
