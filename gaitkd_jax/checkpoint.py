@@ -34,6 +34,8 @@ Paths = str | os.PathLike[str]
 _FIELDS = {"aids": "aux", "aids_opt_state": "aux_opt_state"}
 # Keys beside a checkpoint's metrics: what was scored, and what decides.
 _BASIS, _METRIC = "basis", "primary_metric"
+# Key of the meta of a checkpoint that was saved before it could be scored.
+_OWES = "owes_scores"
 
 
 class Checkpointer:
@@ -119,6 +121,8 @@ class Checkpointer:
     state: Any,
     meta: Mapping[str, Any],
     metrics: Mapping[str, float] | None,
+    *,
+    owes_scores: bool = False,
   ) -> None:
     """Starts saving; `state` may be donated as soon as this returns.
 
@@ -127,10 +131,11 @@ class Checkpointer:
       state: a `step.TrainState`; its aux is part of the optimiser's item.
       meta: JSON.
       metrics: of an evaluation of this state, if there was one.
+      owes_scores: whether there was to be one, see `add_scores`.
     """
     if self._manager.latest_step() == step:
       return
-    named = {_BASIS: self._basis, _METRIC: self._best} if self._basis else {}
+    meta = {**meta, _OWES: True} if owes_scores else meta
     self._manager.save(
       step,
       args=ocp.args.Composite(
@@ -138,8 +143,34 @@ class Checkpointer:
         optimizer=ocp.args.StandardSave(_optimizer_item(state)),
         meta=ocp.args.JsonSave(dict(meta)),
       ),
-      metrics=None if metrics is None else {**metrics, **named},
+      metrics=None if metrics is None else self._named(metrics),
     )
+
+  @property
+  def owes_scores(self) -> bool:
+    """Whether an evaluation of the newest checkpoint is still to be done."""
+    step = self._manager.latest_step()
+    if step is None or not restored_meta(self._folder / str(step)).get(_OWES):
+      return False
+    return self._manager.metrics(step) is None
+
+  def add_scores(self, step: int, metrics: Mapping[str, float] | None) -> None:
+    """Adds the scores that a checkpoint owes; all of them or nothing."""
+    if metrics is None:
+      return
+    self._manager.wait_until_finished()
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler("metrics")) as writer:
+      writer.save(
+        self._folder / str(step) / "metrics",
+        args=ocp.args.JsonSave(self._named(metrics)),
+        force=True,
+      )
+    self._manager.reload()
+
+  def _named(self, metrics: Mapping[str, float]) -> dict[str, Any]:
+    """Scores, with what they are of."""
+    named = {_BASIS: self._basis, _METRIC: self._best} if self._basis else {}
+    return {**metrics, **named}
 
   def restore(self, abstract: Any, sharding: Sharding) -> Any:
     """Restores the newest state onto the devices of `sharding`.
@@ -307,6 +338,25 @@ def restored_meta(path: Paths) -> dict[str, Any]:
 def restored_step(path: Paths) -> int:
   """The number of the checkpoint that `restore_model` would read."""
   return _find(path).step
+
+
+def read_arrays(path: Paths) -> dict[str, np.ndarray]:
+  """All arrays of a checkpoint, the optimiser's included, by name.
+
+  Args:
+    path: see `restore_model`.
+
+  Raises:
+    errors.UserError: there is no checkpoint, or it cannot be read.
+  """
+  place = _find(path)
+  here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  found = {}
+  for item in ("model", "optimizer"):
+    tree = _read(place, item, _stored(place, item), here)
+    for key, array in jax.tree.leaves_with_path(tree):
+      found[f"{item}/{array_names.name(key)}"] = np.asarray(array)
+  return found
 
 
 def digest(variables: Mapping[str, Any]) -> str:

@@ -1,8 +1,23 @@
-"""The exception for users' mistakes, which end without a traceback."""
+"""What ends a program without a traceback: users' mistakes, and a stop."""
 
 from collections.abc import Iterable
 from collections.abc import Iterator
 import contextlib
+
+# The status of a program that was stopped, and goes on if it is started again.
+STOPPED = 75
+
+
+class Stopped(KeyboardInterrupt):
+  """A signal stopped the program; the command line prints the text.
+
+  Attributes:
+    signal: its number; None: another process got it.
+    saved: whether the same command goes on with what was done.
+  """
+
+  signal: int | None = None
+  saved: bool = False
 
 
 class UserError(ValueError):

@@ -25,6 +25,8 @@ def create_writer(
   workdir: pathlib.Path,
   last_step: int | None,
   changed: Mapping[str, Sequence[Any]] = types.MappingProxyType({}),
+  *,
+  scores_again: bool = False,
 ) -> writers.MultiWriter:
   """Opens the logs and writes config.json, in the first process only.
 
@@ -33,16 +35,28 @@ def create_writer(
     workdir: of the run.
     last_step: finished steps; None: the run begins.
     changed: what is not as before, see `workdir.write_config`.
+    scores_again: whether `last_step` is evaluated once more.
   """
   if jax.process_index():
     return writers.MultiWriter([])
   workdir_lib.write_config(workdir, config.to_dict(), last_step, changed)
   return writers.MultiWriter(
     [
-      writers.JsonlWriter(workdir / "metrics.jsonl", last_step),
+      writers.JsonlWriter(
+        workdir / "metrics.jsonl", last_step, scores_again=scores_again
+      ),
       writers.TensorBoardWriter(workdir, last_step),
       writers.ConsoleWriter(),
     ]
+  )
+
+
+def has_results(workdir: pathlib.Path, step: int) -> bool:
+  """Whether the metrics of an evaluation of all subjects are logged."""
+  path = workdir / "metrics.jsonl"
+  text = path.read_text(errors="replace") if path.exists() else ""
+  return any(
+    line.startswith(f'{{"step": {step}, "eval/') for line in text.splitlines()
   )
 
 
@@ -65,9 +79,17 @@ class Reporter:
       steps, initial=steps.start, total=steps.stop, desc="train", disable=None
     )
 
-  def metrics_later(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
-    """Keeps metrics, which may still be computed, for the next `flush`."""
-    self._pending = step, metrics
+  def metrics_later(
+    self, step: int, metrics: Mapping[str, jax.Array], written: bool = True
+  ) -> None:
+    """Keeps metrics, which may still be computed, for the next `flush`.
+
+    Args:
+      step: finished steps.
+      metrics: of the last one.
+      written: whether `flush` writes them, rather than only look at them.
+    """
+    self._pending = step, metrics, written
 
   def flush(self) -> None:
     """Waits for the metrics that were kept, and writes them.
@@ -77,7 +99,7 @@ class Reporter:
     """
     if self._pending is None:
       return
-    (step, metrics), self._pending = self._pending, None
+    (step, metrics, written), self._pending = self._pending, None
     scalars = {
       f"train/{k}": float(v) for k, v in jax.device_get(metrics).items()
     }
@@ -87,7 +109,8 @@ class Reporter:
           f"the {name} is {scalars[f'train/{name}']} at step {step}; lower "
           "optim.learning_rate, set optim.clip_norm, or look at the data"
         )
-    self._writer.write(step, scalars | self._speed(step))
+    if written:
+      self._writer.write(step, scalars | self._speed(step))
 
   def evaluation(
     self, step: int, results: evaluation_lib.Evaluation | None, last: bool

@@ -9,8 +9,10 @@ import jax
 from jax.sharding import Mesh
 
 from gaitkd_jax import checkpoint
+from gaitkd_jax import errors
 from gaitkd_jax import evaluation
 from gaitkd_jax import sharding
+from gaitkd_jax import stopping
 from gaitkd_jax.training import logs
 from gaitkd_jax.training import run as run_lib
 from gaitkd_jax.training import step as step_lib
@@ -48,7 +50,13 @@ def train_and_evaluate(
   ) as checkpointer:
     start = checkpointer.latest_step
     state = initial_state(run, checkpointer)
-    if start is not None and start >= config.train.steps:
+    if (
+      start is not None
+      and start >= config.train.steps
+      and not (
+        checkpointer.owes_scores or _lacks_results(config, run.workdir, start)
+      )
+    ):
       results = finish(run, checkpointer, state, start)
     else:
       results = train(run, checkpointer, state, start)
@@ -73,38 +81,75 @@ def train(
     The evaluation of all subjects at the end; None for a submission.
   """
   config, teachers = run.config.train, run.distillation.variables
-  steps = range(start or 0, config.steps)
+  steps = range(start or 0, max(config.steps, start or 0))
   with (
     run.batches(steps.start) as batches,
     logs.create_writer(
-      run.config, run.workdir, start, run.resumption.changed
+      run.config,
+      run.workdir,
+      start,
+      run.resumption.changed,
+      scores_again=checkpointer.owes_scores,
     ) as writer,
   ):
     report = logs.Reporter(run.config, run.workdir, writer)
-    batch = sharding.put_batch(next(batches), run.mesh)
-    for i in report.progress(steps):
-      # The order matters: while the device is at step i, the host makes batch
-      # i + 1 and reads the metrics of the step before.
-      with jax.transfer_guard("disallow"):
-        state, metrics = run.train_step(state, teachers, batch)
-      done, last = i + 1, i + 1 == steps.stop
-      if not last:
-        batch = sharding.put_batch(next(batches), run.mesh)
-      report.flush()
-      evaluates = last or _due(done, config.eval_every)
-      saves = evaluates or _due(done, config.checkpoint_every)
-      if saves or done % config.log_every == 0:
-        report.metrics_later(done, metrics)
-      if saves:
-        report.flush()  # a state that is not finite is never saved
-        results = run.evaluator(state.variables) if evaluates else None
-        report.evaluation(done, results, last)
-        scores = results.flat() if results else None
-        checkpointer.save(done, state, run.metadata, scores)
+    with stopping.held():
+      if checkpointer.owes_scores:
+        last = not steps
+        scores = score(run, report, state, steps.start, last)
+        checkpointer.add_scores(steps.start, scores)
+      batch = sharding.put_batch(next(batches), run.mesh) if steps else None
+      for i in report.progress(steps):
+        # The order matters: while the device is at step i, the host makes batch
+        # i + 1 and reads the metrics of the step before.
+        with jax.transfer_guard("disallow"):
+          state, metrics = run.train_step(state, teachers, batch)
+        done, last = i + 1, i + 1 == steps.stop
+        if not last:
+          batch = sharding.put_batch(next(batches), run.mesh)
+        report.flush()
+        stops = stopping.reached()
+        evaluates = last or _due(done, config.eval_every)
+        saves = evaluates or _due(done, config.checkpoint_every)
+        logs_it = saves or done % config.log_every == 0
+        if logs_it or stops:
+          report.metrics_later(done, metrics, logs_it)
+        if saves or stops:
+          report.flush()  # a state that is not finite is never saved
+          scores = None
+          if evaluates and not stops:
+            try:
+              scores = score(run, report, state, done, last)
+            except errors.Stopped:
+              stops = True
+          checkpointer.save(
+            done, state, run.metadata, scores, owes_scores=evaluates and stops
+          )
+        if stops:
+          place = run.workdir / "checkpoints" / str(done)
+          raise stopping.stopped(f"after step {done}, saved in {place}")
     final = finish(run, checkpointer, state, steps.stop)
     if run.config.eval.subjects and final:
       report.results(steps.stop, final, "eval")
     return final
+
+
+def score(
+  run: run_lib.Run,
+  report: logs.Reporter,
+  state: step_lib.TrainState,
+  done: int,
+  last: bool,
+) -> dict[str, float] | None:
+  """Evaluates a state in training, reports, and returns the flat metrics.
+
+  Raises:
+    errors.Stopped: a signal came before there were metrics; nothing is
+      reported.
+  """
+  results = run.evaluator(state.variables)
+  report.evaluation(done, results, last)
+  return results.flat() if results else None
 
 
 def finish(
@@ -158,6 +203,11 @@ def start_from(
   print(f"taken from {path}: {len(taken)} arrays ({_parts(taken)})")
   print(f"as initialised: {len(stayed)} arrays ({_parts(stayed)})", flush=True)
   return state.replace(**variables)
+
+
+def _lacks_results(config: Any, workdir: pathlib.Path, step: int) -> bool:
+  """Whether a run was stopped in its last evaluation, of all subjects."""
+  return bool(config.eval.subjects) and not logs.has_results(workdir, step)
 
 
 def _parts(names: Sequence[str]) -> str:

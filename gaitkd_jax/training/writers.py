@@ -26,20 +26,30 @@ class Writer(Protocol):
 class JsonlWriter:
   """One JSON object a line; NaN is written as null."""
 
-  def __init__(self, path: str | os.PathLike[str], last_step: int | None):
+  def __init__(
+    self,
+    path: str | os.PathLike[str],
+    last_step: int | None,
+    *,
+    scores_again: bool = False,
+  ):
     """Opens the file.
 
     Args:
       path: of the file; it is appended to.
       last_step: lines of later steps are dropped: a resumed run writes them
         anew. None drops all.
+      scores_again: whether to drop the scores of `last_step` as well.
     """
     path = pathlib.Path(path)
     kept = []
     if last_step is not None and path.exists():
       for line in path.read_text(errors="replace").splitlines():
         try:
-          if json.loads(line)["step"] <= last_step:
+          row = json.loads(line)
+          scores = not any(key.startswith("train/") for key in row)
+          again = scores and scores_again and row["step"] == last_step
+          if row["step"] <= last_step and not again:
             kept.append(line + "\n")
         except (ValueError, KeyError, TypeError):
           continue  # no line of ours, or cut off when the program was killed

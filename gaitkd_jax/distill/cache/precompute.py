@@ -25,6 +25,7 @@ from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import sharding
+from gaitkd_jax import stopping
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.distill import cache as cache_lib
 
@@ -176,21 +177,32 @@ def _fill_one(
   run = _make_run(config, teacher, header, mesh)
   began = time.monotonic()
   pending: list[tuple[int, Any]] = []
-  with tqdm.tqdm(
-    total=total,
-    initial=done,
-    desc=f"cache {teacher.name}",
-    unit="clip",
-    disable=None,
-  ) as bar:
+  with (
+    tqdm.tqdm(
+      total=total,
+      initial=done,
+      desc=f"cache {teacher.name}",
+      unit="clip",
+      disable=None,
+    ) as bar,
+    stopping.held(),
+  ):
     keeper = _Keeper(writer, total, size, bar)
+    stops = False
     for i, batch in enumerate(_batches(config, split, size, done, total)):
       out = run(variables, sharding.put_batch(batch, mesh))
       pending.append((done + i * size, out))
       if len(pending) > 1:  # fetch a batch while the next one is computed
         keeper(*pending.pop(0))
+      if stops := stopping.reached():
+        break
     for first, out in pending:
       keeper(first, out)
+    if stops:
+      raise stopping.stopped(
+        f"after {keeper.commit()} of {total} clips of "
+        f"teacher {teacher.name}, kept in {folder}"
+      )
   if writer is None:
     return {}
   seconds = time.monotonic() - began
@@ -233,12 +245,14 @@ class _Keeper:
 
   Attributes:
     sums: metrics, summed over the rows that are done.
+    done: rows that are written, though not for good before `commit`.
   """
 
   def __init__(
     self, writer: cache_lib.Writer | None, total: int, size: int, bar: tqdm.tqdm
   ):
     self.sums = dict(writer.sums) if writer else {}
+    self.done = writer.done if writer else 0
     self._writer, self._bar = writer, bar
     self._total, self._size = total, size
 
@@ -247,15 +261,22 @@ class _Keeper:
     rows, wrong = jax.device_get(out)
     count = min(self._size, self._total - first)
     self._bar.update(count)
+    self.done = first + count
     if self._writer is None:
       return
     self._writer.write(first, {key: x[:count] for key, x in rows.items()})
     for key, values in wrong.items():
       added = float(values[:count].sum(dtype=np.float64))
       self.sums[key] = self.sums.get(key, 0.0) + added
-    last = first + count == self._total
+    last = self.done == self._total
     if last or (first // self._size + 1) % _BLOCK == 0:
-      self._writer.commit(first + count, self.sums)
+      self.commit()
+
+  def commit(self) -> int:
+    """Has what was written kept for good; returns the rows that are done."""
+    if self._writer is not None:
+      self._writer.commit(self.done, self.sums)
+    return self.done
 
 
 def _report(
