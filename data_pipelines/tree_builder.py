@@ -26,6 +26,7 @@ from data_pipelines import remote
 from data_pipelines import source as source_lib
 from data_pipelines import tree as tree_lib
 from data_pipelines import unfinished
+from gaitkd_jax import errors
 from gaitkd_jax import storage
 from gaitkd_jax.errors import UserError
 
@@ -289,6 +290,12 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     self._notes = build_notes.Notes()
     try:
       super().download_and_prepare(**kwargs)
+    except errors.Stopped as stop:
+      if not any(self._unfinished.glob("*/*")):
+        raise
+      raise stop.keeping(
+        f"what was read of {self.SOURCE.title} is in {self._unfinished}"
+      ) from None
     except Exception as error:
       try:
         reading_lib.raise_user_error(error, self.data_dir)
