@@ -80,7 +80,7 @@ def main(argv: list[str]) -> None:
   print(f"{jax.device_count()} devices ({jax.devices()[0].device_kind})")
   mode = _MODE.value
   work = cross_domain.mode(_ON.value, mode) if _ON.value else MODES[mode]
-  stopping.advise(functools.partial(_advice, mode, workdir))
+  stopping.advise(functools.partial(_advice, mode, workdir), mode in _RESUMED)
   try:
     work(config, workdir)
   except errors.Stopped as e:
