@@ -7,6 +7,8 @@ import tempfile
 import pytest
 
 from data_pipelines import datasets
+from data_pipelines import inspect
+from data_pipelines import prepare
 from data_pipelines import record_index
 from data_pipelines import staging
 from data_pipelines import store as store_lib
@@ -127,6 +129,33 @@ def test_a_store_that_cannot_be_written_is_found_first(
   assert line.startswith(f"data.prepared {data.prepared} cannot be written (")
   assert re.search(DENIED, line) or where == "missing"
   assert not staged() and not bucket.names()
+
+
+def test_beam_needs_a_folder(data):
+  line = mistakes.message(
+    prepare.main,
+    [
+      "--dataset=casiab",
+      f"--prepared={data.prepared}",
+      "--beam_pipeline_options=runner=DirectRunner",
+    ],
+  )
+  assert line.startswith(f"--prepared {data.prepared}: Beam's workers")
+
+
+def test_the_inspection_reads_and_writes_there(bucket, tree, data, capsys):
+  for file in storage.files(tree):
+    bucket.write(f"tree/{file.relative_to(tree)}", file.read_bytes())
+  arguments = [
+    "--dataset=casiab",
+    f"--root={bucket.url}/tree",
+    f"--prepared={data.prepared}",
+  ]
+  inspect.main([*arguments, f"--output={bucket.url}/sheet.png"])
+  assert "sequences   8" in capsys.readouterr().out
+  assert bucket.read("sheet.png").startswith(b"\x89PNG")
+  line = mistakes.message(inspect.main, [*arguments, "--output=gs://no/a.png"])
+  assert line.startswith("--output gs://no/a.png cannot be used: there is no")
 
 
 def test_a_folder_is_not_named_after_a_store(data):
