@@ -2,6 +2,10 @@
 
 python -m gaitkd_jax.main --config=configs/casiab.py --workdir=runs/casiab
 python -m gaitkd_jax.main --config=configs/casiab.py:help
+
+Status 0: the work is done; 2: a mistake; 75: stopped by SIGTERM or ctrl-C, all
+that was done is kept and the same command goes on; 76: another process of the
+run is gone, start all of them again.
 """
 
 import functools
@@ -13,6 +17,7 @@ from ml_collections import config_flags
 
 from gaitkd_jax import checkpoint
 from gaitkd_jax import cli
+from gaitkd_jax import compilation
 from gaitkd_jax import errors
 from gaitkd_jax import multihost
 from gaitkd_jax import stopping
@@ -21,6 +26,7 @@ from gaitkd_jax.evaluation import cross_domain
 from gaitkd_jax.evaluation import embed
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.training import loop
+from gaitkd_jax.training import profiling
 
 MODES = {
   "train": loop.train_and_evaluate,
@@ -42,6 +48,9 @@ _WORKDIR = flags.DEFINE_string(
 _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "what to do")
 _ON = flags.DEFINE_string(
   "on", "", "data sets for --mode=eval: all, or casiab,walkers:tiny,ccpg:<root>"
+)
+_PROFILE = flags.DEFINE_string(
+  "profile", "", "trace steps of --mode=train: 10, or 100:110 for those between"
 )
 _MULTIHOST = flags.DEFINE_bool(
   "multihost", False, "connect the processes of a pod or cluster first"
@@ -74,9 +83,17 @@ def main(argv: list[str]) -> None:
   if place is not None or _MULTIHOST.value:
     multihost.connect(place, _CONNECT_SECONDS.value)
   print(f"{jax.device_count()} devices ({jax.devices()[0].device_kind})")
+  cache = config.get("compilation_cache", compilation.AUTO)
+  if kept := compilation.keep(cache):
+    print(f"compiled programs are kept in {kept}")
   mode = _MODE.value
   work = cross_domain.mode(_ON.value, mode) if _ON.value else MODES[mode]
   stopping.advise(functools.partial(_advice, mode, workdir))
+  if _PROFILE.value:
+    if mode != "train":
+      raise errors.UserError(f"--mode={mode} traces no steps; drop --profile")
+    wanted = profiling.Wanted.parse(_PROFILE.value)
+    work = functools.partial(work, profile=wanted)
   try:
     work(config, workdir)
   except errors.Stopped as e:

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import os
-import pathlib
 import time
 from typing import Any
 
@@ -19,8 +18,11 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import models
+from gaitkd_jax import placement
 from gaitkd_jax import sharding
 from gaitkd_jax import stopping
+from gaitkd_jax import storage
+from gaitkd_jax import together
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import distances
 from gaitkd_jax.evaluation import embedded as embedded_lib
@@ -46,13 +48,12 @@ class Embedder:
       mesh: devices of the data axis.
     """
     # TensorFlow is loaded by a run, not by an import of this module.
-    from data_pipelines import datasets
     from data_pipelines import store
 
     data = test_data(config)
     self._roles = roles(config)
     self._split = store.SequenceStore.from_builder(
-      datasets.prepare(data), "test", data.cache_gib
+      together.prepare_data(data), "test", data.cache_gib
     )
     self.absent_probes = absent_probes(config)
     self._config = config.eval
@@ -236,7 +237,8 @@ def roles(config: Any) -> dict[str, Sequence[str]]:
     # TensorFlow is loaded only where the data set has to be asked.
     from data_pipelines import datasets
 
-    return datasets.roles(test_data(config))
+    data = test_data(config)
+    return datasets.roles(data, together.prepare_data(data))
 
   return protocol_of(config).roles(config.eval, data_roles)
 
@@ -274,7 +276,8 @@ def make_embed_step(
     return embedding, batch["index"], batch["mask"]
 
   whole, split = sharding.replicated(mesh), sharding.by_sequence(mesh)
-  return jax.jit(embed_step, in_shardings=(whole, split), out_shardings=whole)
+  # Variables stay where they are: no embedding needs a classifier's classes.
+  return jax.jit(embed_step, in_shardings=(None, split), out_shardings=whole)
 
 
 def embed(
@@ -290,7 +293,7 @@ def embed(
 
   Args:
     embed_step: of `make_embed_step`.
-    variables: of the network, replicated over the mesh.
+    variables: of the network, on the mesh.
     batches: this process's shares, with "silhouettes", "lengths", "index" (the
       position of the sequence in the split) and "mask" (False: filling).
     count: sequences, at least one.
@@ -399,18 +402,21 @@ def restore(
   planned = models.create_model(config.model, config.dtype)
   config_lib.check_frames("the network", planned)
   path = config.eval.checkpoint or str(workdir)
-  step = pathlib.Path(workdir) / "checkpoints" / path
-  if path.isdecimal() and step.is_dir():
-    path = str(step)
+  if path.isdecimal():
+    step = storage.path(workdir) / "checkpoints" / path
+    path = str(step) if storage.exists(step) else path
   module, variables = restoring.restore_network(
-    path, config.model, config.dtype, sharding.replicated(mesh)
+    path,
+    config.model,
+    config.dtype,
+    placement.place(planned, config.sharding.classifier, mesh),
   )
   return module, variables, path
 
 
 def embed_checkpoint(
   config: Any, workdir: str | os.PathLike[str]
-) -> pathlib.Path | None:
+) -> storage.Path | None:
   """Embeds the test split by a checkpoint and writes a store: `--mode=embed`.
 
   The store, `<workdir>/embeddings/<step>`, is what `evaluate.score_store` and
@@ -439,7 +445,7 @@ def embed_checkpoint(
     )
   step = checkpoint.restored_step(path)
   done = partial_lib.Partial(
-    pathlib.Path(workdir) / "embeddings" / f".{step}.partial",
+    storage.path(workdir) / "embeddings" / f".{step}.partial",
     {
       "digest": checkpoint.digest(variables),
       "retrieval": config.model.get("retrieval", "embedding"),
@@ -452,31 +458,35 @@ def embed_checkpoint(
   )
   with stopping.held():
     embedded = embedder(variables, done=done)
-  if jax.process_index():
-    return None
-  labels = embedded.labels
-  folder = store_lib.write(
-    pathlib.Path(workdir) / "embeddings" / str(checkpoint.restored_step(path)),
-    embedded.embeddings,
-    labels.subjects,
-    labels.conditions,
-    labels.views,
-    labels.names,
-    metadata(config, module, path, variables)
-    | {
-      "protocol": config.eval.protocol,
-      "options": dict(embedded.options),
-      "absent_probes": list(embedder.absent_probes),
-    },
-    config.eval.store_dtype,
-  )
-  done.discard()
-  print(
-    f"written: {folder}, {len(labels)} embeddings; score them with "
-    f"--mode=score --config.eval.embeddings={folder}",
-    flush=True,
-  )
-  return folder
+  # All processes: each may hold a share of the classes only.
+  described = metadata(config, module, path, variables)
+
+  def write() -> storage.Path:
+    labels = embedded.labels
+    folder = store_lib.write(
+      storage.path(workdir) / "embeddings" / str(step),
+      embedded.embeddings,
+      labels.subjects,
+      labels.conditions,
+      labels.views,
+      labels.names,
+      described
+      | {
+        "protocol": config.eval.protocol,
+        "options": dict(embedded.options),
+        "absent_probes": list(embedder.absent_probes),
+      },
+      config.eval.store_dtype,
+    )
+    done.discard()
+    print(
+      f"written: {folder}, {len(labels)} embeddings; score them with "
+      f"--mode=score --config.eval.embeddings={folder}",
+      flush=True,
+    )
+    return folder
+
+  return together.first_alone(write, "write the embeddings")
 
 
 def metadata(
@@ -491,6 +501,8 @@ def metadata(
     variables: of the network.
   """
   data = test_data(config)
+  if not storage.is_remote(path):
+    path = os.path.abspath(os.path.expanduser(path))
   model = config.model.to_dict()
   if "num_classes" in model:
     model["num_classes"] = module.num_classes
@@ -498,7 +510,7 @@ def metadata(
     "data": data.name,
     "model": model,
     "dtype": config.dtype,
-    "checkpoint": os.path.abspath(os.path.expanduser(path)),
+    "checkpoint": path,
     "step": checkpoint.restored_step(path),
     "digest": checkpoint.digest(variables),
     "metric": config.eval.metric,

@@ -9,7 +9,9 @@ import contextlib
 import dataclasses
 import http.client
 import http.server
+import math
 import re
+import select
 import socket
 import struct
 import threading
@@ -69,22 +71,23 @@ class Fault:
     self._method = re.compile(method)
     self._target = re.compile(target)
     self._times = times
-    self._end = None if seconds is None else time.monotonic() + seconds
+    self._seconds = seconds
+    self._end = math.inf
     self._after = after
 
   def takes(self, method, target):
     """Whether the request meets the fault; counts it if so."""
     if not (self._method.fullmatch(method) and self._target.search(target)):
       return False
-    if (
-      self._times == 0 or self._end is not None and time.monotonic() > self._end
-    ):
+    if self._times == 0 or time.monotonic() > self._end:
       return False
     if self._after > 0:
       self._after -= 1
       return False
     if self._times is not None:
       self._times -= 1
+    if self._seconds is not None and not self.met.is_set():
+      self._end = time.monotonic() + self._seconds
     self.met.set()
     return True
 
@@ -147,7 +150,8 @@ class Proxy:
       method: regular expression of the whole method.
       target: regular expression that is searched in `Request.target`.
       **when: times: how many requests meet the fault (all); seconds: for how
-        long from now (for ever); after: how many are let through before.
+        long from the first of them on (for ever); after: how many are let
+        through before.
 
     Returns:
       The `Fault`. All faults take these arguments; the first that matches wins.
@@ -176,7 +180,10 @@ class Proxy:
     return self._add(where, method, target, when)
 
   def hold(self, method=".*", target="", **when):
-    """Keeps requests until `Fault.release`; a test may kill who asked."""
+    """Keeps requests until `Fault.release`; a test may kill who asked.
+
+    What was asked by who is gone by then is not done.
+    """
     return self._add("hold", method, target, when)
 
   def clear(self):
@@ -244,11 +251,14 @@ class Proxy:
       sent = len(body)
       if kind == "hold":
         fault.released.wait()
+        if handler.is_left():
+          return
       if kind == "slow":
         time.sleep(fault.details["delay"])
       if kind == "fail":
         status = fault.details["status"]
-        answer = Answer(status, {}, self._error(status))
+        told = b"" if handler.command == "HEAD" else self._error(status)
+        answer = Answer(status, {}, told)
       else:
         headers = {
           k: v for k, v in handler.headers.items() if k.lower() not in _HOP
@@ -326,6 +336,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     count = self.left if count is None else min(count, self.left)
     self.left -= count
     return self.rfile.read(count)
+
+  def is_left(self):
+    """Whether the client has closed the connection."""
+    if not select.select([self.connection], [], [], 0)[0]:
+      return False
+    try:
+      return not self.connection.recv(1, socket.MSG_PEEK)
+    except OSError:
+      return True
 
   def abort(self):
     """Closes the connection without an answer."""
