@@ -24,6 +24,7 @@ import shutil
 import tempfile
 import traceback
 from typing import Any
+from typing import TypeAlias
 
 from etils import epath
 
@@ -33,7 +34,7 @@ Place = str | os.PathLike[str]
 # What both kinds of path can do: `/`, name, parent, exists, is_dir, iterdir,
 # glob, mkdir, open("rb" or "wb"), read_*, write_*, unlink. A store's path has
 # no use for resolve().
-Path = pathlib.Path | epath.Path
+Path: TypeAlias = pathlib.Path | epath.Path
 
 # By scheme, the extra that brings what is needed to reach the store.
 EXTRAS = {"gs": "gcs", "s3": "s3"}
@@ -87,6 +88,24 @@ def path(place: Place) -> Path:
     filesystem(place)
     return epath.Path(place)
   return pathlib.Path(place).expanduser()
+
+
+def on_disk(place: Place, name: str) -> pathlib.Path:
+  """A path of what cannot be in a store.
+
+  Args:
+    place: that the user gave.
+    name: of it, such as "--output".
+
+  Raises:
+    errors.UserError: it is in one.
+  """
+  if _SCHEME.match(os.fspath(place)):
+    raise errors.UserError(
+      f"{name} {os.fspath(place)} has to be on the disk; give a folder there, "
+      "and copy it"
+    )
+  return pathlib.Path(place)
 
 
 def absolute(place: Place) -> Path:

@@ -25,9 +25,12 @@ from data_pipelines.poses import arrays
 from data_pipelines.poses import conversion
 from data_pipelines.poses import formats
 from gaitkd_jax import errors
+from gaitkd_jax import storage
 
 
 def _check(args: argparse.Namespace) -> None:
+  for flag in ("input", "output", "silhouettes"):
+    storage.on_disk(getattr(args, flag) or "", f"--{flag}")
   if args.processes < 1:
     raise errors.UserError(f"--processes is {args.processes}; give 1 or more")
   if not args.input.is_dir() and not (

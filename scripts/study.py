@@ -324,7 +324,7 @@ def report() -> None:
   text = _introduction()
   for title, rows in tests.items():
     text += ["", f"## {title[0].upper()}{title[1:]}", "", table(rows)]
-  docs = pathlib.Path(_DOCS.value)
+  docs = storage.on_disk(_DOCS.value, "--docs")
   docs.mkdir(parents=True, exist_ok=True)
   notes = docs / "study_notes.md"
   if notes.exists():

@@ -64,7 +64,7 @@ def _object_store():
 def bucket(_object_store, tmp_path, monkeypatch):
   """The same, empty and without faults; data are staged in a fresh folder."""
   monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "staging"))
-  (tmp_path / "staging").mkdir()
+  (tmp_path / "staging").mkdir(exist_ok=True)
   _object_store.proxy.clear()
   for name in _object_store.names():
     _object_store.remove(name)
@@ -89,8 +89,10 @@ def _s3():
 
 
 @pytest.fixture
-def s3_bucket(_s3):
-  """The same, empty and without faults."""
+def s3_bucket(_s3, tmp_path, monkeypatch):
+  """The same, empty and without faults; copies are in a fresh folder."""
+  monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "staging"))
+  (tmp_path / "staging").mkdir(exist_ok=True)
   _s3.proxy.clear()
   for name in _s3.names():
     _s3.remove(name)

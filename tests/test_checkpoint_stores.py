@@ -49,6 +49,9 @@ def test_newest_and_best_are_kept_and_restored(any_bucket):
   state = restore(f"{workdir}/checkpoints")
   np.testing.assert_array_equal(state.params["fc"]["kernel"], 4.0)
   np.testing.assert_array_equal(state.opt_state[0], -4.0)
+  before = len(any_bucket.proxy.requests)
+  assert checkpoint.newest_step(workdir) == 4
+  assert len(any_bucket.proxy.requests) - before <= 4
   # It goes on with what is there.
   assert save(f"{workdir}/checkpoints", 5, best=1) == 1
   assert finished(any_bucket, "run") == {1, 4, 5}

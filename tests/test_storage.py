@@ -1,6 +1,7 @@
 """Files in stores that are emulated on this machine, and on the disk."""
 
 import errno
+import pathlib
 
 import fsspec
 import pytest
@@ -92,6 +93,13 @@ def test_mistaken_names(place, words, tmp_path, monkeypatch):
   with pytest.raises(errors.UserError, match=words):
     storage.check_writable(place, "--workdir")
   assert not list(tmp_path.iterdir())
+
+
+def test_what_has_to_be_on_the_disk(tmp_path):
+  for place in ("gs://gait/out", pathlib.Path("gs://gait/out"), "s3://a"):
+    with pytest.raises(errors.UserError, match="--output .* on the disk"):
+      storage.on_disk(place, "--output")
+  assert storage.on_disk(tmp_path, "--output") == tmp_path
 
 
 def test_an_extra_that_is_missing(monkeypatch):

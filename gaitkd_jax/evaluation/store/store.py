@@ -87,10 +87,9 @@ def write(
   """
   target = storage.path(folder)
   if storage.is_remote(target):
-    folder = storage.scratch() / target.name
+    local = storage.scratch() / target.name
   else:
-    folder = pathlib.Path(os.path.abspath(target))
-    target = folder
+    target = local = pathlib.Path(os.path.abspath(target))
   given = zip(TEXTS, (subjects, conditions, views, names), strict=True)
   columns = {key: np.asarray(x, dtype=str) for key, x in given}
   _check_columns(embeddings, columns)
@@ -113,9 +112,9 @@ def write(
   }
   text = json.dumps(header, indent=2) + "\n"
   try:
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    local.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
-      prefix=f".{folder.name}-", dir=folder.parent
+      prefix=f".{local.name}-", dir=local.parent
     ) as aside:
       # A folder of its own, since only this process may read `aside`.
       new = pathlib.Path(aside, "new")
@@ -129,9 +128,9 @@ def write(
           **texts,  # type: ignore[arg-type]  # no key is allow_pickle
         )
       (new / HEADER).write_text(text)
-      _swap(new, folder, pathlib.Path(aside, "old"))
-    if target is not folder:
-      _upload(folder, target)
+      _swap(new, local, pathlib.Path(aside, "old"))
+    if target is not local:
+      _upload(local, target)
   except OSError as e:
     raise errors.UserError(
       f"{target} cannot be written ({e.strerror or e}); give another folder, "
