@@ -8,6 +8,7 @@ see `source.Source`, and inherits the rest from `tree_builder.TreeBuilder`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import importlib
 import os
 import sys
@@ -109,7 +110,9 @@ def source(name: str) -> source_lib.Source:
 
 
 def prepare(
-  data: Any, download_config: tfds.download.DownloadConfig | None = None
+  data: Any,
+  download_config: tfds.download.DownloadConfig | None = None,
+  before_building: Callable[[], None] | None = None,
 ) -> tfds.core.DatasetBuilder:
   """Prepares a data set once and returns its builder.
 
@@ -127,6 +130,7 @@ def prepare(
       JSON file in OpenGait's format).
     download_config: Apache Beam's options, if Beam is to read; None: this
       process reads.
+    before_building: is called where the prepared data are not found.
 
   Returns:
     A builder whose splits "train" and "test" are ready to be read. A second
@@ -158,6 +162,8 @@ def prepare(
   # In a log file, a bar would be noise.
   tfds.display_progress_bar(not made_by.SHOWS_BAR and sys.stderr.isatty())
   builder = make()
+  if before_building and not builder.is_prepared():
+    before_building()
   try:
     staging.download_and_prepare(builder, download_config)
   except (OSError, errors.UserError) as error:
@@ -221,11 +227,14 @@ def probes(data: Any) -> tuple[str, ...]:
   return prepare(data).probes()
 
 
-def roles(data: Any) -> dict[str, tuple[str, ...]]:
+def roles(
+  data: Any, builder: tfds.core.DatasetBuilder | None = None
+) -> dict[str, tuple[str, ...]]:
   """Names the test sequences that a benchmark gives a role.
 
   Args:
-    data: as for `prepare`, which is called.
+    data: as for `prepare`.
+    builder: what `prepare` returned; None: it is called.
 
   Returns:
     "probes", see the function of that name, and, where the data set lists it,
@@ -234,7 +243,7 @@ def roles(data: Any) -> dict[str, tuple[str, ...]]:
   Raises:
     errors.UserError: see `prepare`.
   """
-  builder = prepare(data)
+  builder = builder or prepare(data)
   gallery = builder.gallery()
   listed = {} if gallery is None else {"gallery": gallery}
   return {"probes": builder.probes(), **listed}

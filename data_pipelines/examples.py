@@ -75,6 +75,39 @@ class Outcome:
   mended: tuple[str, ...] = ()
   check: plausibility.Check | None = None
 
+  def note(self) -> dict[str, Any]:
+    """JSON of all but the example."""
+    return dataclasses.asdict(dataclasses.replace(self, example=None))
+
+  @classmethod
+  def of_note(
+    cls, note: dict[str, Any], values: dict[str, list[bytes]] | None = None
+  ) -> "Outcome":
+    """Is the inverse of `note`.
+
+    Args:
+      note: what it returned.
+      values: of the example, its compressed frames; none: there is none.
+    """
+    check, folder = note["check"], tree.SequenceFolder(**note["folder"])
+    return cls(
+      folder,
+      example=values | _texts(folder) if values else None,
+      skipped=note["skipped"],
+      refused=tuple(note["refused"]),
+      mended=tuple(note["mended"]),
+      check=plausibility.Check(**check) if check else None,
+    )
+
+
+def _texts(folder: tree.SequenceFolder) -> dict[str, str]:
+  return {
+    "subject": folder.subject,
+    "condition": folder.condition,
+    "view": folder.view,
+    "name": folder.key,
+  }
+
 
 def read(
   folder: tree.SequenceFolder,
@@ -107,12 +140,7 @@ def read(
     name: [zlib.compress(frame.tobytes()) for frame in values]
     for name, values in sequence.arrays.items()
   }
-  example |= {
-    "subject": folder.subject,
-    "condition": folder.condition,
-    "view": folder.view,
-    "name": folder.key,
-  }
+  example |= _texts(folder)
   return Outcome(folder, example, mended=sequence.notes, check=sequence.check)
 
 

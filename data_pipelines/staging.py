@@ -65,7 +65,11 @@ def download_and_prepare(
           config=builder.builder_config, data_dir=os.fspath(folder)
         )
         _build(local, root, download_config)
-        _copy(local, os.fspath(builder.data_dir))
+        try:
+          _copy(local, os.fspath(builder.data_dir))
+        except errors.Stopped as stop:
+          done = f"what is to be copied to {root} is in {folder}"
+          raise stop.keeping(done) from None
       shutil.rmtree(folder)
     builder.info.read_from_directory(os.fspath(builder.data_dir))
 

@@ -22,8 +22,11 @@ from data_pipelines import examples
 from data_pipelines import frames
 from data_pipelines import partitions
 from data_pipelines import reading as reading_lib
+from data_pipelines import remote
 from data_pipelines import source as source_lib
 from data_pipelines import tree as tree_lib
+from data_pipelines import unfinished
+from gaitkd_jax import errors
 from gaitkd_jax import storage
 from gaitkd_jax.errors import UserError
 
@@ -287,13 +290,31 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     self._notes = build_notes.Notes()
     try:
       super().download_and_prepare(**kwargs)
+    except errors.Stopped as stop:
+      if not any(self._unfinished.glob("*/*")):
+        raise
+      raise stop.keeping(
+        f"what was read of {self.SOURCE.title} is in {self._unfinished}"
+      ) from None
     except Exception as error:
-      with contextlib.suppress(OSError):  # TFDS leaves an empty folder behind.
-        prepared.parent.rmdir()
-      reading_lib.raise_user_error(error, self.data_dir)
-      raise
+      try:
+        reading_lib.raise_user_error(error, self.data_dir)
+        raise
+      except remote.RefusalError:
+        raise  # the next build goes on
+      except Exception:
+        unfinished.remove(self._unfinished)  # a mended tree is another
+        with contextlib.suppress(OSError):  # TFDS leaves an empty folder.
+          prepared.parent.rmdir()
+        raise
+    unfinished.remove(self._unfinished)
     if not exists:
       self._notes.log(self.data_dir)
+
+  @property
+  def _unfinished(self) -> pathlib.Path:
+    """Where is kept what was read, while it is not prepared."""
+    return pathlib.Path(self.data_dir).parent / "unfinished"
 
   def _split_generators(
     self, dl_manager: tfds.download.DownloadManager
@@ -386,6 +407,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       self.builder_config.modalities,
       self._notes,
       f"Reading {self.SOURCE.title}, {split}",
+      None if self.builder_config.beam else self._unfinished / split,
     )
     with contextlib.closing(reading):
       yield from reading

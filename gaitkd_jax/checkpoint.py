@@ -10,15 +10,18 @@ A checkpoint `<folder>/<step>/` has the items
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
 import math
 import os
+import sys
 from typing import Any
 
 import jax
+from jax.experimental import multihost_utils
 from jax.sharding import Sharding
 import numpy as np
 from orbax import checkpoint as ocp
@@ -26,10 +29,14 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from gaitkd_jax import array_names
 from gaitkd_jax import errors
+from gaitkd_jax import failures
 from gaitkd_jax import mirror
 from gaitkd_jax import storage
 
 Paths = str | os.PathLike[str]
+# One sharding, or a function from a tree to that of each array, such as a
+# `placement.Placement`.
+Where = Sharding | Callable[[Any], Any]
 # Keys of the item "optimizer" that have another name than the state's field:
 # checkpoints from before the fields were renamed can still be restored.
 _FIELDS = {"aids": "aux", "aids_opt_state": "aux_opt_state"}
@@ -37,6 +44,12 @@ _FIELDS = {"aids": "aux", "aids_opt_state": "aux_opt_state"}
 _BASIS, _METRIC = "basis", "primary_metric"
 # The stores that Orbax reaches itself.
 _REACHED = "gs://"
+# Key of the meta of a checkpoint that was saved before it could be scored.
+_OWES = "owes_scores"
+# So many checkpoints in a row may fail; one more ends the run.
+_TOLERATED = 2
+# Errors of a program, not of a disk or a store.
+_BUGS = (TypeError, AttributeError, LookupError, AssertionError, NameError)
 
 
 class Checkpointer:
@@ -74,6 +87,8 @@ class Checkpointer:
       raise errors.UserError(
         f"{self._folder} is a file, where checkpoints are to lie; move it away"
       )
+    self._saving: int | None = None  # the step that is being written
+    self._failed: list[int] = []  # those that could not be, one after another
     try:
       self._manager = self._open()
     except (OSError, ValueError) as e:
@@ -84,7 +99,7 @@ class Checkpointer:
         f"damaged: delete it, or give another --workdir ({_first_line(e)})"
       ) from e
 
-  def _open(self) -> ocp.CheckpointManager:
+  def _open(self, clean: bool = True) -> ocp.CheckpointManager:
     return ocp.CheckpointManager(
       self._folder,
       options=ocp.CheckpointManagerOptions(
@@ -95,8 +110,10 @@ class Checkpointer:
           ]
         ),
         best_fn=lambda metrics: self._score(metrics, self._basis),
-        # In a store what a killed run left has the name of a step.
-        cleanup_tmp_directories=storage.is_remote(self._folder),
+        # What was being written when a run was killed.
+        cleanup_tmp_directories=clean,
+        # Else threads wait for half an hour where a folder cannot be made.
+        async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
       ),
     )
 
@@ -111,10 +128,35 @@ class Checkpointer:
   def __enter__(self) -> "Checkpointer":
     return self
 
-  def __exit__(self, *unused: object) -> None:
-    self._manager.close()  # waits until everything is written
+  def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+    """Waits until everything is written.
+
+    Raises:
+      errors.UserError: the newest checkpoint could not be written.
+    """
+    ended = kind is None or issubclass(kind, errors.Stopped)
+    try:
+      self.settle()
+    except errors.UserError:
+      if ended:
+        raise
+    with contextlib.suppress(Exception):
+      self._manager.close()
+    if self._failed:
+      self._remove_unfinished()
     if self._mirror:
-      self._mirror.close()
+      try:
+        self._mirror.close()
+      except errors.UserError as e:
+        if ended:
+          raise
+        print(e, file=sys.stderr, flush=True)
+    if self._failed and ended:
+      raise errors.UserError(
+        f"checkpoint {self._failed[-1]}, the last one, could not be written; "
+        f"{self._last_whole()}: make room, or correct what was said above, and "
+        "start the same command again"
+      )
 
   @property
   def latest_step(self) -> int | None:
@@ -124,11 +166,92 @@ class Checkpointer:
   @property
   def best_step(self) -> int | None:
     """The checkpoint with the best metric of this basis, or None."""
-    self._manager.wait_until_finished()
+    self.settle()
     if (step := self._manager.best_step()) is None:
       return None
     score = self._score(self._manager.metrics(step) or {}, self._basis)
     return step if math.isfinite(score) else None
+
+  def last_whole_step(self) -> int | None:
+    """The newest checkpoint that is written, or None; waits for it."""
+    self.settle()
+    return _newest(self._folder)
+
+  def settle(self, wait: bool = True) -> None:
+    """Finds out whether what is being saved was written.
+
+    If it was not, that is said, what is there of it is removed, and the run
+    goes on with the checkpoints that it has; the next one is tried anew.
+
+    Args:
+      wait: whether to wait for it; else nothing is done while it is written.
+
+    Raises:
+      errors.UserError: it was not, and neither were the two before it; or
+        there are several processes, which would not know of each other.
+    """
+    if self._saving is None or (not wait and self._is_written_later()):
+      return
+    step, self._saving = self._saving, None
+    try:
+      self._manager.wait_until_finished()
+    except Exception as e:
+      self._give_up(step, e)
+    else:
+      self._failed.clear()
+
+  def _is_written_later(self) -> bool:
+    """Whether something is being written; of several processes, always."""
+    return jax.process_count() > 1 or self._manager.is_saving_in_progress()
+
+  def _give_up(self, step: int, error: Exception) -> None:
+    """Says that a checkpoint was not written, and makes ready for the next."""
+    if isinstance(error, _BUGS):
+      raise error
+    self._failed.append(step)
+    text = f"checkpoint {step} could not be written ({failures.short(error)})"
+    if jax.process_count() > 1:
+      raise errors.UserError(
+        f"{text}; {self._last_whole()}: correct that, then start again"
+      ) from error
+    self._remove_unfinished()
+    # The manager has forgotten older checkpoints that are still there.
+    with contextlib.suppress(Exception):
+      self._manager.close()
+    try:
+      self._manager = self._open(clean=False)
+    except (OSError, ValueError) as e:
+      raise errors.UserError(
+        f"{text}, and {self._folder} cannot be opened again "
+        f"({failures.short(e)}); correct that, then start again"
+      ) from error
+    if len(self._failed) > _TOLERATED:
+      raise errors.UserError(
+        f"{text}, nor could the {_TOLERATED} before it; {self._last_whole()}: "
+        "make room, or correct that, then start again"
+      ) from error
+    print(
+      f"{text}; the run goes on: {self._last_whole()}",
+      file=sys.stderr,
+      flush=True,
+    )
+
+  def _remove_unfinished(self) -> None:
+    """Makes room; threads of a save that failed may still write to it."""
+    remote = storage.is_remote(self._folder)  # there it has a step's name
+    with contextlib.suppress(OSError):
+      for name in storage.names(self._folder):
+        place = self._folder / name
+        if not name.isdecimal() or (remote and not _is_finished(place)):
+          storage.remove_folder(place)
+
+  def _last_whole(self) -> str:
+    step = _newest(self._folder)
+    return (
+      "there is no whole one yet"
+      if step is None
+      else f"the last whole one is {self._folder / str(step)}"
+    )
 
   def save(
     self,
@@ -136,36 +259,78 @@ class Checkpointer:
     state: Any,
     meta: Mapping[str, Any],
     metrics: Mapping[str, float] | None,
+    *,
+    owes_scores: bool = False,
   ) -> None:
     """Starts saving; `state` may be donated as soon as this returns.
+
+    Whether it was written is found out by `settle`, at the next `save` at the
+    latest.
 
     Args:
       step: number of the checkpoint; if it exists, nothing is saved.
       state: a `step.TrainState`; its aux is part of the optimiser's item.
       meta: JSON.
       metrics: of an evaluation of this state, if there was one.
+      owes_scores: whether there was to be one, see `add_scores`.
+
+    Raises:
+      errors.UserError: see `settle`.
     """
+    self.settle()
+    if self._failed:
+      self._remove_unfinished()
     if self._manager.latest_step() == step:
       return
-    if self._mirror:
-      self._mirror.check()
-    named = {_BASIS: self._basis, _METRIC: self._best} if self._basis else {}
-    self._manager.save(
-      step,
-      args=ocp.args.Composite(
-        model=ocp.args.StandardSave(state.variables),
-        optimizer=ocp.args.StandardSave(_optimizer_item(state)),
-        meta=ocp.args.JsonSave(dict(meta)),
-      ),
-      metrics=None if metrics is None else {**metrics, **named},
-    )
+    meta = {**meta, _OWES: True} if owes_scores else meta
+    try:
+      if self._mirror:
+        self._mirror.check()
+      self._manager.save(
+        step,
+        args=ocp.args.Composite(
+          model=ocp.args.StandardSave(state.variables),
+          optimizer=ocp.args.StandardSave(_optimizer_item(state)),
+          meta=ocp.args.JsonSave(dict(meta)),
+        ),
+        metrics=None if metrics is None else self._named(metrics),
+      )
+      self._saving = step
+    except Exception as e:
+      self._give_up(step, e)
 
-  def restore(self, abstract: Any, sharding: Sharding) -> Any:
-    """Restores the newest state onto the devices of `sharding`.
+  @property
+  def owes_scores(self) -> bool:
+    """Whether an evaluation of the newest checkpoint is still to be done."""
+    step = self._manager.latest_step()
+    if step is None or not restored_meta(self._folder / str(step)).get(_OWES):
+      return False
+    return self._manager.metrics(step) is None
+
+  def add_scores(self, step: int, metrics: Mapping[str, float] | None) -> None:
+    """Adds the scores that a checkpoint owes; all of them or nothing."""
+    if metrics is None:
+      return
+    self.settle()
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler("metrics")) as writer:
+      writer.save(
+        self._folder / str(step) / "metrics",
+        args=ocp.args.JsonSave(self._named(metrics)),
+        force=True,
+      )
+    self._manager.reload()
+
+  def _named(self, metrics: Mapping[str, float]) -> dict[str, Any]:
+    """Scores, with what they are of."""
+    named = {_BASIS: self._basis, _METRIC: self._best} if self._basis else {}
+    return {**metrics, **named}
+
+  def restore(self, abstract: Any, sharding: Where) -> Any:
+    """Restores the newest state onto devices, however many it was saved on.
 
     Args:
       abstract: a `step.TrainState` of shapes.
-      sharding: of every array.
+      sharding: of every array, or a function from a tree to theirs.
 
     Returns:
       The state.
@@ -217,14 +382,14 @@ def _optimizer_item(state: Any) -> dict[str, Any]:
 
 
 def restore_model(
-  path: Paths, abstract: Mapping[str, Any], sharding: Sharding
+  path: Paths, abstract: Mapping[str, Any], sharding: Where
 ) -> dict[str, Any]:
   """Reads the variables of a checkpoint, and nothing else in it.
 
   Args:
     path: a workdir, its `checkpoints` folder, or one step in it.
     abstract: shapes of `{"params": ..., "batch_stats": ...}`.
-    sharding: of every array.
+    sharding: of every array, or a function from a tree to theirs.
 
   Returns:
     The variables.
@@ -249,7 +414,7 @@ def stored_shapes(path: Paths) -> dict[str, tuple[int, ...]]:
 
 
 def restore_matching(
-  path: Paths, variables: Mapping[str, Any], sharding: Sharding
+  path: Paths, variables: Mapping[str, Any], sharding: Where
 ) -> tuple[dict[str, Any], list[str], list[str]]:
   """Takes those arrays from a checkpoint that have the same name and shape.
 
@@ -259,7 +424,7 @@ def restore_matching(
   Args:
     path: see `restore_model`.
     variables: of the network that starts.
-    sharding: of every array.
+    sharding: of every array, or a function from a tree to theirs.
 
   Returns:
     The variables, the names of the arrays that were taken from the checkpoint,
@@ -347,15 +512,43 @@ def restored_step(path: Paths) -> int:
   return _find(path).step
 
 
+def read_arrays(path: Paths) -> dict[str, np.ndarray]:
+  """All arrays of a checkpoint, the optimiser's included, by name.
+
+  Args:
+    path: see `restore_model`.
+
+  Raises:
+    errors.UserError: there is no checkpoint, or it cannot be read.
+  """
+  place = _find(path)
+  here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  found = {}
+  for item in ("model", "optimizer"):
+    tree = _read(place, item, _stored(place, item), here)
+    for key, array in jax.tree.leaves_with_path(tree):
+      found[f"{item}/{array_names.name(key)}"] = np.asarray(array)
+  return found
+
+
 def digest(variables: Mapping[str, Any]) -> str:
   """SHA-256 of the names, shapes, dtypes and bytes of a network's variables."""
   result = hashlib.sha256()
   for path, leaf in jax.tree.leaves_with_path(variables):
     name = jax.tree_util.keystr(path, simple=True, separator="/")
-    array = np.ascontiguousarray(leaf)
+    array = np.ascontiguousarray(_whole(leaf))
     result.update(f"{name} {array.shape} {array.dtype}\n".encode())
     result.update(array.tobytes())
   return result.hexdigest()
+
+
+def _whole(array: Any) -> Any:
+  """The array in every process; all of them call this if it is split."""
+  if not isinstance(array, jax.Array) or array.is_fully_addressable:
+    return array
+  if array.is_fully_replicated:
+    return array.addressable_data(0)
+  return multihost_utils.process_allgather(array, tiled=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -403,10 +596,16 @@ def _find(path: Paths) -> _Place:
   )
 
 
-def _read(place: _Place, item: str, abstract: Any, sharding: Sharding) -> Any:
+def _read(place: _Place, item: str, abstract: Any, sharding: Where) -> Any:
+  where = (
+    sharding(abstract)
+    if callable(sharding)
+    else jax.tree.map(lambda _: sharding, abstract)
+  )
   target = jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
     abstract,
+    where,
   )
   stored = _stored(place, item)
   wanted, found = array_names.shapes(target), array_names.shapes(stored)

@@ -38,6 +38,15 @@ def reason(error: BaseException) -> str | None:
   return None
 
 
+def short(error: BaseException) -> str:
+  """What is wrong in a few words: those of the system, where it said them."""
+  for cause in _causes(error):
+    number = _number_and_path(cause)[0]
+    if number is not None:
+      return os.strerror(number)
+  return first_line(error)
+
+
 def first_line(error: BaseException) -> str:
   """The beginning of what a library says."""
   lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -51,7 +60,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     cause = cause.__cause__ or cause.__context__
 
 
-def _file(error: BaseException) -> str | None:
+def _number_and_path(error: BaseException) -> tuple[int | None, str | None]:
+  """The system's number of an error, and the file that it names."""
   number, path = getattr(error, "errno", None), getattr(error, "filename", "")
   if not isinstance(error, OSError):
     # Libraries in C++, such as TensorStore, write the number into their text.
@@ -63,6 +73,11 @@ def _file(error: BaseException) -> str | None:
       number = int(found[1])
     found = re.search(r'local file "([^"]+)"', text)
     path = found[1] if found else ""
+  return number, path
+
+
+def _file(error: BaseException) -> str | None:
+  number, path = _number_and_path(error)
   what = f"{path or 'a file'} cannot be written or read"
   if number in _FULL:
     return (

@@ -2,21 +2,31 @@
 
 python -m gaitkd_jax.main --config=configs/casiab.py --workdir=runs/casiab
 python -m gaitkd_jax.main --config=configs/casiab.py:help
+
+Status 0: the work is done; 2: a mistake; 75: stopped by SIGTERM or ctrl-C, all
+that was done is kept and the same command goes on; 76: another process of the
+run is gone, start all of them again.
 """
 
+import functools
 import os
 
 from absl import flags
 import jax
 from ml_collections import config_flags
 
+from gaitkd_jax import checkpoint
 from gaitkd_jax import cli
+from gaitkd_jax import compilation
+from gaitkd_jax import errors
 from gaitkd_jax import multihost
+from gaitkd_jax import stopping
 from gaitkd_jax.distill.cache import precompute
 from gaitkd_jax.evaluation import cross_domain
 from gaitkd_jax.evaluation import embed
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.training import loop
+from gaitkd_jax.training import profiling
 
 MODES = {
   "train": loop.train_and_evaluate,
@@ -26,7 +36,7 @@ MODES = {
   "cache": precompute.fill,
 }
 # Modes that go on where they were stopped.
-_RESUMED = ("train", "cache")
+_RESUMED = ("train", "cache", "embed")
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
   help_string="file[:variant], or file:help for what it offers",
@@ -38,6 +48,9 @@ _WORKDIR = flags.DEFINE_string(
 _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "what to do")
 _ON = flags.DEFINE_string(
   "on", "", "data sets for --mode=eval: all, or casiab,walkers:tiny,ccpg:<root>"
+)
+_PROFILE = flags.DEFINE_string(
+  "profile", "", "trace steps of --mode=train: 10, or 100:110 for those between"
 )
 _MULTIHOST = flags.DEFINE_bool(
   "multihost", False, "connect the processes of a pod or cluster first"
@@ -70,13 +83,34 @@ def main(argv: list[str]) -> None:
   if place is not None or _MULTIHOST.value:
     multihost.connect(place, _CONNECT_SECONDS.value)
   print(f"{jax.device_count()} devices ({jax.devices()[0].device_kind})")
+  cache = config.get("compilation_cache", compilation.AUTO)
+  if kept := compilation.keep(cache):
+    print(f"compiled programs are kept in {kept}")
   mode = _MODE.value
   work = cross_domain.mode(_ON.value, mode) if _ON.value else MODES[mode]
+  stopping.advise(functools.partial(_advice, mode, workdir))
+  if _PROFILE.value:
+    if mode != "train":
+      raise errors.UserError(f"--mode={mode} traces no steps; drop --profile")
+    wanted = profiling.Wanted.parse(_PROFILE.value)
+    work = functools.partial(work, profile=wanted)
   try:
     work(config, workdir)
-  except KeyboardInterrupt as e:
-    again = "goes on where it was" if mode in _RESUMED else "starts anew"
-    raise KeyboardInterrupt(f"the same command {again} ({workdir})") from e
+  except errors.Stopped as e:
+    e.saved = mode in _RESUMED
+    again = "goes on" if e.saved else "starts anew"
+    e.args = (f"{e}; the same command {again} ({workdir})",)
+    raise
+
+
+def _advice(mode: str, workdir: str) -> str:
+  """How to go on when another process is gone."""
+  again = f"start all of them again with the same command ({workdir})"
+  if mode != "train":
+    return again
+  step = checkpoint.newest_step(workdir)
+  found = "there is no checkpoint yet" if step is None else f"step {step}"
+  return f"the newest checkpoint: {found}; {again}"
 
 
 if __name__ == "__main__":

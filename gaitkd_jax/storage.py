@@ -201,6 +201,15 @@ def remove(place: Place) -> None:
     path(place).unlink(missing_ok=True)
 
 
+def remove_folder(folder: Place) -> None:
+  """Deletes a folder and all that is in it, if there is one."""
+  with told(folder), contextlib.suppress(FileNotFoundError):
+    if is_remote(folder):
+      filesystem(folder).rm(os.fspath(folder), recursive=True)
+    else:
+      shutil.rmtree(folder)
+
+
 def write_text(place: Place, text: str) -> None:
   """Writes the whole file or nothing; makes its folder."""
   write_bytes(place, text.encode())

@@ -1,6 +1,7 @@
 """A user's mistake is one line on standard error and status 2."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -77,8 +78,8 @@ def test_a_reader_that_goes_is_one_line():
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_said_at_the_end(tmp_path, prepared):
-  """A limit on the size of files stands for it."""
+def test_a_full_disk_is_said_and_ends_the_run(tmp_path, prepared):
+  """A limit on the size of files stands for it; each save is tried."""
   config = configs.smoke_config(prepared, "walkers_baseline")
   datasets.prepare(config.data)
   module = [sys.executable, "-m", "gaitkd_jax.main", SMOKE]
@@ -96,14 +97,22 @@ def test_a_full_disk_is_said_at_the_end(tmp_path, prepared):
     text=True,
   )
   assert done.returncode == 2, done.stderr
-  # Threads of Orbax may complain before, if several files fail at once.
-  last = done.stderr.splitlines()[-1]
-  assert last.startswith(f"error: {tmp_path / 'run' / 'checkpoints'}")
-  assert "make room" in last
+  folder = tmp_path / "run" / "checkpoints"
+  # Those of steps 2 and 4, and that of step 4 once more at the end.
+  two, four, again = done.stderr.splitlines()
+  for line, step in ((two, 2), (four, 4)):
+    assert line == (
+      f"checkpoint {step} could not be written (File too large); the run goes "
+      "on: there is no whole one yet"
+    )
+  assert again.startswith("error: checkpoint 4 could not be written (File too")
+  assert "there is no whole one yet: make room" in again
+  assert [p.name for p in folder.iterdir()] == []
+  assert (tmp_path / "run" / "eval" / "4.json").exists()
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on(tmp_path):
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
   with subprocess.Popen(
     [
       *(sys.executable, "-c", INTERRUPTIBLE, SMOKE),
@@ -127,10 +136,14 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     process.send_signal(signal.SIGINT)
     process.stdout.read()
     said = process.stderr.read()
-  assert process.returncode == 130, said
-  assert said.startswith("interrupted; the same command goes on")
-  assert said.count("\n") == 1 and str(tmp_path / "run") in said
-  assert (tmp_path / "run" / "checkpoints" / "2").is_dir()
+  assert process.returncode == 75, said
+  assert said.count("\n") == 1
+  stopped = re.match(
+    r"stopped by SIGINT after step (\d+), saved in (\S+);", said
+  )
+  assert "; the same command goes on (" in said and int(stopped[1]) >= 3
+  saved = tmp_path / "run" / "checkpoints" / stopped[1]
+  assert stopped[2] == str(saved) and saved.is_dir()
 
 
 def check_one_line(tmp_path, args, words, **environment):

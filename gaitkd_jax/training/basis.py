@@ -25,6 +25,7 @@ from gaitkd_jax.evaluation import evaluate
 
 # Keys whose values change no figure, or only the figures of a new run.
 NO_BASIS = (
+  "compilation_cache",
   "data.cache_gib",
   "data.prepared",
   "eval.batch_size",
@@ -35,6 +36,7 @@ NO_BASIS = (
   "eval.store_dtype",
   "eval.verification",
   "model.remat",
+  "sharding.classifier",
   "train.checkpoint_every",
   "train.eval_every",
   "train.init_from",

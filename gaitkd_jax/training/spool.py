@@ -5,7 +5,6 @@ whenever metrics were written. A run that is killed loses what came since the
 last copy: one interval of its log, or a second where that is shorter.
 """
 
-from collections.abc import Callable
 from collections.abc import Mapping
 import pathlib
 import shutil
@@ -31,6 +30,8 @@ class Spool:
     folder: on the disk; it is removed at the end.
   """
 
+  name = "the copy of the logs"
+
   def __init__(self, target: storage.Path):
     """Makes the folder.
 
@@ -39,20 +40,14 @@ class Spool:
     """
     self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gaitkd_jax-logs-"))
     self._target = target
-    self._flush: Callable[[], None] = lambda: None
     # Of each file what of it is in the store: size and time of writing.
     self._copied: dict[str, tuple[int, int]] = {}
     self._warned = False
     self._changed, self._closed = threading.Event(), threading.Event()
     self._thread = threading.Thread(target=self._run, daemon=True)
 
-  def start(self, flush: Callable[[], None]) -> None:
-    """Begins to copy.
-
-    Args:
-      flush: brings to the disk what writers hold back; called by the thread.
-    """
-    self._flush = flush
+  def start(self) -> None:
+    """Begins to copy."""
     self._changed.set()
     self._thread.start()
 
@@ -87,7 +82,6 @@ class Spool:
       self._changed.clear()
       began = time.monotonic()
       try:
-        self._flush()
         self._copy()
       except OSError as e:
         if not self._warned:

@@ -49,7 +49,7 @@ def prepared(data):
 
 
 @pytest.mark.parametrize(
-  ("name", "form"), [("casiab", "raw"), ("gait3d", "opengait"), ("hid", "raw")]
+  ("name", "form"), [("casiab", "raw"), ("gait3d", "pickle"), ("hid", "raw")]
 )
 def test_a_tree_gives_the_same_as_on_a_disk(bucket, tmp_path, name, form):
   root = tmp_path / "tree"

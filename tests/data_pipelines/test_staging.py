@@ -25,7 +25,7 @@ DENIED = "(Forbidden|access is denied)"
 @pytest.fixture
 def tree(tmp_path):
   """Two subjects of CASIA-B: one trains, one tests."""
-  trees.write(tmp_path / "tree", "casiab", "opengait", 2, 2)
+  trees.write(tmp_path / "tree", "casiab", "pickle", 2, 2)
   return tmp_path / "tree"
 
 

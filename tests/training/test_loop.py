@@ -1,6 +1,9 @@
 """The whole program on the tiny embedded data."""
 
+import dataclasses
 import json
+import os
+import signal
 
 import jax
 import numpy as np
@@ -10,9 +13,11 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
+from gaitkd_jax import stopping
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.training import loop
+from gaitkd_jax.training import run as run_lib
 from gaitkd_jax.training import writers
 from tests.helpers import configs
 from tests.helpers import untrained
@@ -25,6 +30,14 @@ def variables(config, workdir):
     models.abstract_variables(module),
     sharding.replicated(sharding.create_mesh()),
   )
+
+
+def rows(workdir):
+  """The lines of metrics.jsonl without times."""
+  return [
+    {k: v for k, v in json.loads(line).items() if k not in writers.MEASURED}
+    for line in (workdir / "metrics.jsonl").read_text().splitlines()
+  ]
 
 
 def test_workdir_holds_what_is_promised(uninterrupted):
@@ -90,14 +103,49 @@ def test_a_killed_run_goes_on_bit_for_bit(
     strict=True,
   ):
     np.testing.assert_array_equal(a, b)
-  ours, theirs = (
-    [
-      {k: v for k, v in json.loads(line).items() if "second" not in k}
-      for line in (w / "metrics.jsonl").read_text().splitlines()
-    ]
-    for w in (folder / "killed", workdir)
-  )
-  assert ours == theirs
+  assert rows(folder / "killed") == rows(workdir)
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_bit_for_bit(
+  uninterrupted, folder, monkeypatch, capsys
+):
+  """Stopped at a step that saves nothing, then twice in the last evaluation."""
+  config, whole, results, _ = uninterrupted
+  workdir = folder / "stopped"
+  asked = iter([])
+  real = stopping.reached
+
+  def reached():
+    if next(asked, False):
+      os.kill(os.getpid(), signal.SIGTERM)
+    return real()
+
+  monkeypatch.setattr(stopping, "reached", reached)
+  for polls, step, owes in (
+    ([False] * 2 + [True], 3, False),  # of the steps
+    ([False] * 3 + [True], 4, True),  # one more step, and into its evaluation
+    ([False] * 2 + [True], 4, True),  # in that evaluation, done anew
+  ):
+    asked = iter(polls)
+    with pytest.raises(errors.Stopped, match="stopped by SIGTERM") as e:
+      loop.train_and_evaluate(config, workdir)
+    place = workdir / "checkpoints" / str(step)
+    assert place.is_dir() and not (place / "metrics").exists()
+    assert checkpoint.restored_meta(place).get("owes_scores", False) == owes
+    assert e.value.saved == (polls != [False, False, True] or step == 3)
+  again = loop.train_and_evaluate(config, workdir)
+  assert again == results
+  assert (place / "metrics").is_dir()
+  a, b = (checkpoint.read_arrays(w) for w in (whole, workdir))
+  assert a.keys() == b.keys() and len(a) > 50
+  for key, array in a.items():
+    np.testing.assert_array_equal(array, b[key], key)
+  assert rows(workdir) == rows(whole)
+  assert "resumed from" in capsys.readouterr().out
+  # A finished run stays as it is.
+  assert loop.train_and_evaluate(config, workdir) == results
+  assert rows(workdir) == rows(whole)
 
 
 @pytest.mark.slow
@@ -216,3 +264,82 @@ def test_a_loss_that_is_not_finite_stops_the_run(prepared, tmp_path):
   )
   with pytest.raises(errors.UserError, match="loss is (nan|inf) at step 1"):
     loop.train_and_evaluate(config, tmp_path)
+
+
+class Spoilt:
+  """The step of a run, with teachers that are not finite at some steps."""
+
+  def __init__(self, run, spoilt):
+    self._step, self._spoilt, self._done = run.train_step, spoilt, 0
+    self._bad = jax.tree.map(
+      lambda x: x * jax.numpy.nan, run.distillation.variables
+    )
+
+  def __call__(self, state, teachers, batch):
+    self._done += 1
+    teachers = self._bad if self._done in self._spoilt else teachers
+    return self._step(state, teachers, batch)
+
+
+def train_spoilt(config, workdir, spoilt):
+  run = run_lib.prepare(config, workdir)
+  run = dataclasses.replace(run, train_step=Spoilt(run, spoilt))
+  with checkpoint.Checkpointer(
+    workdir / "checkpoints", run.primary_metric
+  ) as checkpointer:
+    state = loop.initial_state(run, checkpointer)
+    loop.train(run, checkpointer, state, None)
+
+
+@pytest.mark.slow
+def test_steps_that_are_not_finite_are_skipped_and_counted(
+  prepared, tmp_path, capsys
+):
+  config = configs.smoke_config(
+    prepared,
+    **{
+      "train.skip_nonfinite": 2,
+      "train.steps": 6,
+      "train.log_every": 6,
+      "train.checkpoint_every": 3,
+      "eval.verification": False,
+      "eval.report": False,
+    },
+  )
+  train_spoilt(config, tmp_path / "skips", {2, 3, 5})
+  said = capsys.readouterr().err
+  assert "step 3 is skipped (2 in a row of 2 allowed, 2 since" in said
+  assert "decision/deepgaitv2 is nan" in said
+  trained = [
+    json.loads(line)
+    for line in (tmp_path / "skips" / "metrics.jsonl").read_text().splitlines()
+    if "train" in line
+  ]
+  skipped = [line["step"] for line in trained if line.get("train/skipped")]
+  assert skipped == [2, 3, 5]
+  assert np.isfinite(trained[-1]["train/loss"])
+  # A third one in a row ends the run; the last checkpoint is whole.
+  with pytest.raises(errors.UserError) as e:
+    train_spoilt(config, tmp_path / "ends", {4, 5, 6})
+  text = str(e.value)
+  assert "the loss is nan at step 6" in text and "2 steps before it" in text
+  assert "the last whole checkpoint is that of step 3" in text
+  for leaf in jax.tree.leaves(variables(config, tmp_path / "ends")):
+    assert np.isfinite(leaf).all()
+
+
+@pytest.mark.slow
+def test_a_state_that_is_not_finite_is_never_saved(prepared, tmp_path):
+  """Of steps that are not logged, and of an update that is too large."""
+  quiet = {"train.log_every": 100, "train.checkpoint_every": 3}
+  config = configs.smoke_config(prepared, **quiet)
+  with pytest.raises(errors.UserError, match="loss is nan at step 2: .*decis"):
+    train_spoilt(config, tmp_path / "a", {2})
+  assert checkpoint.newest_step(tmp_path / "a") is None
+  config = configs.smoke_config(
+    prepared, "walkers_baseline", **quiet, **{"optim.learning_rate": 1e38}
+  )
+  with pytest.raises(errors.UserError, match="not finite") as e:
+    loop.train_and_evaluate(config, tmp_path / "b")
+  assert "\n" not in str(e.value)
+  assert checkpoint.newest_step(tmp_path / "b") is None

@@ -20,12 +20,18 @@ Points = tuple[np.ndarray, np.ndarray]
 Series = dict[str, Points]
 # Nobody can follow more curves than this in one chart.
 _MAX_CURVES = 12
-# Counts, norms and speeds are useful during a run, but not after it.
+# Counts, norms, speeds and memory are useful during a run, but not after it.
 _LEFT_OUT = (
   "active_triplets",
+  "data_wait",
+  "device_gib",
   "gradient_norm",
+  "host_gib",
+  "hours_left",
   "seconds_per_step",
   "sequences_per_second",
+  "skipped",
+  "steps_per_second",
 )
 _EVALUATIONS = ("eval", "eval_subset")
 _OTHERWISE, _OTHERWISE_SHORT = "resumed with other settings", "other settings"
