@@ -75,13 +75,13 @@ def main(argv: list[str]) -> None:
   place = multihost.place(
     _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
   )
-  if place is not None or _MULTIHOST.value:
-    multihost.connect(place, _CONNECT_SECONDS.value)
-  print(f"{jax.device_count()} devices ({jax.devices()[0].device_kind})")
   mode = _MODE.value
-  work = cross_domain.mode(_ON.value, mode) if _ON.value else MODES[mode]
-  stopping.advise(functools.partial(_advice, mode, workdir), mode in _RESUMED)
   try:
+    if place is not None or _MULTIHOST.value:
+      multihost.connect(place, _CONNECT_SECONDS.value)
+    stopping.advise(functools.partial(_advice, mode, workdir), mode in _RESUMED)
+    print(f"{jax.device_count()} devices ({jax.devices()[0].device_kind})")
+    work = cross_domain.mode(_ON.value, mode) if _ON.value else MODES[mode]
     work(config, workdir)
   except errors.Stopped as e:
     e.saved = mode in _RESUMED
