@@ -16,7 +16,7 @@ from unittest import mock
 
 # How much longer it stays, in seconds: longer than `peers` takes to end the
 # others, shorter than a process of the next start takes to ask for its port.
-LINGER = 1
+LINGER = 3
 
 # It waits for the end of process 0, or for a word that all is done. Signals to
 # all processes of a job are not meant for it.

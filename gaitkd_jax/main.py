@@ -80,21 +80,20 @@ def main(argv: list[str]) -> None:
   place = multihost.place(
     _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
   )
-  if place is not None or _MULTIHOST.value:
-    multihost.connect(place, _CONNECT_SECONDS.value)
-  print(f"{jax.device_count()} devices ({jax.devices()[0].device_kind})")
-  cache = config.get("compilation_cache", compilation.AUTO)
-  if kept := compilation.keep(cache):
-    print(f"compiled programs are kept in {kept}")
   mode = _MODE.value
   work = cross_domain.mode(_ON.value, mode) if _ON.value else MODES[mode]
-  stopping.advise(functools.partial(_advice, mode, workdir), mode in _RESUMED)
   if _PROFILE.value:
     if mode != "train":
       raise errors.UserError(f"--mode={mode} traces no steps; drop --profile")
     wanted = profiling.Wanted.parse(_PROFILE.value)
     work = functools.partial(work, profile=wanted)
   try:
+    if place is not None or _MULTIHOST.value:
+      multihost.connect(place, _CONNECT_SECONDS.value)
+    stopping.advise(functools.partial(_advice, mode, workdir), mode in _RESUMED)
+    print(f"{jax.device_count()} devices ({jax.devices()[0].device_kind})")
+    if kept := compilation.keep(config.get("compilation_cache", "auto")):
+      print(f"compiled programs are kept in {kept}")
     work(config, workdir)
   except errors.Stopped as e:
     e.saved = mode in _RESUMED
