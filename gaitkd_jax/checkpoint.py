@@ -9,15 +9,11 @@ A checkpoint `<folder>/<step>/` has the items
 
 from collections.abc import Callable
 from collections.abc import Mapping
-from collections.abc import Sequence
-import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
-import math
 import os
-import sys
 from typing import Any
 
 import jax
@@ -25,11 +21,9 @@ from jax.experimental import multihost_utils
 from jax.sharding import Sharding
 import numpy as np
 from orbax import checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from gaitkd_jax import array_names
 from gaitkd_jax import errors
-from gaitkd_jax import failures
 from gaitkd_jax import mirror
 from gaitkd_jax import storage
 
@@ -37,348 +31,8 @@ Paths = str | os.PathLike[str]
 # One sharding, or a function from a tree to that of each array, such as a
 # `placement.Placement`.
 Where = Sharding | Callable[[Any], Any]
-# Keys of the item "optimizer" that have another name than the state's field:
-# checkpoints from before the fields were renamed can still be restored.
-_FIELDS = {"aids": "aux", "aids_opt_state": "aux_opt_state"}
-# Keys beside a checkpoint's metrics: what was scored, and what decides.
-_BASIS, _METRIC = "basis", "primary_metric"
 # The stores that Orbax reaches itself.
 _REACHED = "gs://"
-# Key of the meta of a checkpoint that was saved before it could be scored.
-_OWES = "owes_scores"
-# So many checkpoints in a row may fail; one more ends the run.
-_TOLERATED = 2
-# Errors of a program, not of a disk or a store.
-_BUGS = (TypeError, AttributeError, LookupError, AssertionError, NameError)
-
-
-class Checkpointer:
-  """Saves in the background; keeps the two newest checkpoints and the best.
-
-  Scores are compared only where they are of one basis. Of every basis the best
-  checkpoint is kept.
-  """
-
-  def __init__(
-    self, folder: Paths, best: str, basis: str = "", *, unnamed: bool = True
-  ):
-    """Opens the folder, or makes it.
-
-    Args:
-      folder: where the steps lie.
-      best: the metric, higher is better, that decides which checkpoint is the
-        best.
-      basis: names what is scored, and how, from now on.
-      unnamed: whether scores of before bases were named are of this one.
-    """
-    self._folder = storage.absolute(folder)
-    self._mirror: mirror.Mirror | None = None
-    if _is_mirrored(self._folder):
-      self._mirror = mirror.Mirror(self._folder)
-      self._folder = self._mirror.folder
-    self._best = best
-    self._basis = basis
-    self._unnamed = basis if unnamed else ""
-    if (
-      not storage.is_remote(folder)
-      and self._folder.exists()
-      and not self._folder.is_dir()
-    ):
-      raise errors.UserError(
-        f"{self._folder} is a file, where checkpoints are to lie; move it away"
-      )
-    self._saving: int | None = None  # the step that is being written
-    self._failed: list[int] = []  # those that could not be, one after another
-    try:
-      self._manager = self._open()
-    except (OSError, ValueError) as e:
-      if storage.is_remote(self._folder) and storage.refusal(e):
-        raise  # nothing is damaged
-      raise errors.UserError(
-        f"the checkpoints in {self._folder} cannot be opened; one may be "
-        f"damaged: delete it, or give another --workdir ({_first_line(e)})"
-      ) from e
-
-  def _open(self, clean: bool = True) -> ocp.CheckpointManager:
-    return ocp.CheckpointManager(
-      self._folder,
-      options=ocp.CheckpointManagerOptions(
-        preservation_policy=preservation_policy.AnyPreservationPolicy(
-          [
-            preservation_policy.LatestN(2),
-            _BestOfEachBasis(self._score, self._unnamed),
-          ]
-        ),
-        best_fn=lambda metrics: self._score(metrics, self._basis),
-        # What was being written when a run was killed.
-        cleanup_tmp_directories=clean,
-        # Else threads wait for half an hour where a folder cannot be made.
-        async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
-      ),
-    )
-
-  def _score(self, metrics: Mapping[str, Any], basis: str | None) -> float:
-    """What ranks a checkpoint among those of a basis; None: of its own."""
-    own = metrics.get(_BASIS, self._unnamed)
-    if basis not in (None, own):
-      return -math.inf
-    value = metrics.get(metrics.get(_METRIC, self._best), math.nan)
-    return value if math.isfinite(value) else -math.inf
-
-  def __enter__(self) -> "Checkpointer":
-    return self
-
-  def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-    """Waits until everything is written.
-
-    Raises:
-      errors.UserError: the newest checkpoint could not be written.
-    """
-    ended = kind is None or issubclass(kind, errors.Stopped)
-    try:
-      self.settle()
-    except errors.UserError:
-      if ended:
-        raise
-    with contextlib.suppress(Exception):
-      self._manager.close()
-    if self._failed:
-      self._remove_unfinished()
-    if self._mirror:
-      try:
-        self._mirror.close()
-      except errors.UserError as e:
-        if ended:
-          raise
-        print(e, file=sys.stderr, flush=True)
-    if self._failed and ended:
-      raise errors.UserError(
-        f"checkpoint {self._failed[-1]}, the last one, could not be written; "
-        f"{self._last_whole()}: make room, or correct what was said above, and "
-        "start the same command again"
-      )
-
-  @property
-  def latest_step(self) -> int | None:
-    """The newest finished checkpoint, or None."""
-    return self._manager.latest_step()
-
-  @property
-  def best_step(self) -> int | None:
-    """The checkpoint with the best metric of this basis, or None."""
-    self.settle()
-    if (step := self._manager.best_step()) is None:
-      return None
-    score = self._score(self._manager.metrics(step) or {}, self._basis)
-    return step if math.isfinite(score) else None
-
-  def last_whole_step(self) -> int | None:
-    """The newest checkpoint that is written, or None; waits for it."""
-    self.settle()
-    return _newest(self._folder)
-
-  def settle(self, wait: bool = True) -> None:
-    """Finds out whether what is being saved was written.
-
-    If it was not, that is said, what is there of it is removed, and the run
-    goes on with the checkpoints that it has; the next one is tried anew.
-
-    Args:
-      wait: whether to wait for it; else nothing is done while it is written.
-
-    Raises:
-      errors.UserError: it was not, and neither were the two before it; or
-        there are several processes, which would not know of each other.
-    """
-    if self._saving is None or (not wait and self._is_written_later()):
-      return
-    step, self._saving = self._saving, None
-    try:
-      self._manager.wait_until_finished()
-    except Exception as e:
-      self._give_up(step, e)
-    else:
-      self._failed.clear()
-
-  def _is_written_later(self) -> bool:
-    """Whether something is being written; of several processes, always."""
-    return jax.process_count() > 1 or self._manager.is_saving_in_progress()
-
-  def _give_up(self, step: int, error: Exception) -> None:
-    """Says that a checkpoint was not written, and makes ready for the next."""
-    if isinstance(error, _BUGS):
-      raise error
-    self._failed.append(step)
-    text = f"checkpoint {step} could not be written ({failures.short(error)})"
-    if jax.process_count() > 1:
-      raise errors.UserError(
-        f"{text}; {self._last_whole()}: correct that, then start again"
-      ) from error
-    self._remove_unfinished()
-    # The manager has forgotten older checkpoints that are still there.
-    with contextlib.suppress(Exception):
-      self._manager.close()
-    try:
-      self._manager = self._open(clean=False)
-    except (OSError, ValueError) as e:
-      raise errors.UserError(
-        f"{text}, and {self._folder} cannot be opened again "
-        f"({failures.short(e)}); correct that, then start again"
-      ) from error
-    if len(self._failed) > _TOLERATED:
-      raise errors.UserError(
-        f"{text}, nor could the {_TOLERATED} before it; {self._last_whole()}: "
-        "make room, or correct that, then start again"
-      ) from error
-    print(
-      f"{text}; the run goes on: {self._last_whole()}",
-      file=sys.stderr,
-      flush=True,
-    )
-
-  def _remove_unfinished(self) -> None:
-    """Makes room; threads of a save that failed may still write to it."""
-    remote = storage.is_remote(self._folder)  # there it has a step's name
-    with contextlib.suppress(OSError):
-      for name in storage.names(self._folder):
-        place = self._folder / name
-        if not name.isdecimal() or (remote and not _is_finished(place)):
-          storage.remove_folder(place)
-
-  def _last_whole(self) -> str:
-    step = _newest(self._folder)
-    return (
-      "there is no whole one yet"
-      if step is None
-      else f"the last whole one is {self._folder / str(step)}"
-    )
-
-  def save(
-    self,
-    step: int,
-    state: Any,
-    meta: Mapping[str, Any],
-    metrics: Mapping[str, float] | None,
-    *,
-    owes_scores: bool = False,
-  ) -> None:
-    """Starts saving; `state` may be donated as soon as this returns.
-
-    Whether it was written is found out by `settle`, at the next `save` at the
-    latest.
-
-    Args:
-      step: number of the checkpoint; if it exists, nothing is saved.
-      state: a `step.TrainState`; its aux is part of the optimiser's item.
-      meta: JSON.
-      metrics: of an evaluation of this state, if there was one.
-      owes_scores: whether there was to be one, see `add_scores`.
-
-    Raises:
-      errors.UserError: see `settle`.
-    """
-    self.settle()
-    if self._failed:
-      self._remove_unfinished()
-    if self._manager.latest_step() == step:
-      return
-    meta = {**meta, _OWES: True} if owes_scores else meta
-    try:
-      if self._mirror:
-        self._mirror.check()
-      self._manager.save(
-        step,
-        args=ocp.args.Composite(
-          model=ocp.args.StandardSave(state.variables),
-          optimizer=ocp.args.StandardSave(_optimizer_item(state)),
-          meta=ocp.args.JsonSave(dict(meta)),
-        ),
-        metrics=None if metrics is None else self._named(metrics),
-      )
-      self._saving = step
-    except Exception as e:
-      self._give_up(step, e)
-
-  @property
-  def owes_scores(self) -> bool:
-    """Whether an evaluation of the newest checkpoint is still to be done."""
-    step = self._manager.latest_step()
-    if step is None or not restored_meta(self._folder / str(step)).get(_OWES):
-      return False
-    return self._manager.metrics(step) is None
-
-  def add_scores(self, step: int, metrics: Mapping[str, float] | None) -> None:
-    """Adds the scores that a checkpoint owes; all of them or nothing."""
-    if metrics is None:
-      return
-    self.settle()
-    with ocp.Checkpointer(ocp.JsonCheckpointHandler("metrics")) as writer:
-      writer.save(
-        self._folder / str(step) / "metrics",
-        args=ocp.args.JsonSave(self._named(metrics)),
-        force=True,
-      )
-    self._manager.reload()
-
-  def _named(self, metrics: Mapping[str, float]) -> dict[str, Any]:
-    """Scores, with what they are of."""
-    named = {_BASIS: self._basis, _METRIC: self._best} if self._basis else {}
-    return {**metrics, **named}
-
-  def restore(self, abstract: Any, sharding: Where) -> Any:
-    """Restores the newest state onto devices, however many it was saved on.
-
-    Args:
-      abstract: a `step.TrainState` of shapes.
-      sharding: of every array, or a function from a tree to theirs.
-
-    Returns:
-      The state.
-
-    Raises:
-      errors.UserError: the checkpoint is of another model or optimiser.
-    """
-    step = self._manager.latest_step()
-    place = _Place(self._folder, step)
-    model = _read(place, "model", abstract.variables, sharding)
-    rest = _read(place, "optimizer", _optimizer_item(abstract), sharding)
-    rest = {_FIELDS.get(key, key): value for key, value in rest.items()}
-    return dataclasses.replace(abstract, **model, **rest)
-
-
-@dataclasses.dataclass
-class _BestOfEachBasis(preservation_policy.PreservationPolicy):
-  """Preserves the best checkpoint of every basis, of equal ones the newest."""
-
-  score: Callable[[Mapping[str, Any], str | None], float]
-  unnamed: str
-
-  def should_preserve(
-    self,
-    checkpoints: Sequence[preservation_policy.PolicyCheckpointInfo],
-    *,
-    context: preservation_policy.PreservationContext,
-  ) -> Sequence[bool]:
-    """See the base class."""
-    del context
-    best: dict[str, tuple[float, int]] = {}
-    for i, checkpoint in enumerate(checkpoints):
-      if checkpoint.metrics is None:
-        continue
-      value = self.score(checkpoint.metrics, None)
-      if math.isfinite(value):
-        basis = checkpoint.metrics.get(_BASIS, self.unnamed)
-        best[basis] = max(best.get(basis, (value, i)), (value, i))
-    preserved = {i for _, i in best.values()}
-    return [i in preserved for i in range(len(checkpoints))]
-
-
-def _optimizer_item(state: Any) -> dict[str, Any]:
-  """What training needs besides the model; aux only where there is some."""
-  item = {"step": state.step, "opt_state": state.opt_state}
-  if jax.tree.leaves(state.aux):
-    item |= {key: getattr(state, field) for key, field in _FIELDS.items()}
-  return item
 
 
 def restore_model(
@@ -397,7 +51,7 @@ def restore_model(
   Raises:
     errors.UserError: there is no checkpoint, or it is of another model.
   """
-  return _read(_find(path), "model", abstract, sharding)
+  return read_item(_find(path), "model", abstract, sharding)
 
 
 def stored_shapes(path: Paths) -> dict[str, tuple[int, ...]]:
@@ -445,7 +99,9 @@ def restore_matching(
       f"no array of checkpoint {place} has a name and shape of this network; "
       "give the checkpoint of one that shares its first stages"
     )
-  read = array_names.by_current_name(_read(place, "model", stored, sharding))
+  read = array_names.by_current_name(
+    read_item(place, "model", stored, sharding)
+  )
   variables = jax.tree.map_with_path(
     lambda k, x: (
       read[array_names.name(k)] if array_names.name(k) in taken else x
@@ -457,14 +113,15 @@ def restore_matching(
 
 def check_place(workdir: Paths) -> None:
   """Raises a UserError if checkpoints cannot be written there, by several."""
-  if jax.process_count() > 1 and _is_mirrored(storage.path(workdir)):
+  if jax.process_count() > 1 and is_mirrored(storage.path(workdir)):
     raise errors.UserError(
       f"--workdir {workdir}: several processes can write checkpoints to gs:// "
       "or to a folder that all of them see; give one of these"
     )
 
 
-def _is_mirrored(place: storage.Path) -> bool:
+def is_mirrored(place: storage.Path) -> bool:
+  """Whether Orbax cannot reach a place, so that copies are made."""
   return storage.is_remote(place) and not str(place).startswith(_REACHED)
 
 
@@ -473,7 +130,7 @@ def save_model(
 ) -> None:
   """Writes a checkpoint with a model alone, such as a converted one."""
   target = storage.absolute(folder)
-  local = storage.scratch() if _is_mirrored(target) else target
+  local = storage.scratch() if is_mirrored(target) else target
   with ocp.CheckpointManager(local) as manager:
     manager.save(
       step,
@@ -503,7 +160,7 @@ def restored_meta(path: Paths) -> dict[str, Any]:
   except (OSError, ValueError) as e:
     raise errors.UserError(
       f"the meta of checkpoint {place} cannot be read; it may be damaged: "
-      f"delete it or name another ({_first_line(e)})"
+      f"delete it or name another ({first_line(e)})"
     ) from e
 
 
@@ -525,7 +182,7 @@ def read_arrays(path: Paths) -> dict[str, np.ndarray]:
   here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
   found = {}
   for item in ("model", "optimizer"):
-    tree = _read(place, item, _stored(place, item), here)
+    tree = read_item(place, item, _stored(place, item), here)
     for key, array in jax.tree.leaves_with_path(tree):
       found[f"{item}/{array_names.name(key)}"] = np.asarray(array)
   return found
@@ -552,7 +209,9 @@ def _whole(array: Any) -> Any:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Place:
+class Place:
+  """A step of a folder of checkpoints."""
+
   folder: storage.Path
   step: int
 
@@ -562,17 +221,17 @@ class _Place:
 
 def newest_step(path: Paths) -> int | None:
   """The number of the newest checkpoint of a workdir; None if it has none."""
-  return _newest(storage.path(path) / "checkpoints")
+  return newest(storage.path(path) / "checkpoints")
 
 
-def _newest(folder: storage.Path) -> int | None:
+def newest(folder: storage.Path) -> int | None:
   """The number of the newest finished checkpoint of a folder, if any."""
   steps = sorted(int(n) for n in storage.names(folder) if n.isdecimal())
-  finished = (n for n in reversed(steps) if _is_finished(folder / str(n)))
+  finished = (n for n in reversed(steps) if is_finished(folder / str(n)))
   return next(finished, None)
 
 
-def _is_finished(step: storage.Path) -> bool:
+def is_finished(step: storage.Path) -> bool:
   """Whether a folder is a checkpoint that was written to its end.
 
   On a disk it gets its name when it is; in a store, a file that is written
@@ -583,20 +242,31 @@ def _is_finished(step: storage.Path) -> bool:
   return (step / "model").is_dir()
 
 
-def _find(path: Paths) -> _Place:
+def _find(path: Paths) -> Place:
   path = storage.absolute(path)
-  if path.name.isdecimal() and _is_finished(path):
-    return _Place(path.parent, int(path.name))
+  if path.name.isdecimal() and is_finished(path):
+    return Place(path.parent, int(path.name))
   for folder in (path / "checkpoints", path):
-    if (step := _newest(folder)) is not None:
-      return _Place(folder, step)
+    if (step := newest(folder)) is not None:
+      return Place(folder, step)
   raise errors.UserError(
     f"there is no checkpoint in {path}; give the workdir of a training run or "
     "one step of its checkpoints folder"
   )
 
 
-def _read(place: _Place, item: str, abstract: Any, sharding: Where) -> Any:
+def read_item(place: Place, item: str, abstract: Any, sharding: Where) -> Any:
+  """Reads an item of a checkpoint, by today's names of its arrays.
+
+  Args:
+    place: of the checkpoint.
+    item: "model" or "optimizer".
+    abstract: its shapes.
+    sharding: of every array, or a function from a tree to theirs.
+
+  Raises:
+    errors.UserError: it is of another network, or cannot be read.
+  """
   where = (
     sharding(abstract)
     if callable(sharding)
@@ -610,7 +280,7 @@ def _read(place: _Place, item: str, abstract: Any, sharding: Where) -> Any:
   stored = _stored(place, item)
   wanted, found = array_names.shapes(target), array_names.shapes(stored)
   if wanted != found and wanted == (found := _current_names(place, found)):
-    old = array_names.by_current_name(_read(place, item, stored, sharding))
+    old = array_names.by_current_name(read_item(place, item, stored, sharding))
     return jax.tree.map_with_path(lambda k, _: old[array_names.name(k)], target)
   if wanted != found:
     different = [k for k in wanted | found if wanted.get(k) != found.get(k)]
@@ -627,11 +297,11 @@ def _read(place: _Place, item: str, abstract: Any, sharding: Where) -> Any:
       _check_access(place, item, e)
       raise errors.UserError(
         f"the {item} of checkpoint {place} cannot be read; it may be damaged: "
-        f"delete it or name another ({_first_line(e)})"
+        f"delete it or name another ({first_line(e)})"
       ) from e
 
 
-def _check_access(place: _Place, item: str, error: Exception) -> None:
+def _check_access(place: Place, item: str, error: Exception) -> None:
   """Raises a UserError where a store refuses what is not damaged."""
   if storage.is_remote(place.folder) and (why := storage.refusal(error)):
     raise errors.UserError(
@@ -640,11 +310,11 @@ def _check_access(place: _Place, item: str, error: Exception) -> None:
     ) from error
 
 
-def _folder(place: _Place, item: str) -> storage.Path:
+def _folder(place: Place, item: str) -> storage.Path:
   return place.folder / str(place.step) / item
 
 
-def _stored(place: _Place, item: str) -> Any:
+def _stored(place: Place, item: str) -> Any:
   """The shapes and dtypes of an item of a checkpoint."""
   with ocp.StandardCheckpointer() as reader:
     try:
@@ -654,18 +324,18 @@ def _stored(place: _Place, item: str) -> Any:
       _check_access(place, item, e)
       raise errors.UserError(
         f"the {item} of checkpoint {place} cannot be read; it may be damaged "
-        f"or unfinished: delete it or name another ({_first_line(e)})"
+        f"or unfinished: delete it or name another ({first_line(e)})"
       ) from e
 
 
 @functools.cache  # once for all that is read of it
 def _readable(folder: storage.Path) -> storage.Path:
   """A folder that Orbax can read."""
-  return storage.fetch(folder) if _is_mirrored(folder) else folder
+  return storage.fetch(folder) if is_mirrored(folder) else folder
 
 
 def _current_names(
-  place: _Place, shapes: Mapping[str, tuple[int, ...]]
+  place: Place, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, tuple[int, ...]]:
   """The shapes by the names of today; says so if there are others."""
   current = {array_names.current(name): shape for name, shape in shapes.items()}
@@ -675,7 +345,7 @@ def _current_names(
 
 
 @functools.cache  # once for all items
-def _tell_earlier(place: _Place) -> None:
+def _tell_earlier(place: Place) -> None:
   print(
     f"checkpoint {place} is of an earlier version, which named arrays "
     "otherwise; they are read under today's names",
@@ -687,5 +357,6 @@ def _text(shape: tuple[int, ...] | None) -> str:
   return "absent" if shape is None else str(list(shape))
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+  """The beginning of what Orbax says."""
   return (str(error).splitlines() or [type(error).__name__])[0][:200]

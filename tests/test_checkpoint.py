@@ -13,6 +13,7 @@ import optax
 import pytest
 
 from gaitkd_jax import checkpoint
+from gaitkd_jax import checkpointer as checkpointer_lib
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
@@ -37,7 +38,7 @@ def state_of(value, mesh):
 def saved(tmp_path):
   """Steps 1 to 5, the best of which is 2."""
   mesh = sharding.create_mesh(8)
-  with checkpoint.Checkpointer(tmp_path / "checkpoints", "rank1") as c:
+  with checkpointer_lib.Checkpointer(tmp_path / "checkpoints", "rank1") as c:
     for i in range(1, 6):
       metrics = {"rank1": 50.0 - abs(i - 2)} if i in (2, 5) else None
       c.save(i, state_of(i, mesh), {"model": {}}, metrics)
@@ -52,7 +53,7 @@ def score(workdir, step, value, best="rank1", *basis, **options):
   """Saves a scored step; returns the best one of its basis."""
   mesh = sharding.create_mesh(1)
   folder = workdir / "checkpoints"
-  with checkpoint.Checkpointer(folder, best, *basis, **options) as c:
+  with checkpointer_lib.Checkpointer(folder, best, *basis, **options) as c:
     c.save(step, state_of(step, mesh), {}, {best: value})
     return c.best_step
 
@@ -67,7 +68,9 @@ def test_scores_are_compared_within_a_basis(tmp_path):
   assert score(tmp_path, 6, 10.0, "mAP", "z") == 6
   assert steps(tmp_path) == {1, 2, 5, 6}
   # Nothing is the best where nothing was scored.
-  with checkpoint.Checkpointer(tmp_path / "checkpoints", "rank1", "w") as c:
+  with checkpointer_lib.Checkpointer(
+    tmp_path / "checkpoints", "rank1", "w"
+  ) as c:
     assert c.best_step is None
 
 
@@ -93,7 +96,7 @@ def test_newest_and_best_are_kept(saved):
 def test_restores_onto_any_number_of_devices(saved, devices):
   mesh = sharding.create_mesh(devices)
   abstract = jax.eval_shape(lambda: state_of(0, sharding.create_mesh(1)))
-  with checkpoint.Checkpointer(saved / "checkpoints", "rank1") as c:
+  with checkpointer_lib.Checkpointer(saved / "checkpoints", "rank1") as c:
     assert c.latest_step == 5
     state = c.restore(abstract, sharding.replicated(mesh))
   for a, b in zip(
@@ -135,7 +138,7 @@ def test_another_optimizer_is_named(saved):
   abstract = jax.eval_shape(lambda: state_of(0, mesh))
   abstract = dataclasses.replace(abstract, opt_state=())
   with (
-    checkpoint.Checkpointer(saved / "checkpoints", "rank1") as c,
+    checkpointer_lib.Checkpointer(saved / "checkpoints", "rank1") as c,
     pytest.raises(errors.UserError, match="another optimizer"),
   ):
     c.restore(abstract, sharding.replicated(mesh))
@@ -157,11 +160,11 @@ def test_a_folder_that_cannot_be_opened_is_one_line(saved, tmp_path):
     for file in (saved / "checkpoints").glob(f"*/{name}"):
       file.write_text("")
   folder = saved / "checkpoints"
-  text = mistakes.message(checkpoint.Checkpointer, folder, "rank1")
+  text = mistakes.message(checkpointer_lib.Checkpointer, folder, "rank1")
   assert f"{folder} cannot be opened" in text and "delete it" in text
   file = tmp_path / "file"
   file.touch()
-  text = mistakes.message(checkpoint.Checkpointer, file, "rank1")
+  text = mistakes.message(checkpointer_lib.Checkpointer, file, "rank1")
   assert f"{file} is a file" in text
 
 
@@ -226,7 +229,7 @@ def earlier(tmp_path):
     batch_stats=old_names(state.batch_stats),
     opt_state=(trace._replace(trace=old_names(trace.trace)), *rest),
   )
-  with checkpoint.Checkpointer(tmp_path / "checkpoints", "rank1") as c:
+  with checkpointer_lib.Checkpointer(tmp_path / "checkpoints", "rank1") as c:
     c.save(3, old, {}, None)
   assert (
     "stem_bn" in old.params and "temporal_bn" in (old.params["stage2_block0"])
@@ -238,7 +241,7 @@ def test_earlier_names_of_arrays_are_read(earlier, capsys):
   workdir, state = earlier
   whole = sharding.replicated(sharding.create_mesh(1))
   abstract = jax.eval_shape(lambda: state)
-  with checkpoint.Checkpointer(workdir / "checkpoints", "rank1") as c:
+  with checkpointer_lib.Checkpointer(workdir / "checkpoints", "rank1") as c:
     restored = c.restore(abstract, whole)
   for a, b in zip(
     jax.tree.leaves_with_path(restored),
@@ -303,7 +306,7 @@ def large(value, mesh):
 @contextlib.contextmanager
 def saving(workdir, mesh):
   """Gives a function that saves a step and waits for it."""
-  with checkpoint.Checkpointer(workdir / "checkpoints", "rank1") as c:
+  with checkpointer_lib.Checkpointer(workdir / "checkpoints", "rank1") as c:
 
     def save(i, metrics=None):
       c.save(i, large(i, mesh), {}, metrics)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gaitkd_jax import checkpoint
+from gaitkd_jax import checkpointer as checkpointer_lib
 from gaitkd_jax import errors
 from gaitkd_jax import failures
 from gaitkd_jax import sharding
@@ -17,7 +18,7 @@ META = {"model": {"name": "small"}}
 
 def save(folder, *steps, best=None):
   mesh = sharding.create_mesh(1)
-  with checkpoint.Checkpointer(folder, "rank1") as c:
+  with checkpointer_lib.Checkpointer(folder, "rank1") as c:
     for i in steps:
       metrics = {"rank1": 50.0 - abs(i - best)} if best else None
       c.save(i, state_of(i, mesh), META, metrics)
@@ -27,7 +28,7 @@ def save(folder, *steps, best=None):
 def restore(folder):
   mesh = sharding.create_mesh(1)
   abstract = jax.eval_shape(lambda: state_of(0, mesh))
-  with checkpoint.Checkpointer(folder, "rank1") as c:
+  with checkpointer_lib.Checkpointer(folder, "rank1") as c:
     return c.restore(abstract, sharding.replicated(mesh))
 
 
@@ -132,7 +133,7 @@ def test_copies_are_tried_again(s3_bucket):
   """A step is whole in the store soon, though one try fails."""
   mesh = sharding.create_mesh(1)
   fault = s3_bucket.proxy.fail(403, "PUT", "checkpoints/1", times=1)
-  with checkpoint.Checkpointer(
+  with checkpointer_lib.Checkpointer(
     f"{s3_bucket.url}/run/checkpoints", "rank1"
   ) as c:
     c.save(1, state_of(1, mesh), META, None)

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from gaitkd_jax import checkpoint
+from gaitkd_jax import checkpointer as checkpointer_lib
 from gaitkd_jax import errors
 from gaitkd_jax import evaluation
 from gaitkd_jax import placement
@@ -49,7 +50,7 @@ def train_and_evaluate(
   """
   run = run_lib.prepare(config, storage.path(workdir))
   folder = run.workdir / "checkpoints"
-  with checkpoint.Checkpointer(
+  with checkpointer_lib.Checkpointer(
     folder,
     run.primary_metric,
     run.metadata["evaluation"],
@@ -72,7 +73,7 @@ def train_and_evaluate(
 
 def train(
   run: run_lib.Run,
-  checkpointer: checkpoint.Checkpointer,
+  checkpointer: checkpointer_lib.Checkpointer,
   state: step_lib.TrainState,
   start: int | None,
   profile: profiling.Wanted | None = None,
@@ -182,7 +183,7 @@ def score(
 
 def finish(
   run: run_lib.Run,
-  checkpointer: checkpoint.Checkpointer,
+  checkpointer: checkpointer_lib.Checkpointer,
   state: step_lib.TrainState,
   step: int,
 ) -> evaluation.Evaluation | None:
@@ -202,7 +203,7 @@ def finish(
 
 
 def initial_state(
-  run: run_lib.Run, checkpointer: checkpoint.Checkpointer
+  run: run_lib.Run, checkpointer: checkpointer_lib.Checkpointer
 ) -> step_lib.TrainState:
   """The newest state of the workdir; of a new run, that of step 0."""
   step = checkpointer.latest_step

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from gaitkd_jax import checkpoint
+from gaitkd_jax import checkpointer as checkpointer_lib
 from gaitkd_jax import distill
 from gaitkd_jax import models
 from gaitkd_jax import placement
@@ -146,9 +146,9 @@ def trained(objective, devices, classifier, steps=5):
 
 def moved(training, state, folder):
   """A state of another training, saved and restored onto this one."""
-  with checkpoint.Checkpointer(folder, "rank1") as c:
+  with checkpointer_lib.Checkpointer(folder, "rank1") as c:
     c.save(int(state.step), state, {}, None)
-  with checkpoint.Checkpointer(folder, "rank1") as c:
+  with checkpointer_lib.Checkpointer(folder, "rank1") as c:
     abstract = jax.eval_shape(training.init, jax.random.key(0))
     return c.restore(abstract, training.place)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gaitkd_jax import checkpoint
+from gaitkd_jax import checkpointer as checkpointer_lib
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
@@ -182,7 +183,7 @@ def test_a_run_goes_on_with_other_settings(prepared, tmp_path, capsys):
   assert len(old) == 1
   assert len({scores[step]["basis"] for step in ("4", *old)}) == 2
   folder = tmp_path / "checkpoints"
-  with checkpoint.Checkpointer(
+  with checkpointer_lib.Checkpointer(
     folder, "mean/rank1", scores["4"]["basis"]
   ) as one:
     assert one.best_step in (3, 4)
@@ -284,7 +285,7 @@ class Spoilt:
 def train_spoilt(config, workdir, spoilt):
   run = run_lib.prepare(config, workdir)
   run = dataclasses.replace(run, train_step=Spoilt(run, spoilt))
-  with checkpoint.Checkpointer(
+  with checkpointer_lib.Checkpointer(
     workdir / "checkpoints", run.primary_metric
   ) as checkpointer:
     state = loop.initial_state(run, checkpointer)
