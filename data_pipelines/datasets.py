@@ -162,7 +162,7 @@ def prepare(
   # In a log file, a bar would be noise.
   tfds.display_progress_bar(not made_by.SHOWS_BAR and sys.stderr.isatty())
   builder = make()
-  if before_building and not builder.is_prepared():
+  if before_building and not staging.is_prepared(builder):
     before_building()
   try:
     staging.download_and_prepare(builder, download_config)

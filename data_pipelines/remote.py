@@ -103,7 +103,9 @@ def explained_if(place: str, name: str) -> contextlib.AbstractContextManager:
     name: of it, such as "data.prepared".
   """
   if storage.is_remote(place):
-    return explained(f"{name} {place} cannot be read")
+    # Sets how `epath` reaches the store, too, which TFDS uses.
+    storage.filesystem(place)
+    return explained(f"{name} {place} cannot be used")
   return contextlib.nullcontext()
 
 

@@ -1,4 +1,7 @@
-"""One split of a data set: its labels in memory, its frames within reach."""
+"""One split of a data set: its labels in memory, its frames within reach.
+
+The files may lie on the disk or in an object store.
+"""
 
 from __future__ import annotations
 

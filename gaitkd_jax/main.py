@@ -88,7 +88,7 @@ def main(argv: list[str]) -> None:
     print(f"compiled programs are kept in {kept}")
   mode = _MODE.value
   work = cross_domain.mode(_ON.value, mode) if _ON.value else MODES[mode]
-  stopping.advise(functools.partial(_advice, mode, workdir))
+  stopping.advise(functools.partial(_advice, mode, workdir), mode in _RESUMED)
   if _PROFILE.value:
     if mode != "train":
       raise errors.UserError(f"--mode={mode} traces no steps; drop --profile")

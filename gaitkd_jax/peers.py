@@ -29,6 +29,8 @@ SILENCE = 30
 # How long a process may take to come to its own end, after another said that it
 # leaves: what ends one often ends all, each with a line of its own.
 GRACE = 5
+# The same where it was stopped: the others are finishing a step, or saving.
+GRACE_OF_STOP = 20
 # The status of a process that ends because another one has.
 GONE = 76
 
@@ -168,8 +170,10 @@ class Peers:
     if "gone" in message:
       self._end(message["gone"])
     if message.get("left") and message["process"] != self.index:
+      stopped = message["left"] == errors.STOPPED
+      after = GRACE_OF_STOP if stopped else GRACE
       threading.Thread(
-        target=self._end_later, args=(message["process"],), daemon=True
+        target=self._end_later, args=(message["process"], after), daemon=True
       ).start()
 
   def _listen(self, peer: int, connection: socket.socket) -> None:
@@ -187,8 +191,8 @@ class Peers:
     else:
       self._end(peer)
 
-  def _end_later(self, peer: int) -> None:
-    time.sleep(GRACE)
+  def _end_later(self, peer: int, after: float) -> None:
+    time.sleep(after)
     self._end(peer)
 
   def _end(self, peer: int) -> None:

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+import time
 
 from gaitkd_jax import errors
 from gaitkd_jax import peers as peers_lib
@@ -29,7 +30,9 @@ class _Stop:
   def __init__(self) -> None:
     self.number: int | None = None  # of the signal
     self.depth = 0  # of `held`
+    self.pipe: int | None = None  # on which `listening` hears of signals
     self.peers: peers_lib.Peers | None = None
+    self.goes_on = False  # the same command, when it is started again
 
   @property
   def why(self) -> str | None:
@@ -58,6 +61,7 @@ def listening() -> Iterator[None]:
   read, write = os.pipe()
   os.set_blocking(write, False)
   fd = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+  _stop.pipe = read
   threading.Thread(target=_count, args=(read,), daemon=True).start()
   try:
     yield
@@ -66,7 +70,7 @@ def listening() -> Iterator[None]:
     os.close(write)  # ends the thread
     for number, handler in before.items():
       signal.signal(number, handler)
-    _stop.number = None
+    _stop.number = _stop.pipe = None
 
 
 @contextlib.contextmanager
@@ -115,8 +119,14 @@ def join(peers: peers_lib.Peers) -> None:
   peers.on_stop = _told
 
 
-def advise(advice: Callable[[], str]) -> None:
-  """Sets what is said of going on, where another process is gone."""
+def advise(advice: Callable[[], str], goes_on: bool) -> None:
+  """Sets what is said of going on.
+
+  Args:
+    advice: what to do where another process is gone.
+    goes_on: whether the same command goes on after a stop.
+  """
+  _stop.goes_on = goes_on
   if _stop.peers:
     _stop.peers.advice = advice
 
@@ -147,14 +157,19 @@ def _handle(number: int, frame: object) -> None:
   if _stop.number is not None:
     return  # it is stopping; of a second ctrl-C `_count` takes care
   _stop.number = number
-  if _stop.peers and _stop.peers.why is None:
-    place = f"process {_stop.peers.index} of {_stop.peers.count}"
-    _stop.peers.stop(f"{place} was stopped by {signal.Signals(number).name}")
+  _tell(number)
   if not _stop.depth:
     raise stopped()
   if sys.stderr.isatty():
     text = "stopping after this step; ctrl-C again leaves at once"
     print(text, file=sys.stderr)
+
+
+def _tell(number: int) -> None:
+  """Tells other processes to stop too."""
+  if _stop.peers and _stop.peers.why is None:
+    place = f"process {_stop.peers.index} of {_stop.peers.count}"
+    _stop.peers.stop(f"{place} was stopped by {signal.Signals(number).name}")
 
 
 def _told(why: str) -> None:
@@ -168,11 +183,38 @@ def _count(pipe: int) -> None:
   """Leaves at the second ctrl-C, even while the main thread computes."""
   interrupts = 0
   while numbers := os.read(pipe, 64):
+    for number in set(numbers).intersection(_SIGNALS):
+      threading.Thread(target=_leave, args=(number, pipe), daemon=True).start()
     interrupts += numbers.count(signal.SIGINT)
     if interrupts > 1:
       print("interrupted twice: left at once", file=sys.stderr, flush=True)
       os._exit(INTERRUPTED)
   os.close(pipe)
+
+
+def _leave(number: int, pipe: int) -> None:
+  """Leaves if nothing is held and the main thread does not come to do so.
+
+  It may be in a call of C that waits for another process, for hours.
+  """
+  time.sleep(peers_lib.GRACE)
+  waits = _stop.pipe == pipe and _stop.number is None
+  if waits and not _stop.depth:
+    _stop.number = number
+    _tell(number)
+    print(_stop.why, file=sys.stderr, flush=True)
+    status = errors.STOPPED if _stop.goes_on else 128 + number
+    leave(status)
+    os._exit(status)
+
+
+def _before_fork() -> None:
+  """Holds signals back, so that a child gets none before `_forget`."""
+  _fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+def _after_fork() -> None:
+  signal.pthread_sigmask(signal.SIG_SETMASK, _fork.mask)
 
 
 def _forget() -> None:
@@ -181,6 +223,10 @@ def _forget() -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+  _after_fork()
 
 
-os.register_at_fork(after_in_child=_forget)
+_fork = threading.local()
+os.register_at_fork(
+  before=_before_fork, after_in_parent=_after_fork, after_in_child=_forget
+)

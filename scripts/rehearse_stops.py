@@ -72,6 +72,7 @@ class Stop:
     ended: seconds until the process that got the signal had ended.
     step: the newest checkpoint afterwards.
     said: the last line of the process that got the signal, or of another.
+    connected: whether the processes had found each other before.
   """
 
   run: int
@@ -83,13 +84,16 @@ class Stop:
   ended: float
   step: int | None
   said: str
+  connected: bool = True
 
   @property
   def is_clean(self) -> bool:
     """Whether all processes ended as they should."""
     own = _STOPPED[signal.Signals[self.signal]]
+    # Who waits for one that never came says so, as of any mistake.
+    others = (*_OTHERS, *[2] * (not self.connected))
     return all(
-      status in (own if i == self.process else _OTHERS)
+      status in (own if i == self.process else others)
       for i, status in enumerate(self.statuses)
     )
 
@@ -190,6 +194,10 @@ def stop(
     ended=round(own, 3),
     step=checkpoint.newest_step(workdir),
     said=said(workdir, chosen, kind),
+    connected=all(
+      "devices (" in pathlib.Path(f"{workdir}.{i}.log").read_text()
+      for i in range(len(processes))
+    ),
   )
 
 
@@ -296,6 +304,12 @@ def summary(stops: Sequence[Stop], found: Mapping[str, list[str]]) -> bool:
   if _PROCESSES.value > 1:
     met = [s.waited for s in stops if peers.GONE in s.statuses]
     line += f"; the longest wait of a survivor: {max(met, default=0):.2f} s"
+    late = [s.waited for s in stops if not s.connected]
+    if late:
+      line += (
+        f", before they were connected {max(late):.2f} s "
+        f"(--connect_seconds={_CONNECT})"
+      )
   print(line, flush=True)
   return not wrong and not unclean
 
@@ -321,7 +335,7 @@ def main(argv: list[str]) -> None:
     show(number, stopped)
   run = stops[-1].run if stops else 0
   found = {}
-  for earlier in range(run):
+  for earlier in sorted({stopped.run for stopped in stops} - {run}):
     found[f"run {earlier}"] = differences(whole, folder / f"run{earlier}")
   while len(stops) < _STOPS.value:
     kind = (signal.SIGTERM, signal.SIGKILL)[len(stops) % 2]

@@ -168,7 +168,7 @@ from gaitkd_jax import cli, multihost, stopping
 port, index, computes = (int(a) for a in sys.argv[1:])
 def main(argv):
   multihost.connect(multihost.Place(f"localhost:{port}", 2, index), 100)
-  stopping.advise(lambda: "start again")
+  stopping.advise(lambda: "start again", goes_on=True)
   with stopping.held():
     for step in range(1_000_000):
       if computes or not step:

@@ -71,10 +71,10 @@ def main(argv):
     child = os.fork()
     if child == 0:
       time.sleep(60)
-    time.sleep(0.5)  # it first forgets its parent's handlers
     os.kill(child, signal.SIGTERM)  # is the end of the child alone
     assert os.waitpid(child, 0)[1] == signal.SIGTERM
     assert not stopping.reached()
+    {before}
     print("ready", flush=True)
     {work}
     assert stopping.reached()
@@ -86,10 +86,10 @@ IN_PYTHON = "time.sleep(2)"
 IN_C = "ctypes.CDLL(None).poll(None, 0, 60_000)"
 
 
-def run(work, *numbers):
+def run(work, *numbers, before=""):
   """The status of a program that gets signals, and what it says."""
   with subprocess.Popen(
-    [sys.executable, "-c", PROGRAM.format(work=work)],
+    [sys.executable, "-c", PROGRAM.format(work=work, before=before)],
     cwd=paths.ROOT,
     env=os.environ | {"PYTHONPATH": str(paths.ROOT), "JAX_PLATFORMS": "cpu"},
     stdout=subprocess.PIPE,
@@ -109,6 +109,14 @@ def test_the_program_says_what_it_saved():
   assert run(IN_PYTHON, signal.SIGINT, signal.SIGTERM) == expected
 
 
+def test_a_program_that_waits_in_c_is_left_where_nothing_is_held():
+  free = "stopping._stop.depth = 0"
+  expected = 143, "stopped by SIGTERM\n"
+  assert run(IN_C, signal.SIGTERM, before=free) == expected
+
+
 def test_a_second_ctrl_c_leaves_at_once():
   expected = 130, "interrupted twice: left at once\n"
-  assert run(f"{IN_C}; {IN_C}", signal.SIGINT, signal.SIGINT) == expected
+  assert (
+    run(f"{IN_C}; {IN_C}; {IN_C}", signal.SIGINT, signal.SIGINT) == expected
+  )

@@ -108,7 +108,7 @@ class JsonlWriter:
           again = scores and scores_again and row["step"] == last_step
           if row["step"] <= last_step and not again:
             kept.append(line + "\n")
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
           continue  # no line of ours, or cut off when the program was killed
     # A new file takes the old one's place at once: no line is ever lost.
     new = path.with_suffix(".tmp")

@@ -4,15 +4,18 @@ import pathlib
 import re
 import tempfile
 
+import fsspec
 import pytest
 
 from data_pipelines import datasets
+from data_pipelines import inspect
+from data_pipelines import prepare
 from data_pipelines import record_index
 from data_pipelines import staging
 from data_pipelines import store as store_lib
+from gaitkd_jax import errors
 from gaitkd_jax import storage
 from tests.helpers import builds
-from tests.helpers import command
 from tests.helpers import mistakes
 from tests.helpers import object_store
 from tests.helpers import trees
@@ -129,6 +132,33 @@ def test_a_store_that_cannot_be_written_is_found_first(
   assert not staged() and not bucket.names()
 
 
+def test_beam_needs_a_folder(data):
+  line = mistakes.message(
+    prepare.main,
+    [
+      "--dataset=casiab",
+      f"--prepared={data.prepared}",
+      "--beam_pipeline_options=runner=DirectRunner",
+    ],
+  )
+  assert line.startswith(f"--prepared {data.prepared}: Beam's workers")
+
+
+def test_the_inspection_reads_and_writes_there(bucket, tree, data, capsys):
+  for file in storage.files(tree):
+    bucket.write(f"tree/{file.relative_to(tree)}", file.read_bytes())
+  arguments = [
+    "--dataset=casiab",
+    f"--root={bucket.url}/tree",
+    f"--prepared={data.prepared}",
+  ]
+  inspect.main([*arguments, f"--output={bucket.url}/sheet.png"])
+  assert "sequences   8" in capsys.readouterr().out
+  assert bucket.read("sheet.png").startswith(b"\x89PNG")
+  line = mistakes.message(inspect.main, [*arguments, "--output=gs://no/a.png"])
+  assert line.startswith("--output gs://no/a.png cannot be used: there is no")
+
+
 def test_a_folder_is_not_named_after_a_store(data):
   for wrong in ("gs:/bucket/x", "http://bucket/x", "gs://"):
     data.prepared = wrong
@@ -183,19 +213,48 @@ def test_an_index_fits_the_files_that_it_was_made_from(bucket, data):
   assert f"{SHARD}-00000-of-00001: cannot be read (it is missing)" in line
 
 
-def test_amazons_store_and_the_command(tree):
+def test_amazons_store_and_the_command(tree, tmp_path, monkeypatch, capsys):
+  monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+  fsspec.get_filesystem_class("s3").clear_instance_cache()
   with object_store.s3() as store:
-    options = dict(
-      program=("-m", "data_pipelines.prepare"), **store.environment
-    )
-    arguments = ("--dataset=casiab", f"--root={tree}")
-    prepared = f"--prepared={store.url}/p"
-    printed = command.output(*arguments, prepared, **options)
+    for name, value in store.environment.items():
+      monkeypatch.setenv(name, value)
+    arguments = ["--dataset=casiab", f"--root={tree}"]
+    prepare.main([*arguments, f"--prepared={store.url}/p"])
+    printed = capsys.readouterr().out
     assert "train: 8 sequences in 1 files" in printed
     assert f"prepared: {store.url}/p/casiab/" in printed
     assert "share of white pixels" in printed
-    names = [pathlib.PurePath(name).name for name in store.names()]
-    assert sorted(names)[0] == "casiab-test.tfrecord-00000-of-00001"
-    assert staging.LAST in names and "index_train.npz" in names
-    line = command.mistake(*arguments, "--prepared=s3://nothing/p", **options)
+    assert {staging.LAST, "index_train.npz", f"{SHARD}-00000-of-00001"} <= kept(
+      store
+    )
+    data = builds.data_of("casiab", prepared=f"{store.url}/p")
+    there = records(datasets.prepare(data))
+    here = records(datasets.prepare(builds.data_of("casiab", tree)))
+    assert there == here
+    line = mistakes.message(
+      prepare.main, [*arguments, "--prepared=s3://nothing/p"]
+    )
     assert "s3://nothing/p cannot be written" in line
+  fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+
+def test_a_stop_while_copying_goes_on(bucket, data, monkeypatch):
+  add, copied = staging._Done.add, []
+
+  def stop(self, name):
+    add(self, name)
+    copied.append(name)
+    if len(copied) == 2:
+      raise errors.Stopped("stopped by SIGTERM")
+
+  monkeypatch.setattr(staging._Done, "add", stop)
+  with pytest.raises(
+    errors.Stopped, match="SIGTERM; what is to be copied"
+  ) as e:
+    datasets.prepare(data)
+  assert e.value.saved and staging.LAST not in kept(bucket)
+  first = list(copied)
+  records(datasets.prepare(data))
+  assert staging.LAST in kept(bucket)
+  assert len(copied) == len(set(copied)) and first == copied[:2]

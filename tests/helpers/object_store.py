@@ -8,6 +8,9 @@ moto. Both run in a process of their own behind a `fault_proxy.Proxy`:
     assert store.read("run/config.json")
     store.proxy.fail(503, target="checkpoints", seconds=5)
 
+By hand, `python -m tests.helpers.object_store gcs bash` gives a shell in which
+gs://gait is there, until it ends; so does s3.
+
 What `gcs` does differently from Google's: it asks for no credentials, speaks no
 gRPC (so gcsfs is told not to ask by it how a bucket is laid out), has flat
 buckets only, and checks a precondition of a resumable upload at its beginning.
@@ -225,3 +228,16 @@ def _server(arguments):
 def _listens(port):
   with socket.socket() as s:
     return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+def main(kind, *command):
+  """Runs a command that finds an empty store; returns its status."""
+  with {"gcs": gcs, "s3": s3}[kind]() as store:
+    print(f"{store.url} is empty, and is gone when {command[0]} ends")
+    return subprocess.run(
+      command, env={**os.environ, **store.environment}
+    ).returncode
+
+
+if __name__ == "__main__":
+  sys.exit(main(*sys.argv[1:]))

@@ -1,6 +1,7 @@
 """Losses on logits whose classes lie split over eight devices."""
 
 import functools
+import json
 import re
 
 import jax
@@ -13,6 +14,7 @@ from gaitkd_jax import placement
 from gaitkd_jax import sharding
 from gaitkd_jax.distill import terms
 from gaitkd_jax.models import heads
+from tests.helpers import command
 
 # No other axis is as long.
 N, P, D, K = 16, 3, 5, 88
@@ -98,6 +100,11 @@ def program(loss, mesh=None):
   )
 
 
+def of_all_classes(text):
+  """Arrays of a compiled program that have an axis of all classes."""
+  return re.findall(rf"\w+\[(?:\d+,)*{K}(?:,\d+)*\]", text)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_of_split_classes_is_the_same_and_gathers_nothing(name):
   given = arrays()
@@ -112,7 +119,38 @@ def test_a_loss_of_split_classes_is_the_same_and_gathers_nothing(name):
   assert gradients[0].addressable_shards[0].data.shape == (P, D, K // 8)
   text = split.lower(*given).compile().as_text()
   assert re.search(rf"[\[,]{K // 8}\]", text)
-  assert not re.findall(rf"\w+\[(?:\d+,)*{K}(?:,\d+)*\]", text)
+  assert not of_all_classes(text)
+
+
+TPU = """
+import json, re
+import jax
+from gaitkd_jax import sharding
+from gaitkd_jax.cost import ahead, devices
+
+target = devices.find_target("v5e:2x4")
+ahead.prepare(target)
+mesh = ahead.create_mesh(target)
+from tests.losses import test_split_classes as here
+
+by_class, by_clip = sharding.by_axis(mesh, 2), sharding.by_sequence(mesh)
+shapes = [
+  jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where)
+  for x, where in zip(here.arrays(), [by_class] * 2 + [by_clip] * 2)
+]
+found = {}
+for name in ("cross_entropy", "decision", "gdkd", "grouped_kd_share"):
+  lowered = here.program(here.LOSSES[name], mesh).lower(*shapes)
+  found[name] = here.of_all_classes(lowered.compile().as_text())
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+def test_a_tpu_gathers_nothing_either():
+  pytest.importorskip("libtpu")
+  found = json.loads(command.output(program=("-c", TPU), JAX_PLATFORMS=""))
+  assert len(found) == 4 and not any(found.values())
 
 
 def test_every_kind_on_logits_is_among_them():
@@ -138,4 +176,4 @@ def test_common_classes_come_together():
     gradient, other, rtol=0, atol=2e-6 * np.abs(other).max()
   )
   text = split.lower(*given).compile().as_text()
-  assert not re.findall(rf"\w+\[(?:\d+,)*{K}(?:,\d+)*\]", text)
+  assert not of_all_classes(text)
