@@ -312,6 +312,8 @@ class Checkpointer:
         force=True,
       )
     self._manager.reload()
+    if self._mirror:
+      self._mirror.again(step)
 
   def _named(self, metrics: Mapping[str, float]) -> dict[str, Any]:
     """Scores, with what they are of."""

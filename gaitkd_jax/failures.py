@@ -41,6 +41,8 @@ def reason(error: BaseException) -> str | None:
 def short(error: BaseException) -> str:
   """What is wrong in a few words: those of the system, where it said them."""
   for cause in _causes(error):
+    if why := storage.refusal(cause):
+      return why
     number = _number_and_path(cause)[0]
     if number is not None:
       return os.strerror(number)

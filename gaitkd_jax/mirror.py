@@ -54,6 +54,10 @@ class Mirror:
     if self._error:
       raise self._error
 
+  def again(self, step: int) -> None:
+    """Copies a step once more, of which files were added."""
+    self._copied.discard(str(step))
+
   def close(self) -> None:
     """Copies what is left, after Orbax has finished.
 

@@ -113,7 +113,7 @@ def test_a_copy_from_a_disk_is_read(bucket, tmp_path):
 @pytest.mark.filterwarnings(
   "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"
 )
-def test_a_store_that_refuses_is_one_line(any_bucket):
+def test_a_store_that_refuses_is_one_line(any_bucket, capsys):
   folder = f"{any_bucket.url}/run/checkpoints"
   save(folder, 1)
   any_bucket.proxy.fail(403, "POST|PUT", "checkpoints/2")
@@ -121,7 +121,9 @@ def test_a_store_that_refuses_is_one_line(any_bucket):
     save(folder, 2)
   reason = failures.reason(e.value) or str(e.value)
   assert "\n" not in reason
-  assert any(w in reason for w in ("does not have access", "denied")), reason
+  # Why is said when it happens; training goes on.
+  told = f"{reason} {capsys.readouterr().err}"
+  assert any(w in told for w in ("does not have access", "denied")), told
   any_bucket.proxy.clear()
   assert checkpoint.newest_step(f"{any_bucket.url}/run") == 1
   any_bucket.proxy.fail(403, target="model")
@@ -141,6 +143,19 @@ def test_copies_are_tried_again(s3_bucket):
     while not finished(s3_bucket, "run") and time.monotonic() < end:
       time.sleep(0.1)
     assert fault.met.is_set() and finished(s3_bucket, "run") == {1}
+
+
+def test_scores_that_are_added_later(any_bucket):
+  mesh = sharding.create_mesh(1)
+  folder = f"{any_bucket.url}/run/checkpoints"
+  with checkpoint.Checkpointer(folder, "rank1") as c:
+    c.save(1, state_of(1, mesh), META, None, owes_scores=True)
+  with checkpoint.Checkpointer(folder, "rank1") as c:
+    assert c.owes_scores and c.best_step is None
+    c.add_scores(1, {"rank1": 50.0})
+  assert finished(any_bucket, "run") == {1}
+  with checkpoint.Checkpointer(folder, "rank1") as c:
+    assert not c.owes_scores and c.best_step == 1
 
 
 def test_several_processes_need_another_place(monkeypatch):

@@ -2,6 +2,7 @@
 
 import errno
 import pathlib
+import time
 
 import fsspec
 import pytest
@@ -52,6 +53,9 @@ def test_folders_are_copied(any_bucket, tmp_path):
   (tmp_path / "sub" / "empty").write_text("")
   target = f"{any_bucket.url}/up"
   storage.upload(tmp_path, target, "last")
+  end = time.monotonic() + 20  # the log is written after the answer
+  while len(any_bucket.proxy.seen("POST|PUT")) < 5 and time.monotonic() < end:
+    time.sleep(0.01)
   written = [r.target for r in any_bucket.proxy.seen("POST|PUT")]
   assert len(written) == 5 and "last" in written[-1]
   local = storage.fetch(target)

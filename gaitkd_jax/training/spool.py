@@ -8,13 +8,13 @@ last copy: one interval of its log, or a second where that is shorter.
 from collections.abc import Mapping
 import pathlib
 import shutil
-import sys
 import tempfile
 import threading
 import time
 
 import tqdm
 
+from gaitkd_jax import errors
 from gaitkd_jax import storage
 
 # Stores take a write a second to the same object.
@@ -59,7 +59,8 @@ class Spool:
   def close(self) -> None:
     """Copies what is left, and removes the folder.
 
-    What the store refuses is kept on the disk, and a line says where.
+    Raises:
+      errors.UserError: the store refuses it; it is kept on the disk.
     """
     self._closed.set()
     self._changed.set()
@@ -67,14 +68,12 @@ class Spool:
     try:
       self._copy()
     except OSError as e:
-      print(
+      raise errors.UserError(
         f"the logs in {self._target} are not up to date ({e.strerror or e}); "
-        f"{', '.join(sorted(self._names()))} are kept in {self.folder}",
-        file=sys.stderr,
-        flush=True,
-      )
-    else:
-      shutil.rmtree(self.folder, ignore_errors=True)
+        f"{', '.join(sorted(self._names()))} are kept in {self.folder}: copy "
+        "them there"
+      ) from e
+    shutil.rmtree(self.folder, ignore_errors=True)
 
   def _run(self) -> None:
     """What the thread does until the end."""

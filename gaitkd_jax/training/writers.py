@@ -22,6 +22,7 @@ from tensorboardX.proto import event_pb2
 from tensorboardX.proto import summary_pb2
 import tqdm
 
+from gaitkd_jax import errors
 from gaitkd_jax import storage
 
 # What is measured of a run rather than computed by it, see `pace.Pace`; it is
@@ -199,8 +200,14 @@ class MultiWriter:
   def __enter__(self) -> Self:
     return self
 
-  def __exit__(self, *unused: object) -> None:
-    self.close()
+  def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+    """Closes all; of two errors the one that is there already is raised."""
+    try:
+      self.close()
+    except errors.UserError as e:
+      if kind is None or issubclass(kind, errors.Stopped):
+        raise
+      print(e, file=sys.stderr, flush=True)
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
     """Writes to all."""
