@@ -22,8 +22,8 @@ from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import failures
 from gaitkd_jax import sharding
-from gaitkd_jax import stopping
 from gaitkd_jax import storage
+from gaitkd_jax.hosts import stopping
 
 # Of a program whose reader has gone (`| head`).
 _UNREAD = 141

@@ -19,12 +19,12 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import cli
 from gaitkd_jax import compilation
 from gaitkd_jax import errors
-from gaitkd_jax import multihost
-from gaitkd_jax import stopping
 from gaitkd_jax.distill.cache import precompute
 from gaitkd_jax.evaluation import cross_domain
 from gaitkd_jax.evaluation import embed
 from gaitkd_jax.evaluation import evaluate
+from gaitkd_jax.hosts import multihost
+from gaitkd_jax.hosts import stopping
 from gaitkd_jax.training import loop
 from gaitkd_jax.training import profiling
 

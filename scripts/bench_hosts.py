@@ -39,12 +39,12 @@ from gaitkd_jax import cli
 from gaitkd_jax import errors
 from gaitkd_jax import evaluation
 from gaitkd_jax import models
-from gaitkd_jax import multihost
 from gaitkd_jax import sharding
 from gaitkd_jax.evaluation import embed
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.evaluation import protocols
 from gaitkd_jax.evaluation import scoring
+from gaitkd_jax.hosts import multihost
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _EMBEDDINGS = flags.DEFINE_integer(

@@ -20,9 +20,7 @@ from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import placement
 from gaitkd_jax import sharding
-from gaitkd_jax import stopping
 from gaitkd_jax import storage
-from gaitkd_jax import together
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import distances
 from gaitkd_jax.evaluation import embedded as embedded_lib
@@ -31,6 +29,8 @@ from gaitkd_jax.evaluation import protocols
 from gaitkd_jax.evaluation import restoring
 from gaitkd_jax.evaluation import store as store_lib
 from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
+from gaitkd_jax.hosts import stopping
+from gaitkd_jax.hosts import together
 from gaitkd_jax.models import inputs
 
 Batch = Mapping[str, jax.Array]

@@ -18,7 +18,6 @@ from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import sharding
 from gaitkd_jax import storage
-from gaitkd_jax import together
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import embed as embed_lib
 from gaitkd_jax.evaluation import embedded as embedded_lib
@@ -30,6 +29,7 @@ from gaitkd_jax.evaluation import scoring
 from gaitkd_jax.evaluation import store as store_lib
 from gaitkd_jax.evaluation import tables
 from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
+from gaitkd_jax.hosts import together
 
 
 def primary_metric(config: Any) -> str:

@@ -13,8 +13,8 @@ from gaitkd_jax import errors
 from gaitkd_jax import evaluation
 from gaitkd_jax import placement
 from gaitkd_jax import sharding
-from gaitkd_jax import stopping
 from gaitkd_jax import storage
+from gaitkd_jax.hosts import stopping
 from gaitkd_jax.training import finite
 from gaitkd_jax.training import logs
 from gaitkd_jax.training import profiling

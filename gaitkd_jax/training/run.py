@@ -20,9 +20,9 @@ from gaitkd_jax import models
 from gaitkd_jax import placement
 from gaitkd_jax import sharding
 from gaitkd_jax import storage
-from gaitkd_jax import together
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import evaluate
+from gaitkd_jax.hosts import together
 from gaitkd_jax.training import basis
 from gaitkd_jax.training import optim
 from gaitkd_jax.training import step as step_lib

@@ -7,9 +7,9 @@ from data_pipelines import datasets
 from data_pipelines import pipeline
 from data_pipelines import store as store_lib
 from gaitkd_jax import errors
-from gaitkd_jax import stopping
 from gaitkd_jax.evaluation import embed
 from gaitkd_jax.evaluation import partial
+from gaitkd_jax.hosts import stopping
 from tests.helpers import configs
 
 

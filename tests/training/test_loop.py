@@ -14,9 +14,9 @@ from gaitkd_jax import checkpointer as checkpointer_lib
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
-from gaitkd_jax import stopping
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import evaluate
+from gaitkd_jax.hosts import stopping
 from gaitkd_jax.training import loop
 from gaitkd_jax.training import run as run_lib
 from gaitkd_jax.training import writers

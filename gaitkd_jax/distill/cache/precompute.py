@@ -25,11 +25,11 @@ from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import placement
 from gaitkd_jax import sharding
-from gaitkd_jax import stopping
 from gaitkd_jax import storage
-from gaitkd_jax import together
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.distill import cache as cache_lib
+from gaitkd_jax.hosts import stopping
+from gaitkd_jax.hosts import together
 
 Arrays = dict[str, jax.Array]
 # Batches between two records of progress.

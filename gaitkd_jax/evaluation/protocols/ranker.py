@@ -10,10 +10,10 @@ import jax
 import numpy as np
 
 from gaitkd_jax import errors
-from gaitkd_jax import together
 from gaitkd_jax.evaluation import search
 from gaitkd_jax.evaluation.protocols import rank_blocks
 from gaitkd_jax.evaluation.protocols import ranks as ranks_lib
+from gaitkd_jax.hosts import together
 
 # If a probe has more right items than this, distances are sorted instead of
 # compared with each.

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from gaitkd_jax import errors
-from gaitkd_jax import together
 from gaitkd_jax.evaluation import embedded as embedded_lib
 from gaitkd_jax.evaluation import search
 from gaitkd_jax.evaluation.protocols import probe_gallery
 from gaitkd_jax.evaluation.protocols import protocol
 from gaitkd_jax.evaluation.search import rerank as rerank_lib
+from gaitkd_jax.hosts import together
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gaitkd_jax import together
 from gaitkd_jax.evaluation import metrics as metrics_lib
 from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
 from gaitkd_jax.evaluation.protocols import probe_gallery
 from gaitkd_jax.evaluation.protocols import ranker as ranker_lib
+from gaitkd_jax.hosts import together
 
 RATES = (0.1, 0.01, 0.001)
 # Thresholds are known to a millionth of the range of distances.

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from gaitkd_jax import errors
-from gaitkd_jax import together
 from gaitkd_jax.evaluation.search import blocks as blocks_lib
 from gaitkd_jax.evaluation.search import neighbours
+from gaitkd_jax.hosts import together
 
 # Values of the arrays that are made for a block of rows.
 _VALUES = 1 << 22

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from gaitkd_jax import together
+from gaitkd_jax.hosts import together
 from tests.helpers import processes
 from tests.helpers import split_scores
 
@@ -20,7 +20,7 @@ jax.distributed.initialize(
   f"localhost:{port}", count, process, shutdown_timeout_seconds=3
 )
 from gaitkd_jax import errors
-from gaitkd_jax import together
+from gaitkd_jax.hosts import together
 def keep(found):
   (folder / f"{process}.json").write_text(json.dumps(found))
 """

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from gaitkd_jax import errors
-from gaitkd_jax import stopping
+from gaitkd_jax.hosts import stopping
 from tests.helpers import paths
 
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from gaitkd_jax import errors
-from gaitkd_jax import peers as peers_lib
+from gaitkd_jax.hosts import peers as peers_lib
 from tests.helpers import mistakes
 from tests.helpers import paths
 

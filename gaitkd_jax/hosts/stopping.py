@@ -17,7 +17,7 @@ import threading
 import time
 
 from gaitkd_jax import errors
-from gaitkd_jax import peers as peers_lib
+from gaitkd_jax.hosts import peers as peers_lib
 
 # Of a program that is left at once, by a second ctrl-C.
 INTERRUPTED = 130
