@@ -6,8 +6,9 @@ in a computation that nobody completes. Where a whole host falls silent, TCP's
 probes find it out within `SILENCE` seconds.
 
 The same connections carry the agreement where to stop. Processes may be at
-different steps when one of them gets a signal. From then on each says at its
-next step where it is, and waits; all go on to the furthest of them.
+different steps when one of them gets a signal. Each then says where it is, in a
+thread, since its main thread may be in a computation that waits for the others;
+all go on to the step that follows the furthest of them.
 """
 
 from collections.abc import Callable
@@ -66,9 +67,13 @@ class Peers:
     self._sending = threading.RLock()
     self._changed = threading.Condition()
     self._why: str | None = None  # to stop
-    self._calls, self._round = 0, 0
-    self._reports: dict[int, float] = {}  # of process 0: who is where
-    self._until: float | None = None  # the call of `reached` that is the last
+    self._calls = 0  # of `reached`
+    self._until: float | None = None  # the call that is the last
+    self._round, self._over = 0, 0  # works that this one, and all, went through
+    self._is_through = False
+    # Of process 0: how far the others are, and who is through.
+    self._reports: dict[int, float] = {}
+    self._through: set[int] = set()
     self._left: dict[int, int] = {}  # status by process
     self._leaving = False
     for peer, connection in sockets.items():
@@ -88,19 +93,25 @@ class Peers:
   def reached(self) -> bool:
     """Whether all stop here; every process calls this in the same places.
 
-    It waits for the others only if one of them is to stop.
+    It waits for an answer of the others only if one of them is to stop.
     """
-    self._calls += 1
-    if self._why is None:
-      return False
-    return self._calls >= self._agree(self._calls)
+    with self._changed:
+      self._calls += 1
+      if self._why is None:
+        return False
+      self._changed.wait_for(lambda: self._until is not None)
+      assert self._until is not None
+      return self._calls >= self._until
 
   def ended(self) -> None:
-    """Waits for the others; after that nothing is left to be agreed on."""
-    self._agree(_END)
+    """Waits for the others, since there is no further place to stop at."""
     with self._changed:
-      self._until = None
+      self._is_through = True
+    self._to_first({"through": self.index})
+    with self._changed:
+      self._changed.wait_for(lambda: self._over > self._round)
       self._round += 1
+      self._is_through = False
 
   def leave(self, status: int) -> None:
     """Says that this process ends, and waits for the others to.
@@ -115,15 +126,6 @@ class Peers:
       self._changed.wait_for(
         lambda: len(self._left) == self.count, GRACE if status else None
       )
-
-  def _agree(self, call: float) -> float:
-    """Says where this process is; returns where all stop."""
-    if self._until is None:
-      self._to_first({"at": call, "process": self.index, "round": self._round})
-    with self._changed:
-      while self._until is None:
-        self._changed.wait()
-      return self._until
 
   def _to_first(self, message: dict[str, Any]) -> None:
     if self.index:
@@ -147,25 +149,36 @@ class Peers:
     if "at" in message:
       with self._changed:
         self._reports[message["process"]] = message["at"]
-        if len(self._reports) < self.count:
-          return
-        until = max(self._reports.values())
-        self._reports = {}
-      self._to_all({"until": until, "round": message["round"]})
+        complete = len(self._reports) == self.count
+      if complete:
+        self._to_all({"until": max(self._reports.values()) + 1})
+    elif "through" in message:
+      with self._changed:
+        self._through.add(message["through"])
+        complete = len(self._through) == self.count
+        if complete:
+          self._through.clear()
+      if complete:
+        self._to_all({"over": True})
     elif "stop" not in message or self._why is None:
       self._to_all(message)
 
   def _take(self, message: dict[str, Any]) -> None:
     """Does what process 0 says."""
+    at = None
     with self._changed:
-      if "stop" in message:
-        self._why = self._why or message["stop"]
+      if "stop" in message and self._why is None:
+        self._why = message["stop"]
+        at = _END if self._is_through else self._calls
+      elif "over" in message:
+        self._over += 1
       elif "until" in message:
         self._until = message["until"]
       elif "left" in message:
         self._left[message["process"]] = message["left"]
       self._changed.notify_all()
-    if "stop" in message:
+    if at is not None:
+      self._to_first({"at": at, "process": self.index})
       self.on_stop(message["stop"])
     if "gone" in message:
       self._end(message["gone"])

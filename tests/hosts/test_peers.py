@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -78,6 +79,24 @@ def test_all_stop_at_the_furthest_step(group, asks):
   group[asks].stop("because")
   until(lambda: len(told) == COUNT)
   assert together(group, *(walk(n, 50) for n in ahead)) == [10] * COUNT
+
+
+@pytest.mark.parametrize("asks", range(COUNT))
+def test_a_step_that_waits_for_all_is_finished(group, asks):
+  """Who has gone into the next step needs the others to follow."""
+  step = threading.Barrier(COUNT)
+
+  def work(peers):
+    for call in range(1, 1000):
+      step.wait(timeout=10)  # as a sum over all processes does
+      if call == 3 and peers is group[asks]:
+        peers.stop("because")
+      if peers.reached():
+        return call
+    return "not stopped"
+
+  stopped = together(group, *[work] * COUNT)
+  assert len(set(stopped)) == 1 and stopped[0] != "not stopped"
 
 
 def test_who_is_through_waits_for_the_others(group):
