@@ -239,6 +239,7 @@ def eval_batches(
   max_frames: int = 720,
   buckets: Sequence[int] | None = None,
   rows: np.ndarray | None = None,
+  start: int = 0,
   process_index: int = 0,
   process_count: int = 1,
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -256,6 +257,7 @@ def eval_batches(
     buckets: lengths to pad to; by default `default_buckets` of the split.
     rows: int [m], positions in the store of the only sequences to yield; by
       default all.
+    start: number of the first batch; those before it are left out.
     process_index: which of the processes this is.
     process_count: into how many contiguous shares a global batch is divided.
 
@@ -288,7 +290,7 @@ def eval_batches(
   if rows is not None:
     bucket_of[~np.isin(np.arange(len(store)), rows)] = -1
 
-  def bucket_rows(i: int) -> dict[str, np.ndarray]:
+  def bucket_rows(i: int, first: int) -> dict[str, np.ndarray]:
     """This process's rows of a bucket, those that fill its batches included."""
     index = np.flatnonzero(bucket_of == i)
     total = -(-len(index) // batch_size) * batch_size
@@ -299,15 +301,20 @@ def eval_batches(
       "mask": mask,
       "lengths": np.where(mask, lengths[index], 1).astype(np.int32),
     }
-    chosen = np.arange(total).reshape(-1, batch_size)[:, share].ravel()
+    chosen = np.arange(total).reshape(-1, batch_size)[first:, share].ravel()
     return {name: column[chosen] for name, column in columns.items()}
 
+  used = [i for i in np.unique(bucket_of) if i >= 0]
+  counts = [-(-np.count_nonzero(bucket_of == i) // batch_size) for i in used]
+  before = np.cumsum([0, *counts])[:-1]  # batches of the buckets before
   return itertools.chain.from_iterable(
     loading.sequences(
-      store, bucket_rows(i), int(buckets[i]), share.stop - share.start
+      store, bucket_rows(i, first), int(buckets[i]), share.stop - share.start
     )
-    for i in np.unique(bucket_of)
-    if i >= 0
+    for i, first, count in zip(
+      used, np.maximum(start - before, 0), counts, strict=True
+    )
+    if first < count
   )
 
 

@@ -12,18 +12,19 @@ from data_pipelines import store
 from gaitkd_jax import errors
 
 
-def training_split(config: Any) -> store.SequenceStore:
+def training_split(config: Any, builder: Any = None) -> store.SequenceStore:
   """Opens the sequences that a config trains on; prepares them if need be.
 
   Args:
     config: the whole config.
+    builder: what `datasets.prepare` returned; None: it is called.
 
   Raises:
     errors.UserError: the data cannot be used, or the network has fewer classes
       than there are subjects.
   """
   split = store.SequenceStore.from_builder(
-    datasets.prepare(config.data), "train", config.data.cache_gib
+    builder or datasets.prepare(config.data), "train", config.data.cache_gib
   )
   classes = config.model.get("num_classes", 0)
   if 0 < classes < split.num_classes:

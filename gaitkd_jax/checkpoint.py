@@ -17,12 +17,11 @@ import hashlib
 import json
 import math
 import os
-import pathlib
-import shutil
 import sys
 from typing import Any
 
 import jax
+from jax.experimental import multihost_utils
 from jax.sharding import Sharding
 import numpy as np
 from orbax import checkpoint as ocp
@@ -31,13 +30,22 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from gaitkd_jax import array_names
 from gaitkd_jax import errors
 from gaitkd_jax import failures
+from gaitkd_jax import mirror
+from gaitkd_jax import storage
 
 Paths = str | os.PathLike[str]
+# One sharding, or a function from a tree to that of each array, such as a
+# `placement.Placement`.
+Where = Sharding | Callable[[Any], Any]
 # Keys of the item "optimizer" that have another name than the state's field:
 # checkpoints from before the fields were renamed can still be restored.
 _FIELDS = {"aids": "aux", "aids_opt_state": "aux_opt_state"}
 # Keys beside a checkpoint's metrics: what was scored, and what decides.
 _BASIS, _METRIC = "basis", "primary_metric"
+# The stores that Orbax reaches itself.
+_REACHED = "gs://"
+# Key of the meta of a checkpoint that was saved before it could be scored.
+_OWES = "owes_scores"
 # So many checkpoints in a row may fail; one more ends the run.
 _TOLERATED = 2
 # Errors of a program, not of a disk or a store.
@@ -63,11 +71,19 @@ class Checkpointer:
       basis: names what is scored, and how, from now on.
       unnamed: whether scores of before bases were named are of this one.
     """
-    self._folder = pathlib.Path(folder).resolve()
+    self._folder = storage.absolute(folder)
+    self._mirror: mirror.Mirror | None = None
+    if _is_mirrored(self._folder):
+      self._mirror = mirror.Mirror(self._folder)
+      self._folder = self._mirror.folder
     self._best = best
     self._basis = basis
     self._unnamed = basis if unnamed else ""
-    if self._folder.exists() and not self._folder.is_dir():
+    if (
+      not storage.is_remote(folder)
+      and self._folder.exists()
+      and not self._folder.is_dir()
+    ):
       raise errors.UserError(
         f"{self._folder} is a file, where checkpoints are to lie; move it away"
       )
@@ -76,6 +92,8 @@ class Checkpointer:
     try:
       self._manager = self._open()
     except (OSError, ValueError) as e:
+      if storage.is_remote(self._folder) and storage.refusal(e):
+        raise  # nothing is damaged
       raise errors.UserError(
         f"the checkpoints in {self._folder} cannot be opened; one may be "
         f"damaged: delete it, or give another --workdir ({_first_line(e)})"
@@ -116,16 +134,24 @@ class Checkpointer:
     Raises:
       errors.UserError: the newest checkpoint could not be written.
     """
+    ended = kind is None or issubclass(kind, errors.Stopped)
     try:
       self.settle()
     except errors.UserError:
-      if kind is None:
+      if ended:
         raise
     with contextlib.suppress(Exception):
       self._manager.close()
     if self._failed:
       self._remove_unfinished()
-    if self._failed and kind is None:
+    if self._mirror:
+      try:
+        self._mirror.close()
+      except errors.UserError as e:
+        if ended:
+          raise
+        print(e, file=sys.stderr, flush=True)
+    if self._failed and ended:
       raise errors.UserError(
         f"checkpoint {self._failed[-1]}, the last one, could not be written; "
         f"{self._last_whole()}: make room, or correct what was said above, and "
@@ -149,7 +175,7 @@ class Checkpointer:
   def last_whole_step(self) -> int | None:
     """The newest checkpoint that is written, or None; waits for it."""
     self.settle()
-    return max(_steps(self._folder), default=None)
+    return _newest(self._folder)
 
   def settle(self, wait: bool = True) -> None:
     """Finds out whether what is being saved was written.
@@ -212,13 +238,15 @@ class Checkpointer:
 
   def _remove_unfinished(self) -> None:
     """Makes room; threads of a save that failed may still write to it."""
+    remote = storage.is_remote(self._folder)  # there it has a step's name
     with contextlib.suppress(OSError):
-      for path in self._folder.iterdir():
-        if not path.name.isdecimal():
-          shutil.rmtree(path, ignore_errors=True)
+      for name in storage.names(self._folder):
+        place = self._folder / name
+        if not name.isdecimal() or (remote and not _is_finished(place)):
+          storage.remove_folder(place)
 
   def _last_whole(self) -> str:
-    step = max(_steps(self._folder), default=None)
+    step = _newest(self._folder)
     return (
       "there is no whole one yet"
       if step is None
@@ -231,6 +259,8 @@ class Checkpointer:
     state: Any,
     meta: Mapping[str, Any],
     metrics: Mapping[str, float] | None,
+    *,
+    owes_scores: bool = False,
   ) -> None:
     """Starts saving; `state` may be donated as soon as this returns.
 
@@ -242,6 +272,7 @@ class Checkpointer:
       state: a `step.TrainState`; its aux is part of the optimiser's item.
       meta: JSON.
       metrics: of an evaluation of this state, if there was one.
+      owes_scores: whether there was to be one, see `add_scores`.
 
     Raises:
       errors.UserError: see `settle`.
@@ -251,8 +282,10 @@ class Checkpointer:
       self._remove_unfinished()
     if self._manager.latest_step() == step:
       return
-    named = {_BASIS: self._basis, _METRIC: self._best} if self._basis else {}
+    meta = {**meta, _OWES: True} if owes_scores else meta
     try:
+      if self._mirror:
+        self._mirror.check()
       self._manager.save(
         step,
         args=ocp.args.Composite(
@@ -260,18 +293,44 @@ class Checkpointer:
           optimizer=ocp.args.StandardSave(_optimizer_item(state)),
           meta=ocp.args.JsonSave(dict(meta)),
         ),
-        metrics=None if metrics is None else {**metrics, **named},
+        metrics=None if metrics is None else self._named(metrics),
       )
       self._saving = step
     except Exception as e:
       self._give_up(step, e)
 
-  def restore(self, abstract: Any, sharding: Sharding) -> Any:
-    """Restores the newest state onto the devices of `sharding`.
+  @property
+  def owes_scores(self) -> bool:
+    """Whether an evaluation of the newest checkpoint is still to be done."""
+    step = self._manager.latest_step()
+    if step is None or not restored_meta(self._folder / str(step)).get(_OWES):
+      return False
+    return self._manager.metrics(step) is None
+
+  def add_scores(self, step: int, metrics: Mapping[str, float] | None) -> None:
+    """Adds the scores that a checkpoint owes; all of them or nothing."""
+    if metrics is None:
+      return
+    self.settle()
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler("metrics")) as writer:
+      writer.save(
+        self._folder / str(step) / "metrics",
+        args=ocp.args.JsonSave(self._named(metrics)),
+        force=True,
+      )
+    self._manager.reload()
+
+  def _named(self, metrics: Mapping[str, float]) -> dict[str, Any]:
+    """Scores, with what they are of."""
+    named = {_BASIS: self._basis, _METRIC: self._best} if self._basis else {}
+    return {**metrics, **named}
+
+  def restore(self, abstract: Any, sharding: Where) -> Any:
+    """Restores the newest state onto devices, however many it was saved on.
 
     Args:
       abstract: a `step.TrainState` of shapes.
-      sharding: of every array.
+      sharding: of every array, or a function from a tree to theirs.
 
     Returns:
       The state.
@@ -323,14 +382,14 @@ def _optimizer_item(state: Any) -> dict[str, Any]:
 
 
 def restore_model(
-  path: Paths, abstract: Mapping[str, Any], sharding: Sharding
+  path: Paths, abstract: Mapping[str, Any], sharding: Where
 ) -> dict[str, Any]:
   """Reads the variables of a checkpoint, and nothing else in it.
 
   Args:
     path: a workdir, its `checkpoints` folder, or one step in it.
     abstract: shapes of `{"params": ..., "batch_stats": ...}`.
-    sharding: of every array.
+    sharding: of every array, or a function from a tree to theirs.
 
   Returns:
     The variables.
@@ -355,7 +414,7 @@ def stored_shapes(path: Paths) -> dict[str, tuple[int, ...]]:
 
 
 def restore_matching(
-  path: Paths, variables: Mapping[str, Any], sharding: Sharding
+  path: Paths, variables: Mapping[str, Any], sharding: Where
 ) -> tuple[dict[str, Any], list[str], list[str]]:
   """Takes those arrays from a checkpoint that have the same name and shape.
 
@@ -365,7 +424,7 @@ def restore_matching(
   Args:
     path: see `restore_model`.
     variables: of the network that starts.
-    sharding: of every array.
+    sharding: of every array, or a function from a tree to theirs.
 
   Returns:
     The variables, the names of the arrays that were taken from the checkpoint,
@@ -396,11 +455,26 @@ def restore_matching(
   return variables, taken, [name for name in wanted if name not in taken]
 
 
+def check_place(workdir: Paths) -> None:
+  """Raises a UserError if checkpoints cannot be written there, by several."""
+  if jax.process_count() > 1 and _is_mirrored(storage.path(workdir)):
+    raise errors.UserError(
+      f"--workdir {workdir}: several processes can write checkpoints to gs:// "
+      "or to a folder that all of them see; give one of these"
+    )
+
+
+def _is_mirrored(place: storage.Path) -> bool:
+  return storage.is_remote(place) and not str(place).startswith(_REACHED)
+
+
 def save_model(
   folder: Paths, variables: Any, meta: Mapping[str, Any], step: int = 0
 ) -> None:
   """Writes a checkpoint with a model alone, such as a converted one."""
-  with ocp.CheckpointManager(pathlib.Path(folder).resolve()) as manager:
+  target = storage.absolute(folder)
+  local = storage.scratch() if _is_mirrored(target) else target
+  with ocp.CheckpointManager(local) as manager:
     manager.save(
       step,
       args=ocp.args.Composite(
@@ -408,6 +482,9 @@ def save_model(
         meta=ocp.args.JsonSave(dict(meta)),
       ),
     )
+  if local is not target:
+    last = f"{step}/{mirror.FINISHED}"
+    storage.upload(local, target, last)
 
 
 def restored_meta(path: Paths) -> dict[str, Any]:
@@ -417,11 +494,12 @@ def restored_meta(path: Paths) -> dict[str, Any]:
     errors.UserError: there is no checkpoint, or it cannot be read.
   """
   place = _find(path)
-  file = _folder(place, "meta") / "metadata"
-  if not file.exists():
-    return {}
   try:
-    return json.loads(file.read_text())
+    return json.loads(storage.read_text(_folder(place, "meta") / "metadata"))
+  except (FileNotFoundError, NotADirectoryError):
+    return {}
+  except storage.StoreError:
+    raise
   except (OSError, ValueError) as e:
     raise errors.UserError(
       f"the meta of checkpoint {place} cannot be read; it may be damaged: "
@@ -434,20 +512,48 @@ def restored_step(path: Paths) -> int:
   return _find(path).step
 
 
+def read_arrays(path: Paths) -> dict[str, np.ndarray]:
+  """All arrays of a checkpoint, the optimiser's included, by name.
+
+  Args:
+    path: see `restore_model`.
+
+  Raises:
+    errors.UserError: there is no checkpoint, or it cannot be read.
+  """
+  place = _find(path)
+  here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  found = {}
+  for item in ("model", "optimizer"):
+    tree = _read(place, item, _stored(place, item), here)
+    for key, array in jax.tree.leaves_with_path(tree):
+      found[f"{item}/{array_names.name(key)}"] = np.asarray(array)
+  return found
+
+
 def digest(variables: Mapping[str, Any]) -> str:
   """SHA-256 of the names, shapes, dtypes and bytes of a network's variables."""
   result = hashlib.sha256()
   for path, leaf in jax.tree.leaves_with_path(variables):
     name = jax.tree_util.keystr(path, simple=True, separator="/")
-    array = np.ascontiguousarray(leaf)
+    array = np.ascontiguousarray(_whole(leaf))
     result.update(f"{name} {array.shape} {array.dtype}\n".encode())
     result.update(array.tobytes())
   return result.hexdigest()
 
 
+def _whole(array: Any) -> Any:
+  """The array in every process; all of them call this if it is split."""
+  if not isinstance(array, jax.Array) or array.is_fully_addressable:
+    return array
+  if array.is_fully_replicated:
+    return array.addressable_data(0)
+  return multihost_utils.process_allgather(array, tiled=True)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Place:
-  folder: pathlib.Path
+  folder: storage.Path
   step: int
 
   def __str__(self) -> str:
@@ -456,35 +562,50 @@ class _Place:
 
 def newest_step(path: Paths) -> int | None:
   """The number of the newest checkpoint of a workdir; None if it has none."""
-  return max(_steps(pathlib.Path(path) / "checkpoints"), default=None)
+  return _newest(storage.path(path) / "checkpoints")
 
 
-def _steps(folder: pathlib.Path) -> list[int]:
-  """The numbers of the finished checkpoints of a folder."""
-  return [
-    int(p.name)
-    for p in (folder.iterdir() if folder.is_dir() else ())
-    if p.name.isdecimal() and (p / "model").is_dir()
-  ]
+def _newest(folder: storage.Path) -> int | None:
+  """The number of the newest finished checkpoint of a folder, if any."""
+  steps = sorted(int(n) for n in storage.names(folder) if n.isdecimal())
+  finished = (n for n in reversed(steps) if _is_finished(folder / str(n)))
+  return next(finished, None)
+
+
+def _is_finished(step: storage.Path) -> bool:
+  """Whether a folder is a checkpoint that was written to its end.
+
+  On a disk it gets its name when it is; in a store, a file that is written
+  last.
+  """
+  if storage.is_remote(step):
+    return mirror.FINISHED in storage.names(step)  # a single request
+  return (step / "model").is_dir()
 
 
 def _find(path: Paths) -> _Place:
-  path = pathlib.Path(path).expanduser().resolve()
-  if path.name.isdecimal() and (path / "model").is_dir():
+  path = storage.absolute(path)
+  if path.name.isdecimal() and _is_finished(path):
     return _Place(path.parent, int(path.name))
   for folder in (path / "checkpoints", path):
-    if steps := _steps(folder):
-      return _Place(folder, max(steps))
+    if (step := _newest(folder)) is not None:
+      return _Place(folder, step)
   raise errors.UserError(
     f"there is no checkpoint in {path}; give the workdir of a training run or "
     "one step of its checkpoints folder"
   )
 
 
-def _read(place: _Place, item: str, abstract: Any, sharding: Sharding) -> Any:
+def _read(place: _Place, item: str, abstract: Any, sharding: Where) -> Any:
+  where = (
+    sharding(abstract)
+    if callable(sharding)
+    else jax.tree.map(lambda _: sharding, abstract)
+  )
   target = jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
     abstract,
+    where,
   )
   stored = _stored(place, item)
   wanted, found = array_names.shapes(target), array_names.shapes(stored)
@@ -501,15 +622,25 @@ def _read(place: _Place, item: str, abstract: Any, sharding: Sharding) -> Any:
     )
   with ocp.StandardCheckpointer() as reader:
     try:
-      return reader.restore(_folder(place, item), target)
+      return reader.restore(_readable(_folder(place, item)), target)
     except (OSError, ValueError) as e:
+      _check_access(place, item, e)
       raise errors.UserError(
         f"the {item} of checkpoint {place} cannot be read; it may be damaged: "
         f"delete it or name another ({_first_line(e)})"
       ) from e
 
 
-def _folder(place: _Place, item: str) -> pathlib.Path:
+def _check_access(place: _Place, item: str, error: Exception) -> None:
+  """Raises a UserError where a store refuses what is not damaged."""
+  if storage.is_remote(place.folder) and (why := storage.refusal(error)):
+    raise errors.UserError(
+      f"the {item} of checkpoint {place} cannot be read ({why}); correct that, "
+      "or name another"
+    ) from error
+
+
+def _folder(place: _Place, item: str) -> storage.Path:
   return place.folder / str(place.step) / item
 
 
@@ -517,12 +648,20 @@ def _stored(place: _Place, item: str) -> Any:
   """The shapes and dtypes of an item of a checkpoint."""
   with ocp.StandardCheckpointer() as reader:
     try:
-      return reader.metadata(_folder(place, item)).item_metadata.tree
+      folder = _readable(_folder(place, item))
+      return reader.metadata(folder).item_metadata.tree
     except (OSError, ValueError, AttributeError) as e:
+      _check_access(place, item, e)
       raise errors.UserError(
         f"the {item} of checkpoint {place} cannot be read; it may be damaged "
         f"or unfinished: delete it or name another ({_first_line(e)})"
       ) from e
+
+
+@functools.cache  # once for all that is read of it
+def _readable(folder: storage.Path) -> storage.Path:
+  """A folder that Orbax can read."""
+  return storage.fetch(folder) if _is_mirrored(folder) else folder
 
 
 def _current_names(

@@ -7,7 +7,9 @@ from logging import LogRecord
 import os
 import pathlib
 import re
+import signal
 import sys
+import traceback
 from typing import Any
 
 from absl import app
@@ -20,9 +22,13 @@ from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import failures
 from gaitkd_jax import sharding
+from gaitkd_jax import stopping
+from gaitkd_jax import storage
 
-# Of a program that is stopped by ctrl-C, or whose reader has gone (`| head`).
-_INTERRUPTED, _UNREAD = 130, 141
+# Of a program whose reader has gone (`| head`).
+_UNREAD = 141
+# Added to the number of a signal that stops a program which does not go on.
+_SIGNALLED = 128
 
 
 def run(main: Callable[[list[str]], None]) -> None:
@@ -44,19 +50,27 @@ def run(main: Callable[[list[str]], None]) -> None:
   if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
   try:
-    app.run(lambda argv: _main(main, argv), flags_parser=_parse)
+    with stopping.listening():
+      app.run(lambda argv: _main(main, argv), flags_parser=_parse)
   except config_lib.Help as text:
     _print(str(text))
-  except KeyboardInterrupt as e:
-    _end(f"interrupted{f'; {e}' if e.args else ''}", _INTERRUPTED)
+  except errors.Stopped as e:
+    lost = _SIGNALLED + (e.signal or signal.SIGTERM)
+    _end(str(e), errors.STOPPED if e.saved else lost)
+  except KeyboardInterrupt:
+    _end("interrupted", stopping.INTERRUPTED)
   except BrokenPipeError:
     _end("stopped: nobody reads the output any more", _UNREAD)
   except errors.UserError as e:
     _end(f"error: {e}", 2)
   except Exception as e:
+    stopping.await_verdict()
     reason = failures.reason(e)
     if reason is None:
-      raise
+      if stopping.is_alone():
+        raise
+      traceback.print_exc()
+      _end("", 1)  # JAX would wait for the others, and they for this one
     _end(f"error: {reason}", 2)
 
 
@@ -81,7 +95,10 @@ def _end(text: str, status: int) -> None:
   """
   with contextlib.suppress(BrokenPipeError):
     sys.stdout.flush()
-  print(" ".join(text.split()), file=sys.stderr, flush=True)
+  if text:
+    print(" ".join(text.split()), file=sys.stderr, flush=True)
+  storage.remove_scratch()
+  stopping.leave(status)
   os._exit(status)
 
 
@@ -112,6 +129,7 @@ def _main(main: Callable[[list[str]], None], argv: list[str]) -> None:
   logging.set_verbosity(logging.WARNING)
   logging.get_absl_handler().addFilter(_is_shown)
   main(argv)
+  stopping.leave(0)
 
 
 def _is_shown(record: LogRecord) -> bool:

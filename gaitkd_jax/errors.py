@@ -1,8 +1,34 @@
-"""The exception for users' mistakes, which end without a traceback."""
+"""What ends a program without a traceback: users' mistakes, and a stop."""
 
 from collections.abc import Iterable
 from collections.abc import Iterator
 import contextlib
+from typing import Self
+
+# The status of a program that was stopped, and goes on if it is started again.
+STOPPED = 75
+
+
+class Stopped(KeyboardInterrupt):
+  """A signal stopped the program; the command line prints the text.
+
+  Attributes:
+    signal: its number; None: another process got it.
+    saved: whether the same command goes on with what was done.
+  """
+
+  signal: int | None = None
+  saved: bool = False
+
+  def keeping(self, done: str) -> Self:
+    """The same of a program that has saved something.
+
+    Args:
+      done: what and where.
+    """
+    kept = type(self)(f"{self}; {done}; the same command goes on")
+    kept.signal, kept.saved = self.signal, True
+    return kept
 
 
 class UserError(ValueError):

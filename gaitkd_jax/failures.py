@@ -8,6 +8,8 @@ import traceback
 
 import jax
 
+from gaitkd_jax import storage
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {
   errno.EACCES,
@@ -29,7 +31,9 @@ def reason(error: BaseException) -> str | None:
     error: any; what it was raised from is looked at as well.
   """
   for cause in _causes(error):
-    if text := _file(cause) or _memory(cause) or _devices(cause):
+    if text := (
+      _store(cause) or _file(cause) or _memory(cause) or _devices(cause)
+    ):
       return text
   return None
 
@@ -82,6 +86,17 @@ def _file(error: BaseException) -> str | None:
     )
   if number in _REFUSED and (path or number == errno.EMFILE):
     return f"{what} ({os.strerror(number)}); correct that, then start again"
+  return None
+
+
+def _store(error: BaseException) -> str | None:
+  """What an object store refuses, or the way to it."""
+  if why := storage.refusal(error):
+    place = getattr(error, "filename", None) or "a file in an object store"
+    return (
+      f"{place} cannot be written or read ({why}); correct that, then start "
+      "again"
+    )
   return None
 
 

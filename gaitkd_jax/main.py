@@ -2,6 +2,10 @@
 
 python -m gaitkd_jax.main --config=configs/casiab.py --workdir=runs/casiab
 python -m gaitkd_jax.main --config=configs/casiab.py:help
+
+Status 0: the work is done; 2: a mistake; 75: stopped by SIGTERM or ctrl-C, all
+that was done is kept and the same command goes on; 76: another process of the
+run is gone, start all of them again.
 """
 
 import functools
@@ -11,10 +15,12 @@ from absl import flags
 import jax
 from ml_collections import config_flags
 
+from gaitkd_jax import checkpoint
 from gaitkd_jax import cli
 from gaitkd_jax import compilation
 from gaitkd_jax import errors
 from gaitkd_jax import multihost
+from gaitkd_jax import stopping
 from gaitkd_jax.distill.cache import precompute
 from gaitkd_jax.evaluation import cross_domain
 from gaitkd_jax.evaluation import embed
@@ -30,7 +36,7 @@ MODES = {
   "cache": precompute.fill,
 }
 # Modes that go on where they were stopped.
-_RESUMED = ("train", "cache")
+_RESUMED = ("train", "cache", "embed")
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
   help_string="file[:variant], or file:help for what it offers",
@@ -82,6 +88,7 @@ def main(argv: list[str]) -> None:
     print(f"compiled programs are kept in {kept}")
   mode = _MODE.value
   work = cross_domain.mode(_ON.value, mode) if _ON.value else MODES[mode]
+  stopping.advise(functools.partial(_advice, mode, workdir), mode in _RESUMED)
   if _PROFILE.value:
     if mode != "train":
       raise errors.UserError(f"--mode={mode} traces no steps; drop --profile")
@@ -89,9 +96,21 @@ def main(argv: list[str]) -> None:
     work = functools.partial(work, profile=wanted)
   try:
     work(config, workdir)
-  except KeyboardInterrupt as e:
-    again = "goes on where it was" if mode in _RESUMED else "starts anew"
-    raise KeyboardInterrupt(f"the same command {again} ({workdir})") from e
+  except errors.Stopped as e:
+    e.saved = mode in _RESUMED
+    again = "goes on" if e.saved else "starts anew"
+    e.args = (f"{e}; the same command {again} ({workdir})",)
+    raise
+
+
+def _advice(mode: str, workdir: str) -> str:
+  """How to go on when another process is gone."""
+  again = f"start all of them again with the same command ({workdir})"
+  if mode != "train":
+    return again
+  step = checkpoint.newest_step(workdir)
+  found = "there is no checkpoint yet" if step is None else f"step {step}"
+  return f"the newest checkpoint: {found}; {again}"
 
 
 if __name__ == "__main__":

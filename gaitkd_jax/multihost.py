@@ -3,14 +3,24 @@
 import dataclasses
 import socket
 import threading
+import time
 
 import jax
+from jax.experimental import multihost_utils
+import numpy as np
 
+from gaitkd_jax import coordinator
 from gaitkd_jax import errors
+from gaitkd_jax import peers
+from gaitkd_jax import stopping
 
 # How much longer JAX itself waits than we do: when its own time is up it aborts
 # the process, with a stack trace of C++.
 _LATER = 3600
+# How long the port of a run that has just ended may be taken, in seconds.
+_FREED = coordinator.LINGER + 2
+# Bytes of what process 0 tells the others of itself.
+_TOLD = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +82,8 @@ def place(
 def connect(place: Place | None, seconds: int) -> None:
   """Connects the processes of a run; call it before any computation.
 
+  From then on they stop together, and end if one of them dies.
+
   Args:
     place: of this process; None: a cluster manager tells JAX.
     seconds: how long processes wait for each other.
@@ -80,19 +92,19 @@ def connect(place: Place | None, seconds: int) -> None:
     errors.UserError: they do not find each other.
   """
   if place is not None:
-    _check_address(place)
+    _check_address(place, min(seconds, _FREED))
+  # It would take SIGTERM for itself; `peers` agree where to stop.
+  jax.config.update("jax_enable_preemption_service", False)
   failed: list[Exception] = []
 
   def initialize() -> None:
+    known = (
+      () if place is None else (place.coordinator, place.count, place.index)
+    )
     try:
-      if place is None:
-        jax.distributed.initialize(initialization_timeout=seconds + _LATER)
-      else:
+      with coordinator.outliving():
         jax.distributed.initialize(
-          place.coordinator,
-          place.count,
-          place.index,
-          initialization_timeout=seconds + _LATER,
+          *known, initialization_timeout=seconds + _LATER
         )
     except Exception as e:
       failed.append(e)
@@ -116,26 +128,49 @@ def connect(place: Place | None, seconds: int) -> None:
         f"{where} connects to no other process ({error}); {advice}"
       ) from error
     raise error
+  if jax.process_count() > 1:
+    host = place.coordinator if place else _coordinator()
+    stopping.join(
+      peers.connect(
+        jax.process_index(),
+        jax.process_count(),
+        host.rpartition(":")[0].strip("[]"),
+        _share,
+        seconds,
+      )
+    )
 
 
-def _check_address(place: Place) -> None:
-  """Finds out at once what JAX would say late or in C++."""
+def _coordinator() -> str:
+  """The address that a cluster manager gave JAX, which does not give it out."""
+  from jax._src import distributed
+
+  return distributed.global_state.coordinator_address or ""
+
+
+def _share(told: bytes) -> bytes:
+  """Gives all processes what process 0 tells."""
+  padded = np.frombuffer(told.ljust(_TOLD), np.uint8).astype(np.int32)
+  heard = np.asarray(multihost_utils.broadcast_one_to_all(padded))
+  return heard.astype(np.uint8).tobytes().rstrip()
+
+
+def _check_address(place: Place, seconds: float) -> None:
+  """Finds out, within some seconds, what JAX would say late or in C++."""
   host, _, port = place.coordinator.rpartition(":")
+  deadline = time.monotonic() + seconds
+  what = "no such host"
   try:
     socket.getaddrinfo(host.strip("[]"), int(port))
-    if place.index == 0:
-      with socket.create_server(
-        ("", int(port)),
-        family=socket.AF_INET6
-        if socket.has_dualstack_ipv6()
-        else socket.AF_INET,
-        dualstack_ipv6=socket.has_dualstack_ipv6(),
-      ):
-        pass
+    while place.index == 0:
+      what = "its port is not free"
+      try:
+        return peers.listen(int(port)).close()
+      except OSError:
+        if time.monotonic() > deadline:
+          raise
+      time.sleep(0.1)
   except OSError as e:
-    what = "its port is not free" if place.index == 0 else "no such host"
-    if isinstance(e, socket.gaierror):
-      what = "no such host"
     raise errors.UserError(
       f"--coordinator={place.coordinator}: {what} ({e.strerror}); give the "
       "name or address of process 0's host and a free port of it"

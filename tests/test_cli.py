@@ -1,6 +1,7 @@
 """A user's mistake is one line on standard error and status 2."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -116,7 +117,7 @@ def test_a_full_disk_is_said_and_ends_the_run(tmp_path, prepared):
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on(tmp_path):
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
   with subprocess.Popen(
     [
       *(sys.executable, "-c", INTERRUPTIBLE, SMOKE),
@@ -140,10 +141,14 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     process.send_signal(signal.SIGINT)
     process.stdout.read()
     said = process.stderr.read()
-  assert process.returncode == 130, said
-  assert said.startswith("interrupted; the same command goes on")
-  assert said.count("\n") == 1 and str(tmp_path / "run") in said
-  assert (tmp_path / "run" / "checkpoints" / "2").is_dir()
+  assert process.returncode == 75, said
+  assert said.count("\n") == 1
+  stopped = re.match(
+    r"stopped by SIGINT after step (\d+), saved in (\S+);", said
+  )
+  assert "; the same command goes on (" in said and int(stopped[1]) >= 3
+  saved = tmp_path / "run" / "checkpoints" / stopped[1]
+  assert stopped[2] == str(saved) and saved.is_dir()
 
 
 def check_one_line(tmp_path, args, words, **environment):

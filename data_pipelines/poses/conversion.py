@@ -139,6 +139,7 @@ def convert(job: Job) -> Outcome:
 def _start_worker() -> None:
   # Ctrl-C reaches all processes; only the parent ends the pool.
   signal.signal(signal.SIGINT, signal.SIG_IGN)
+  signal.signal(signal.SIGTERM, signal.SIG_IGN)  # likewise a scheduler's
   cv2.setNumThreads(1)
 
 

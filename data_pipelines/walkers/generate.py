@@ -80,6 +80,7 @@ def _end_with_parent() -> None:
 def _start_worker() -> None:
   # Ctrl-C reaches all processes; only the parent ends the pool.
   signal.signal(signal.SIGINT, signal.SIG_IGN)
+  signal.signal(signal.SIGTERM, signal.SIG_IGN)  # likewise a scheduler's
   # A worker waits for tasks forever if its parent is killed outright.
   threading.Thread(target=_end_with_parent, daemon=True).start()
 

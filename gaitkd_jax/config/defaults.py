@@ -70,6 +70,10 @@ def default() -> ConfigDict:
   c.losses.cross_entropy = ConfigDict(
     dict(weight=1.0, scale=16.0, label_smoothing=0.1)
   )
+  # What several devices share. classifier: its classes, "split" (each holds its
+  # share of kernel, gradient and momentum; where they divide evenly), "whole"
+  # (each holds all), or "auto" (split from 32 MiB of kernel on).
+  c.sharding = ConfigDict(dict(classifier="auto"))
   c.optim = _optim()
   c.train = _train()
   # Where JAX keeps compiled programs, for the next start: a folder, also gs://;

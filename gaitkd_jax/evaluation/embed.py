@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import os
-import pathlib
 import time
 from typing import Any
 
@@ -19,10 +18,15 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import models
+from gaitkd_jax import placement
 from gaitkd_jax import sharding
+from gaitkd_jax import stopping
+from gaitkd_jax import storage
+from gaitkd_jax import together
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import distances
 from gaitkd_jax.evaluation import embedded as embedded_lib
+from gaitkd_jax.evaluation import partial as partial_lib
 from gaitkd_jax.evaluation import protocols
 from gaitkd_jax.evaluation import restoring
 from gaitkd_jax.evaluation import store as store_lib
@@ -44,13 +48,12 @@ class Embedder:
       mesh: devices of the data axis.
     """
     # TensorFlow is loaded by a run, not by an import of this module.
-    from data_pipelines import datasets
     from data_pipelines import store
 
     data = test_data(config)
     self._roles = roles(config)
     self._split = store.SequenceStore.from_builder(
-      datasets.prepare(data), "test", data.cache_gib
+      together.prepare_data(data), "test", data.cache_gib
     )
     self.absent_probes = absent_probes(config)
     self._config = config.eval
@@ -58,7 +61,10 @@ class Embedder:
     self._embed_step = make_embed_step(module, mesh)
 
   def __call__(
-    self, variables: Any, subjects: int = 0
+    self,
+    variables: Any,
+    subjects: int = 0,
+    done: partial_lib.Partial | None = None,
   ) -> embedded_lib.Embedded:
     """Embeds the split.
 
@@ -66,20 +72,20 @@ class Embedder:
       variables: of the network.
       subjects: how many of the split's subjects, evenly chosen of their sorted
         names; 0 for all.
+      done: what is done already, and takes what is done from now on.
 
     Returns:
       The same in every process; its options are `roles` of these subjects.
     """
     from data_pipelines import pipeline
 
-    devices = self._mesh.size
     rows = self._rows(subjects)
     batches = pipeline.eval_batches(
       self._split,
-      # Any size is allowed: it is rounded up to a multiple of the devices.
-      batch_size=-(-self._config.batch_size // devices) * devices,
+      batch_size=self.batch_size,
       max_frames=self._config.max_frames,
       rows=rows,
+      start=done.done if done else 0,
       process_index=jax.process_index(),
       process_count=jax.process_count(),
     )
@@ -90,10 +96,20 @@ class Embedder:
       len(self._split) if rows is None else len(rows),
       self._mesh,
       rows,
+      done,
     )
     return embedded_lib.Embedded(
       embeddings, self.labels(subjects), self.roles(subjects)
     )
+
+  @property
+  def batch_size(self) -> int:
+    """Sequences of a batch.
+
+    Any size is allowed: it is rounded up to a multiple of the devices.
+    """
+    devices = self._mesh.size
+    return -(-self._config.batch_size // devices) * devices
 
   def labels(self, subjects: int = 0) -> embedded_lib.Labels:
     """Whose embeddings `__call__` returns."""
@@ -221,7 +237,8 @@ def roles(config: Any) -> dict[str, Sequence[str]]:
     # TensorFlow is loaded only where the data set has to be asked.
     from data_pipelines import datasets
 
-    return datasets.roles(test_data(config))
+    data = test_data(config)
+    return datasets.roles(data, together.prepare_data(data))
 
   return protocol_of(config).roles(config.eval, data_roles)
 
@@ -259,7 +276,8 @@ def make_embed_step(
     return embedding, batch["index"], batch["mask"]
 
   whole, split = sharding.replicated(mesh), sharding.by_sequence(mesh)
-  return jax.jit(embed_step, in_shardings=(whole, split), out_shardings=whole)
+  # Variables stay where they are: no embedding needs a classifier's classes.
+  return jax.jit(embed_step, in_shardings=(None, split), out_shardings=whole)
 
 
 def embed(
@@ -269,33 +287,45 @@ def embed(
   count: int,
   mesh: Mesh,
   rows: np.ndarray | None = None,
+  done: partial_lib.Partial | None = None,
 ) -> np.ndarray:
   """Embeds sequences, and prints how fast and in how many shapes of batches.
 
   Args:
     embed_step: of `make_embed_step`.
-    variables: of the network, replicated over the mesh.
+    variables: of the network, on the mesh.
     batches: this process's shares, with "silhouettes", "lengths", "index" (the
       position of the sequence in the split) and "mask" (False: filling).
     count: sequences, at least one.
     mesh: devices of the data axis.
     rows: int `[count]`, ascending, their positions in the split; None: all of
       it.
+    done: what is done already, and takes what is done from now on.
 
   Returns:
     float32 `[count, p, d]` in the order of the split, in every process.
+
+  Raises:
+    errors.Stopped: see `stopping.held`.
   """
-  collected = _Collected(count, rows)
+  collected = _Collected(count, rows, done)
   pending, shapes = [], set()
   began = time.monotonic()
   with tqdm.tqdm(total=count, desc="embed", unit="seq", disable=None) as bar:
+    bar.update(collected.count)
     for batch in batches:
+      if stopping.reached():
+        for out in pending:
+          collected.add(out)
+        raise collected.stopped()
       shapes.add(batch["silhouettes"].shape)
       pending.append(embed_step(variables, sharding.put_batch(batch, mesh)))
       if len(pending) > 1:  # fetch a batch while the next one is computed
         bar.update(collected.add(pending.pop(0)))
     for out in pending:
       bar.update(collected.add(out))
+  if done:
+    done.keep()
   if not jax.process_index():
     seconds = time.monotonic() - began
     print(
@@ -311,23 +341,46 @@ class _Collected:
 
   Attributes:
     embeddings: float32 `[count, p, d]`; NaN where none has come.
+    count: sequences that have come.
   """
 
-  def __init__(self, count: int, rows: np.ndarray | None):
+  def __init__(
+    self,
+    count: int,
+    rows: np.ndarray | None,
+    done: partial_lib.Partial | None,
+  ):
     """See `embed`."""
     self.embeddings = np.full((count, 0, 0), np.nan, np.float32)
-    self._rows = rows
+    self.count = 0
+    self._rows, self._done = rows, done
+    for index, embedding in done.pieces() if done else ():
+      self._put(index, embedding)
 
   def add(self, out: tuple[jax.Array, jax.Array, jax.Array]) -> int:
     """Takes what an `embed_step` gave; returns the number of sequences."""
     embedding, index, mask = jax.device_get(out)
+    if self._done:
+      self._done.add(index[mask], embedding[mask])
+    return self._put(index[mask], embedding[mask])
+
+  def stopped(self) -> errors.Stopped:
+    """Keeps what is done, where it can be kept, and says so."""
+    if self._done is None:
+      return stopping.stopped()
+    self._done.keep()
+    return stopping.stopped(
+      f"after {self.count} of {len(self.embeddings)} sequences"
+    )
+
+  def _put(self, index: np.ndarray, embedding: np.ndarray) -> int:
+    self.count += len(index)
     if not self.embeddings.size:
       shape = len(self.embeddings), *embedding.shape[1:]
       self.embeddings = np.full(shape, np.nan, np.float32)
-    index = index[mask]
     if self._rows is not None:
       index = np.searchsorted(self._rows, index)
-    self.embeddings[index] = embedding[mask]
+    self.embeddings[index] = embedding
     return len(index)
 
 
@@ -349,22 +402,26 @@ def restore(
   planned = models.create_model(config.model, config.dtype)
   config_lib.check_frames("the network", planned)
   path = config.eval.checkpoint or str(workdir)
-  step = pathlib.Path(workdir) / "checkpoints" / path
-  if path.isdecimal() and step.is_dir():
-    path = str(step)
+  if path.isdecimal():
+    step = storage.path(workdir) / "checkpoints" / path
+    path = str(step) if storage.exists(step) else path
   module, variables = restoring.restore_network(
-    path, config.model, config.dtype, sharding.replicated(mesh)
+    path,
+    config.model,
+    config.dtype,
+    placement.place(planned, config.sharding.classifier, mesh),
   )
   return module, variables, path
 
 
 def embed_checkpoint(
   config: Any, workdir: str | os.PathLike[str]
-) -> pathlib.Path | None:
+) -> storage.Path | None:
   """Embeds the test split by a checkpoint and writes a store: `--mode=embed`.
 
   The store, `<workdir>/embeddings/<step>`, is what `evaluate.score_store` and
-  scripts/search.py read.
+  scripts/search.py read. A run that was stopped goes on with the batches that
+  are missing.
 
   Args:
     config: see `restore`; `eval.store_dtype` is that of the store.
@@ -386,31 +443,50 @@ def embed_checkpoint(
       "and view of another; their embeddings could not be told apart: check "
       "the data set"
     )
-  embedded = embedder(variables)
-  if jax.process_index():
-    return None
-  labels = embedded.labels
-  folder = store_lib.write(
-    pathlib.Path(workdir) / "embeddings" / str(checkpoint.restored_step(path)),
-    embedded.embeddings,
-    labels.subjects,
-    labels.conditions,
-    labels.views,
-    labels.names,
-    metadata(config, module, path, variables)
-    | {
-      "protocol": config.eval.protocol,
-      "options": dict(embedded.options),
-      "absent_probes": list(embedder.absent_probes),
+  step = checkpoint.restored_step(path)
+  done = partial_lib.Partial(
+    storage.path(workdir) / "embeddings" / f".{step}.partial",
+    {
+      "digest": checkpoint.digest(variables),
+      "retrieval": config.model.get("retrieval", "embedding"),
+      "dtype": config.dtype,
+      "sequences": embedder.identity(),
+      "max_frames": config.eval.max_frames,
+      "batch_size": embedder.batch_size,
+      "devices": [mesh.size, jax.devices()[0].device_kind],
     },
-    config.eval.store_dtype,
   )
-  print(
-    f"written: {folder}, {len(labels)} embeddings; score them with "
-    f"--mode=score --config.eval.embeddings={folder}",
-    flush=True,
-  )
-  return folder
+  with stopping.held():
+    embedded = embedder(variables, done=done)
+  # All processes: each may hold a share of the classes only.
+  described = metadata(config, module, path, variables)
+
+  def write() -> storage.Path:
+    labels = embedded.labels
+    folder = store_lib.write(
+      storage.path(workdir) / "embeddings" / str(step),
+      embedded.embeddings,
+      labels.subjects,
+      labels.conditions,
+      labels.views,
+      labels.names,
+      described
+      | {
+        "protocol": config.eval.protocol,
+        "options": dict(embedded.options),
+        "absent_probes": list(embedder.absent_probes),
+      },
+      config.eval.store_dtype,
+    )
+    done.discard()
+    print(
+      f"written: {folder}, {len(labels)} embeddings; score them with "
+      f"--mode=score --config.eval.embeddings={folder}",
+      flush=True,
+    )
+    return folder
+
+  return together.first_alone(write, "write the embeddings")
 
 
 def metadata(
@@ -425,6 +501,8 @@ def metadata(
     variables: of the network.
   """
   data = test_data(config)
+  if not storage.is_remote(path):
+    path = os.path.abspath(os.path.expanduser(path))
   model = config.model.to_dict()
   if "num_classes" in model:
     model["num_classes"] = module.num_classes
@@ -432,7 +510,7 @@ def metadata(
     "data": data.name,
     "model": model,
     "dtype": config.dtype,
-    "checkpoint": os.path.abspath(os.path.expanduser(path)),
+    "checkpoint": path,
     "step": checkpoint.restored_step(path),
     "digest": checkpoint.digest(variables),
     "metric": config.eval.metric,

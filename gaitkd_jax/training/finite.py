@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import json
 import math
-import pathlib
 import sys
 from typing import Any
 
@@ -15,6 +14,7 @@ import tqdm
 
 from gaitkd_jax import array_names
 from gaitkd_jax import errors
+from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.training import watch
 
@@ -34,7 +34,7 @@ class Guard:
   def __init__(
     self,
     allowed: int,
-    workdir: pathlib.Path,
+    workdir: storage.Path,
     batch_names: Callable[[int], Sequence[str]],
     last_checkpoint: Callable[[], int | None],
   ):

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
 import dataclasses
-import pathlib
 import sys
 import types
 from typing import Any
@@ -16,19 +15,23 @@ import tqdm
 
 from gaitkd_jax import errors
 from gaitkd_jax import evaluation as evaluation_lib
+from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import tables
 from gaitkd_jax.training import finite
 from gaitkd_jax.training import pace
+from gaitkd_jax.training import spool as spool_lib
 from gaitkd_jax.training import watch
 from gaitkd_jax.training import writers
 
 
 def create_writer(
   config: Any,
-  workdir: pathlib.Path,
+  workdir: storage.Path,
   last_step: int | None,
   changed: Mapping[str, Sequence[Any]] = types.MappingProxyType({}),
+  *,
+  scores_again: bool = False,
 ) -> writers.MultiWriter:
   """Opens the logs and writes config.json, in the first process only.
 
@@ -37,16 +40,44 @@ def create_writer(
     workdir: of the run.
     last_step: finished steps; None: the run begins.
     changed: what is not as before, see `workdir.write_config`.
+    scores_again: whether `last_step` is evaluated once more.
   """
   if jax.process_index():
     return writers.MultiWriter([])
   workdir_lib.write_config(workdir, config.to_dict(), last_step, changed)
+  if storage.is_remote(workdir):
+    return writers.MultiWriter(_spooled(workdir, last_step, scores_again))
   return writers.MultiWriter(
     [
-      writers.JsonlWriter(workdir / "metrics.jsonl", last_step),
+      writers.JsonlWriter(
+        workdir / "metrics.jsonl", last_step, scores_again=scores_again
+      ),
       writers.TensorBoardWriter(workdir, last_step),
       writers.ConsoleWriter(),
     ]
+  )
+
+
+def _spooled(
+  workdir: storage.Path, last_step: int | None, scores_again: bool
+) -> list[writers.Writer]:
+  """The writers of a workdir in a store."""
+  spool = spool_lib.Spool(workdir)
+  name = "metrics.jsonl"
+  lines = writers.JsonlWriter(
+    spool.folder / name, last_step, workdir / name, scores_again=scores_again
+  )
+  events = writers.TensorBoardWriter(spool.folder, last_step)
+  spool.start()
+  return [lines, events, writers.ConsoleWriter(), spool]
+
+
+def has_results(workdir: storage.Path, step: int) -> bool:
+  """Whether the metrics of an evaluation of all subjects are logged."""
+  path = workdir / "metrics.jsonl"
+  text = storage.read_text(path, "replace") if storage.exists(path) else ""
+  return any(
+    line.startswith(f'{{"step": {step}, "eval/') for line in text.splitlines()
   )
 
 
@@ -56,7 +87,7 @@ class Reporter:
   def __init__(
     self,
     config: Any,
-    workdir: pathlib.Path,
+    workdir: storage.Path,
     writer: writers.Writer,
     steps: watch.Watch,
     guard: finite.Guard,

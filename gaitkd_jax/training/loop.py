@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 import contextlib
 import os
-import pathlib
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
 
 from gaitkd_jax import checkpoint
+from gaitkd_jax import errors
 from gaitkd_jax import evaluation
+from gaitkd_jax import placement
 from gaitkd_jax import sharding
+from gaitkd_jax import stopping
+from gaitkd_jax import storage
 from gaitkd_jax.training import finite
 from gaitkd_jax.training import logs
 from gaitkd_jax.training import profiling
@@ -45,7 +47,7 @@ def train_and_evaluate(
   Raises:
     errors.UserError: what the user can mend.
   """
-  run = run_lib.prepare(config, pathlib.Path(workdir))
+  run = run_lib.prepare(config, storage.path(workdir))
   folder = run.workdir / "checkpoints"
   with checkpoint.Checkpointer(
     folder,
@@ -55,7 +57,13 @@ def train_and_evaluate(
   ) as checkpointer:
     start = checkpointer.latest_step
     state = initial_state(run, checkpointer)
-    if start is not None and start >= config.train.steps:
+    if (
+      start is not None
+      and start >= config.train.steps
+      and not (
+        checkpointer.owes_scores or _lacks_results(config, run.workdir, start)
+      )
+    ):
       results = finish(run, checkpointer, state, start)
     else:
       results = train(run, checkpointer, state, start, profile)
@@ -82,11 +90,15 @@ def train(
     The evaluation of all subjects at the end; None for a submission.
   """
   config, teachers = run.config.train, run.distillation.variables
-  steps = range(start or 0, config.steps)
+  steps = range(start or 0, max(config.steps, start or 0))
   with (
     run.batches(steps.start) as batches,
     logs.create_writer(
-      run.config, run.workdir, start, run.resumption.changed
+      run.config,
+      run.workdir,
+      start,
+      run.resumption.changed,
+      scores_again=checkpointer.owes_scores,
     ) as writer,
     watch.Watch() as watched,
     contextlib.ExitStack() as stack,
@@ -101,42 +113,71 @@ def train(
     tracer = stack.enter_context(
       profiling.Tracer(profile, steps, run.workdir, report.paused)
     )
-    batch = sharding.put_batch(next(batches), run.mesh)
-    for i in report.progress(steps):
-      # The order matters: while the device is at step i, the host makes batch
-      # i + 1 and writes the metrics of the steps before.
-      tracer.before(i)
-      with (
-        jax.transfer_guard("disallow"),
-        jax.profiler.StepTraceAnnotation("train", step_num=i),
-      ):
-        state, metrics = run.train_step(state, teachers, batch)
-      done, last = i + 1, i + 1 == steps.stop
-      evaluates = last or _due(done, config.eval_every)
-      saves = evaluates or _due(done, config.checkpoint_every)
-      watched.started(done, metrics, saves or _due(done, config.log_every))
-      if not last:
-        with watched.data():
-          batch = sharding.put_batch(next(batches), run.mesh)
-      report.flush()
-      tracer.after(i)
-      checkpointer.settle(wait=False)
-      if saves:
-        report.flush(wait=True)  # what is not finite is never saved
-        guard.check_state(done, state)
-        results = None
-        if evaluates:
-          with report.evaluating():
-            results = run.evaluator(state.variables)
-        report.evaluation(done, results, last)
-        scores = results.flat() if results else None
-        checkpointer.save(done, state, run.metadata, scores)
+    with stopping.held():
+      if checkpointer.owes_scores:
+        scores = score(run, report, state, steps.start, not steps)
+        checkpointer.add_scores(steps.start, scores)
+      batch = sharding.put_batch(next(batches), run.mesh) if steps else None
+      for i in report.progress(steps):
+        # The order matters: while the device is at step i, the host makes batch
+        # i + 1 and writes the metrics of the steps before.
+        tracer.before(i)
+        with (
+          jax.transfer_guard("disallow"),
+          jax.profiler.StepTraceAnnotation("train", step_num=i),
+        ):
+          state, metrics = run.train_step(state, teachers, batch)
+        done, last = i + 1, i + 1 == steps.stop
+        evaluates = last or _due(done, config.eval_every)
+        saves = evaluates or _due(done, config.checkpoint_every)
+        watched.started(done, metrics, saves or _due(done, config.log_every))
+        if not last:
+          with watched.data():
+            batch = sharding.put_batch(next(batches), run.mesh)
+        report.flush()
+        tracer.after(i)
+        checkpointer.settle(wait=False)
+        stops = stopping.reached()
+        if saves or stops:
+          report.flush(wait=True)  # what is not finite is never saved
+          guard.check_state(done, state)
+          scores = None
+          if evaluates and not stops:
+            try:
+              scores = score(run, report, state, done, last)
+            except errors.Stopped:
+              stops = True
+          checkpointer.save(
+            done, state, run.metadata, scores, owes_scores=evaluates and stops
+          )
+        if stops:
+          place = run.workdir / "checkpoints" / str(done)
+          raise stopping.stopped(f"after step {done}, saved in {place}")
     final = finish(run, checkpointer, state, steps.stop)
     if run.config.eval.subjects and final:
       report.results(steps.stop, final, "eval")
     # Once more, if it could not be written.
     checkpointer.save(steps.stop, state, run.metadata, scores)
     return final
+
+
+def score(
+  run: run_lib.Run,
+  report: logs.Reporter,
+  state: step_lib.TrainState,
+  done: int,
+  last: bool,
+) -> dict[str, float] | None:
+  """Evaluates a state in training, reports, and returns the flat metrics.
+
+  Raises:
+    errors.Stopped: a signal came before there were metrics; nothing is
+      reported.
+  """
+  with report.evaluating():
+    results = run.evaluator(state.variables)
+  report.evaluation(done, results, last)
+  return results.flat() if results else None
 
 
 def finish(
@@ -167,9 +208,9 @@ def initial_state(
   step = checkpointer.latest_step
   if step is None:
     state = run.init_state(jax.random.key(run.config.seed))
-    return start_from(run.config.train.init_from, state, run.mesh)
+    return start_from(run.config.train.init_from, state, run.place)
   abstract = jax.eval_shape(run.init_state, jax.random.key(0))
-  state = checkpointer.restore(abstract, sharding.replicated(run.mesh))
+  state = checkpointer.restore(abstract, run.place)
   folder = run.workdir / "checkpoints"
   if not jax.process_index():
     print(f"resumed from {folder / str(step)}", flush=True)
@@ -179,17 +220,22 @@ def initial_state(
 
 
 def start_from(
-  path: str, state: step_lib.TrainState, mesh: Mesh
+  path: str, state: step_lib.TrainState, place: placement.Placement
 ) -> step_lib.TrainState:
   """Gives a fresh state what fits it of a checkpoint, and says what did."""
   if not path:
     return state
   variables, taken, stayed = checkpoint.restore_matching(
-    path, state.variables, sharding.replicated(mesh)
+    path, state.variables, place
   )
   print(f"taken from {path}: {len(taken)} arrays ({_parts(taken)})")
   print(f"as initialised: {len(stayed)} arrays ({_parts(stayed)})", flush=True)
   return state.replace(**variables)
+
+
+def _lacks_results(config: Any, workdir: storage.Path, step: int) -> bool:
+  """Whether a run was stopped in its last evaluation, of all subjects."""
+  return bool(config.eval.subjects) and not logs.has_results(workdir, step)
 
 
 def _parts(names: Sequence[str]) -> str:

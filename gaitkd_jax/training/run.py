@@ -6,18 +6,21 @@ from collections.abc import Mapping
 import contextlib
 import dataclasses
 import functools
-import pathlib
 from typing import Any
 
 import jax
 from jax.sharding import Mesh
 import numpy as np
 
+from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import models
+from gaitkd_jax import placement
 from gaitkd_jax import sharding
+from gaitkd_jax import storage
+from gaitkd_jax import together
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.training import basis
@@ -33,6 +36,7 @@ class Run:
     config: the whole config.
     workdir: takes all results.
     mesh: devices of the data axis.
+    place: where the student's arrays lie, and those that follow them.
     student: the network that learns.
     distillation: the teachers' variables, and what they ask of it.
     init_state: from a key to the state of step 0, jitted.
@@ -47,8 +51,9 @@ class Run:
   """
 
   config: Any
-  workdir: pathlib.Path
+  workdir: storage.Path
   mesh: Mesh
+  place: placement.Placement
   student: models.GaitNetwork
   distillation: distill.Distillation
   init_state: Callable[[jax.Array], step_lib.TrainState]
@@ -63,7 +68,7 @@ class Run:
   resumption: basis.Resumption
 
 
-def prepare(config: Any, workdir: pathlib.Path) -> Run:
+def prepare(config: Any, workdir: storage.Path) -> Run:
   """Makes all that `config` describes; what cannot work is found here.
 
   What costs nothing to check comes before the data, which may take hours to be
@@ -95,10 +100,17 @@ def prepare(config: Any, workdir: pathlib.Path) -> Run:
     optimizer, schedule = optim.create_optimizer(config.optim, student)
   mistakes.check()
   student = models.create_model(config.model, config.dtype)
-  basis.check_config(config, workdir)
-  teachers = distill.prepare(config, student, mesh)
+  checkpoint.check_place(workdir)
   workdir_lib.make_workdir(workdir)
-  split = training.training_split(config)
+  basis.check_config(config, workdir)
+  choice = config.sharding.classifier
+  teachers = distill.prepare(config, student, mesh)
+  placement.tell(
+    placement.place(student, choice, mesh),
+    *distill.place_teachers(teachers.teachers, choice, mesh).values(),
+  )
+  builder = together.prepare_data(config.data)
+  split = training.training_split(config, builder)
   subjects = training.class_names(config, split)
   distillation = teachers.with_data(split, subjects)
   evaluator = evaluate.Evaluator(config, student, mesh)
@@ -111,10 +123,11 @@ def prepare(config: Any, workdir: pathlib.Path) -> Run:
     config=config,
     workdir=workdir,
     mesh=mesh,
+    place=step_lib.place_state(student, distillation.objective, choice, mesh),
     student=student,
     distillation=distillation,
     init_state=step_lib.make_init(
-      student, optimizer, mesh, distillation.objective
+      student, optimizer, mesh, distillation.objective, choice
     ),
     train_step=step_lib.make_train_step(
       student,
@@ -125,6 +138,7 @@ def prepare(config: Any, workdir: pathlib.Path) -> Run:
       mesh,
       seed=config.seed,
       skip_nonfinite=config.train.skip_nonfinite > 0,
+      classifier=choice,
     ),
     batch_names=functools.partial(training.batch_names, config, split),
     batches=functools.partial(_batches, config, split, distillation),

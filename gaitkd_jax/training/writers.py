@@ -22,6 +22,8 @@ from tensorboardX.proto import event_pb2
 from tensorboardX.proto import summary_pb2
 import tqdm
 
+from gaitkd_jax import storage
+
 # What is measured of a run rather than computed by it, see `pace.Pace`; it is
 # never the same twice.
 MEASURED = tuple(
@@ -78,22 +80,35 @@ class JsonlWriter:
 
   name = "metrics.jsonl"
 
-  def __init__(self, path: str | os.PathLike[str], last_step: int | None):
+  def __init__(
+    self,
+    path: str | os.PathLike[str],
+    last_step: int | None,
+    earlier: storage.Place | None = None,
+    *,
+    scores_again: bool = False,
+  ):
     """Opens the file.
 
     Args:
       path: of the file; it is appended to.
       last_step: lines of later steps are dropped: a resumed run writes them
         anew. None drops all.
+      earlier: where the lines of before are; None: in the same file.
+      scores_again: whether to drop the scores of `last_step` as well.
     """
     path = pathlib.Path(path)
+    earlier = path if earlier is None else earlier
     kept = []
-    if last_step is not None and path.exists():
-      for line in path.read_text(errors="replace").splitlines():
+    if last_step is not None and storage.exists(earlier):
+      for line in storage.read_text(earlier, "replace").splitlines():
         try:
-          if json.loads(line)["step"] <= last_step:
+          row = json.loads(line)
+          scores = not any(key.startswith("train/") for key in row)
+          again = scores and scores_again and row["step"] == last_step
+          if row["step"] <= last_step and not again:
             kept.append(line + "\n")
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
           continue  # no line of ours, or cut off when the program was killed
     # A new file takes the old one's place at once: no line is ever lost.
     new = path.with_suffix(".tmp")

@@ -68,3 +68,39 @@ def test_a_killed_build_starts_again(tmp_path):
     "train": 24,
     "test": 24,
   }
+
+
+@pytest.mark.parametrize("name", ["casiab", "walkers"])
+def test_a_signal_is_one_line(tmp_path, name):
+  trees.write(tmp_path / "tree", "casiab", "raw", 4, 2)
+  program = textwrap.dedent("""
+    import os, signal, sys
+    from tensorflow_datasets.core import writer
+    from data_pipelines import command_line
+    from data_pipelines import prepare
+    write, seen = writer.Writer.write, []
+    def stop(*arguments):
+      seen.append(1)
+      if len(seen) == 9:
+        os.kill(os.getpid(), signal.SIGTERM)
+      return write(*arguments)
+    writer.Writer.write = stop
+    command_line.run(prepare.main)
+  """)
+  done = command.run(
+    f"--dataset={name}",
+    f"--root={tmp_path / 'tree' if name == 'casiab' else ''}",
+    f"--prepared={tmp_path / 'prepared'}",
+    program=("-c", program),
+  )
+  (line,) = done.stderr.splitlines()
+  assert line.startswith("stopped by SIGTERM")
+  folder = tmp_path / "prepared" / name
+  assert not list(folder.rglob("*incomplete*"))
+  assert not list(folder.rglob("dataset_info.json"))
+  kept = [f for f in folder.rglob("unfinished/train/*") if f.stat().st_size]
+  if name == "casiab":
+    # The same command goes on, and its text says so.
+    assert done.returncode == 75 and "goes on" in line and kept
+  else:
+    assert done.returncode == 128 + 15 and not kept

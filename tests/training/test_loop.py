@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import signal
 
 import jax
 import numpy as np
@@ -11,6 +13,7 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
+from gaitkd_jax import stopping
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.training import loop
@@ -27,6 +30,14 @@ def variables(config, workdir):
     models.abstract_variables(module),
     sharding.replicated(sharding.create_mesh()),
   )
+
+
+def rows(workdir):
+  """The lines of metrics.jsonl without times."""
+  return [
+    {k: v for k, v in json.loads(line).items() if k not in writers.MEASURED}
+    for line in (workdir / "metrics.jsonl").read_text().splitlines()
+  ]
 
 
 def test_workdir_holds_what_is_promised(uninterrupted):
@@ -92,14 +103,49 @@ def test_a_killed_run_goes_on_bit_for_bit(
     strict=True,
   ):
     np.testing.assert_array_equal(a, b)
-  ours, theirs = (
-    [
-      {k: v for k, v in json.loads(line).items() if k not in writers.MEASURED}
-      for line in (w / "metrics.jsonl").read_text().splitlines()
-    ]
-    for w in (folder / "killed", workdir)
-  )
-  assert ours == theirs
+  assert rows(folder / "killed") == rows(workdir)
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_bit_for_bit(
+  uninterrupted, folder, monkeypatch, capsys
+):
+  """Stopped at a step that saves nothing, then twice in the last evaluation."""
+  config, whole, results, _ = uninterrupted
+  workdir = folder / "stopped"
+  asked = iter([])
+  real = stopping.reached
+
+  def reached():
+    if next(asked, False):
+      os.kill(os.getpid(), signal.SIGTERM)
+    return real()
+
+  monkeypatch.setattr(stopping, "reached", reached)
+  for polls, step, owes in (
+    ([False] * 2 + [True], 3, False),  # of the steps
+    ([False] * 3 + [True], 4, True),  # one more step, and into its evaluation
+    ([False] * 2 + [True], 4, True),  # in that evaluation, done anew
+  ):
+    asked = iter(polls)
+    with pytest.raises(errors.Stopped, match="stopped by SIGTERM") as e:
+      loop.train_and_evaluate(config, workdir)
+    place = workdir / "checkpoints" / str(step)
+    assert place.is_dir() and not (place / "metrics").exists()
+    assert checkpoint.restored_meta(place).get("owes_scores", False) == owes
+    assert e.value.saved == (polls != [False, False, True] or step == 3)
+  again = loop.train_and_evaluate(config, workdir)
+  assert again == results
+  assert (place / "metrics").is_dir()
+  a, b = (checkpoint.read_arrays(w) for w in (whole, workdir))
+  assert a.keys() == b.keys() and len(a) > 50
+  for key, array in a.items():
+    np.testing.assert_array_equal(array, b[key], key)
+  assert rows(workdir) == rows(whole)
+  assert "resumed from" in capsys.readouterr().out
+  # A finished run stays as it is.
+  assert loop.train_and_evaluate(config, workdir) == results
+  assert rows(workdir) == rows(whole)
 
 
 @pytest.mark.slow

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 import os
-import pathlib
 import time
 from typing import Any
 
@@ -24,7 +23,11 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
+from gaitkd_jax import placement
 from gaitkd_jax import sharding
+from gaitkd_jax import stopping
+from gaitkd_jax import storage
+from gaitkd_jax import together
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.distill import cache as cache_lib
 
@@ -68,11 +71,12 @@ def fill(
       "--mode=cache runs teachers, but the config has none without a "
       "config.teachers.<name>.cache; add one, or unset it"
     )
+  workdir_lib.make_workdir(workdir)
   teachers = distill.create_teachers(config.teachers, config.dtype)
   layouts = {name: _layout(config, t) for name, t in teachers.items()}
   variables = distill.restore_teachers(config, teachers, mesh)
-  workdir_lib.make_workdir(workdir)
-  split = training.training_split(config)
+  builder = together.prepare_data(config.data)
+  split = training.training_split(config, builder)
   data = cache_lib.describe_data(config.data, split)
   metrics = {}
   for name, teacher in teachers.items():
@@ -85,7 +89,7 @@ def fill(
       teacher,
       variables[name],
       split,
-      pathlib.Path(workdir) / name,
+      storage.path(workdir) / name,
       header,
       mesh,
     )
@@ -151,8 +155,11 @@ def _make_run(
     stored = cache_lib.decode(rows, header["classes"])["logits"]
     return rows, cache_lib.error(out["logits"], stored, scale, temperature)
 
+  place = placement.place(teacher.module, config.sharding.classifier, mesh)
   whole, split = sharding.replicated(mesh), sharding.by_sequence(mesh)
-  return jax.jit(run, in_shardings=(whole, split), out_shardings=whole)
+  return jax.jit(
+    run, in_shardings=(place.of_variables(), split), out_shardings=whole
+  )
 
 
 def _fill_one(
@@ -160,15 +167,15 @@ def _fill_one(
   teacher: distill.Teacher,
   variables: Any,
   split: Any,
-  folder: pathlib.Path,
+  folder: storage.Path,
   header: Mapping[str, Any],
   mesh: Mesh,
 ) -> dict[str, float]:
   """Fills the store of one teacher; see `fill`."""
   # All processes run; the first writes, and says where all of them begin.
-  writer = None
-  if not jax.process_index():
-    writer = cache_lib.Writer(folder, header)
+  writer = together.first_alone(
+    lambda: cache_lib.Writer(folder, header), f"open the store {folder}"
+  )
   done = writer.done if writer else 0
   done = int(multihost_utils.broadcast_one_to_all(np.int32(done)))
   total = len(split) * config.cache.views
@@ -176,21 +183,32 @@ def _fill_one(
   run = _make_run(config, teacher, header, mesh)
   began = time.monotonic()
   pending: list[tuple[int, Any]] = []
-  with tqdm.tqdm(
-    total=total,
-    initial=done,
-    desc=f"cache {teacher.name}",
-    unit="clip",
-    disable=None,
-  ) as bar:
+  with (
+    tqdm.tqdm(
+      total=total,
+      initial=done,
+      desc=f"cache {teacher.name}",
+      unit="clip",
+      disable=None,
+    ) as bar,
+    stopping.held(),
+  ):
     keeper = _Keeper(writer, total, size, bar)
+    stops = False
     for i, batch in enumerate(_batches(config, split, size, done, total)):
       out = run(variables, sharding.put_batch(batch, mesh))
       pending.append((done + i * size, out))
       if len(pending) > 1:  # fetch a batch while the next one is computed
         keeper(*pending.pop(0))
+      if stops := stopping.reached():
+        break
     for first, out in pending:
       keeper(first, out)
+    if stops:
+      raise stopping.stopped(
+        f"after {keeper.commit()} of {total} clips of "
+        f"teacher {teacher.name}, kept in {folder}"
+      )
   if writer is None:
     return {}
   seconds = time.monotonic() - began
@@ -229,37 +247,47 @@ def _batches(
 
 
 class _Keeper:
-  """Fetches rows from the device and, in the first process, writes them.
+  """In the first process, fetches rows from the device and writes them.
 
   Attributes:
     sums: metrics, summed over the rows that are done.
+    done: rows that are written, though not for good before `commit`.
   """
 
   def __init__(
     self, writer: cache_lib.Writer | None, total: int, size: int, bar: tqdm.tqdm
   ):
     self.sums = dict(writer.sums) if writer else {}
+    self.done = writer.done if writer else 0
     self._writer, self._bar = writer, bar
     self._total, self._size = total, size
 
   def __call__(self, first: int, out: tuple[Arrays, Arrays]) -> None:
     """Keeps the rows from number `first` on, and what storing cost."""
-    rows, wrong = jax.device_get(out)
     count = min(self._size, self._total - first)
     self._bar.update(count)
+    self.done = first + count
     if self._writer is None:
+      jax.block_until_ready(out)
       return
+    rows, wrong = jax.device_get(out)
     self._writer.write(first, {key: x[:count] for key, x in rows.items()})
     for key, values in wrong.items():
       added = float(values[:count].sum(dtype=np.float64))
       self.sums[key] = self.sums.get(key, 0.0) + added
-    last = first + count == self._total
+    last = self.done == self._total
     if last or (first // self._size + 1) % _BLOCK == 0:
-      self._writer.commit(first + count, self.sums)
+      self.commit()
+
+  def commit(self) -> int:
+    """Has what was written kept for good; returns the rows that are done."""
+    if self._writer is not None:
+      self._writer.commit(self.done, self.sums)
+    return self.done
 
 
 def _report(
-  folder: pathlib.Path,
+  folder: storage.Path,
   header: Mapping[str, Any],
   teacher: distill.Teacher,
   cache: Any,

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 import json
 import math
 import os
-import pathlib
 import types
 from typing import Any
 
 import numpy as np
 
 from gaitkd_jax import errors
+from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import metrics as metrics_lib
 from gaitkd_jax.evaluation.report import charts
@@ -58,7 +58,7 @@ def read(path: str | os.PathLike[str]) -> Series:
     errors.UserError: the file cannot be read.
   """
   try:
-    lines = pathlib.Path(path).read_text(errors="replace").splitlines()
+    lines = storage.read_text(path, "replace").splitlines()
   except OSError as e:
     raise errors.UserError(
       f"{path}: the log of the training cannot be read ({e.strerror}); check "

@@ -1,0 +1,232 @@
+"""Signals that stop a program without a loss.
+
+SIGTERM and ctrl-C raise `errors.Stopped` at once where nothing would be lost.
+Inside `held()` they only raise a flag, which is looked at in places where what
+was done can be saved: `reached()`. Several processes stop in the same place,
+whichever of them got the signal.
+"""
+
+import _thread
+from collections.abc import Callable
+from collections.abc import Iterator
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+
+from gaitkd_jax import errors
+from gaitkd_jax import peers as peers_lib
+
+# Of a program that is left at once, by a second ctrl-C.
+INTERRUPTED = 130
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class _Stop:
+  """What this process knows of its stop; there is one, as of signals."""
+
+  def __init__(self) -> None:
+    self.number: int | None = None  # of the signal
+    self.depth = 0  # of `held`
+    self.pipe: int | None = None  # on which `listening` hears of signals
+    self.peers: peers_lib.Peers | None = None
+    self.goes_on = False  # the same command, when it is started again
+
+  @property
+  def why(self) -> str | None:
+    """Why it is to stop; None: it is not."""
+    if self.number is not None:
+      return f"stopped by {signal.Signals(self.number).name}"
+    return self.peers.why if self.peers else None
+
+
+_stop = _Stop()
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[None]:
+  """Takes SIGTERM and ctrl-C inside, in the main thread; else does nothing.
+
+  Nested in itself it does nothing more.
+  """
+  main = threading.current_thread() is threading.main_thread()
+  if not main or signal.getsignal(signal.SIGTERM) is _handle:
+    yield
+    return
+  # A shell starts what is to run in the background without SIGINT.
+  taken = [s for s in _SIGNALS if signal.getsignal(s) != signal.SIG_IGN]
+  before = {number: signal.signal(number, _handle) for number in taken}
+  read, write = os.pipe()
+  os.set_blocking(write, False)
+  fd = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+  _stop.pipe = read
+  threading.Thread(target=_count, args=(read,), daemon=True).start()
+  try:
+    yield
+  finally:
+    signal.set_wakeup_fd(fd)
+    os.close(write)  # ends the thread
+    for number, handler in before.items():
+      signal.signal(number, handler)
+    _stop.number = _stop.pipe = None
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+  """Inside, a signal stops nothing until `reached` is asked.
+
+  If it came too late for that, `errors.Stopped` is raised at the end.
+  """
+  with listening():
+    _stop.depth += 1
+    try:
+      yield
+      if _stop.peers and _stop.depth == 1:
+        _stop.peers.ended()
+    finally:
+      _stop.depth -= 1
+    if not _stop.depth and _stop.why:
+      raise stopped()
+
+
+def reached() -> bool:
+  """Whether to stop here: to be asked once a step, by all processes alike."""
+  if not _stop.depth:
+    return False
+  if _stop.peers:
+    return _stop.peers.reached()
+  return _stop.number is not None
+
+
+def stopped(done: str = "") -> errors.Stopped:
+  """The exception that says what stopped the program.
+
+  Args:
+    done: what is saved, as in "after step 7, saved in runs/a"; the same command
+      goes on from there.
+  """
+  error = errors.Stopped(" ".join(filter(None, (_stop.why or "stopped", done))))
+  error.signal = _stop.number
+  error.saved = bool(done)
+  return error
+
+
+def join(peers: peers_lib.Peers) -> None:
+  """Stops together with other processes from now on."""
+  _stop.peers = peers
+  peers.on_stop = _told
+
+
+def advise(advice: Callable[[], str], goes_on: bool) -> None:
+  """Sets what is said of going on.
+
+  Args:
+    advice: what to do where another process is gone.
+    goes_on: whether the same command goes on after a stop.
+  """
+  _stop.goes_on = goes_on
+  if _stop.peers:
+    _stop.peers.advice = advice
+
+
+def is_alone() -> bool:
+  """Whether this is the only process of its run."""
+  return _stop.peers is None
+
+
+def leave(status: int) -> None:
+  """Tells other processes that this one ends."""
+  if _stop.peers:
+    _stop.peers.leave(status)
+
+
+def await_verdict() -> None:
+  """Gives the news that another process is gone the time to end this one.
+
+  To be called where a computation failed, which may be for that reason.
+  """
+  if _stop.peers:
+    threading.Event().wait(peers_lib.GRACE)
+
+
+def _handle(number: int, frame: object) -> None:
+  """Python calls it in the main thread, between two instructions of its own."""
+  del frame
+  if _stop.number is not None:
+    return  # it is stopping; of a second ctrl-C `_count` takes care
+  _stop.number = number
+  _tell(number)
+  if not _stop.depth:
+    raise stopped()
+  if sys.stderr.isatty():
+    text = "stopping after this step; ctrl-C again leaves at once"
+    print(text, file=sys.stderr)
+
+
+def _tell(number: int) -> None:
+  """Tells other processes to stop too."""
+  if _stop.peers and _stop.peers.why is None:
+    place = f"process {_stop.peers.index} of {_stop.peers.count}"
+    _stop.peers.stop(f"{place} was stopped by {signal.Signals(number).name}")
+
+
+def _told(why: str) -> None:
+  """Another process is to stop; where nothing is held, so is this one."""
+  del why
+  if not _stop.depth and signal.getsignal(signal.SIGTERM) is _handle:
+    _thread.interrupt_main(signal.SIGTERM)
+
+
+def _count(pipe: int) -> None:
+  """Leaves at the second ctrl-C, even while the main thread computes."""
+  interrupts = 0
+  while numbers := os.read(pipe, 64):
+    for number in set(numbers).intersection(_SIGNALS):
+      threading.Thread(target=_leave, args=(number, pipe), daemon=True).start()
+    interrupts += numbers.count(signal.SIGINT)
+    if interrupts > 1:
+      print("interrupted twice: left at once", file=sys.stderr, flush=True)
+      os._exit(INTERRUPTED)
+  os.close(pipe)
+
+
+def _leave(number: int, pipe: int) -> None:
+  """Leaves if nothing is held and the main thread does not come to do so.
+
+  It may be in a call of C that waits for another process, for hours.
+  """
+  time.sleep(peers_lib.GRACE)
+  waits = _stop.pipe == pipe and _stop.number is None
+  if waits and not _stop.depth:
+    _stop.number = number
+    _tell(number)
+    print(_stop.why, file=sys.stderr, flush=True)
+    status = errors.STOPPED if _stop.goes_on else 128 + number
+    leave(status)
+    os._exit(status)
+
+
+def _before_fork() -> None:
+  """Holds signals back, so that a child gets none before `_forget`."""
+  _fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+def _after_fork() -> None:
+  signal.pthread_sigmask(signal.SIG_SETMASK, _fork.mask)
+
+
+def _forget() -> None:
+  """Of a process that is forked: it is stopped by those who made it."""
+  if signal.getsignal(signal.SIGTERM) is _handle:
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+  _after_fork()
+
+
+_fork = threading.local()
+os.register_at_fork(
+  before=_before_fork, after_in_parent=_after_fork, after_in_child=_forget
+)
