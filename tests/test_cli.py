@@ -84,9 +84,11 @@ def test_a_full_disk_is_said_and_ends_the_run(tmp_path, prepared):
   datasets.prepare(config.data)
   module = [sys.executable, "-m", "gaitkd_jax.main", SMOKE]
   module += [f"--config.data.prepared={prepared}"]
-  program = shlex.join([*module, f"--workdir={tmp_path / 'run'}"])
+  module += ["--config.train.steps=4", "--config.train.checkpoint_every=2"]
+  module += ["--config.eval.report=False", f"--workdir={tmp_path / 'run'}"]
+  program = shlex.join(module)
   done = subprocess.run(
-    ["bash", "-c", f"ulimit -f 100; {program}"],
+    ["bash", "-c", f"ulimit -f 30; {program}"],
     cwd=paths.ROOT,
     env=os.environ
     | {
@@ -99,7 +101,10 @@ def test_a_full_disk_is_said_and_ends_the_run(tmp_path, prepared):
   assert done.returncode == 2, done.stderr
   folder = tmp_path / "run" / "checkpoints"
   # Those of steps 2 and 4, and that of step 4 once more at the end.
-  two, four, again = done.stderr.splitlines()
+  # What the pipelines cannot keep either is said before.
+  assert "Traceback" not in done.stderr, done.stderr
+  *before, two, four, again = done.stderr.splitlines()
+  assert all("index_" in line for line in before), done.stderr
   for line, step in ((two, 2), (four, 4)):
     assert line == (
       f"checkpoint {step} could not be written (File too large); the run goes "

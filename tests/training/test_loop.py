@@ -337,10 +337,26 @@ def test_a_state_that_is_not_finite_is_never_saved(prepared, tmp_path):
   with pytest.raises(errors.UserError, match="loss is nan at step 2: .*decis"):
     train_spoilt(config, tmp_path / "a", {2})
   assert checkpoint.newest_step(tmp_path / "a") is None
-  config = configs.smoke_config(
-    prepared, "walkers_baseline", **quiet, **{"optim.learning_rate": 1e38}
+  config = configs.smoke_config(prepared, "walkers_baseline", **quiet)
+  run = run_lib.prepare(config, tmp_path / "b")
+
+  overflow = jax.jit(
+    lambda stats: jax.tree.map(lambda x: x + jax.numpy.inf, stats)
   )
-  with pytest.raises(errors.UserError, match="not finite") as e:
-    loop.train_and_evaluate(config, tmp_path / "b")
+
+  def overflowing(state, teachers, batch):
+    state, metrics = run.train_step(state, teachers, batch)
+    return state.replace(batch_stats=overflow(state.batch_stats)), metrics
+
+  with (
+    pytest.raises(errors.UserError, match="state after step 1 is not") as e,
+    checkpoint.Checkpointer(tmp_path / "b" / "checkpoints", "x") as c,
+  ):
+    state = loop.initial_state(run, c)
+    once = config.copy_and_resolve_references()
+    with once.unlocked():
+      once.train.checkpoint_every = 1
+    changed = dataclasses.replace(run, train_step=overflowing, config=once)
+    loop.train(changed, c, state, None)
   assert "\n" not in str(e.value)
   assert checkpoint.newest_step(tmp_path / "b") is None
