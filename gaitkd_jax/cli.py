@@ -129,6 +129,7 @@ def _main(main: Callable[[list[str]], None], argv: list[str]) -> None:
   logging.set_verbosity(logging.WARNING)
   logging.get_absl_handler().addFilter(_is_shown)
   main(argv)
+  stopping.done()
   stopping.leave(0)
 
 

@@ -42,7 +42,7 @@ from gaitkd_jax import models
 from gaitkd_jax import sharding
 from gaitkd_jax import storage
 from gaitkd_jax.evaluation import distances
-from gaitkd_jax.evaluation import embed
+from gaitkd_jax.evaluation import embedding
 from gaitkd_jax.evaluation import restoring
 from gaitkd_jax.evaluation import search
 from gaitkd_jax.evaluation import store as store_lib
@@ -154,9 +154,9 @@ def embed_silhouettes(
     batch_size=-(-size // mesh.size) * mesh.size,
     max_frames=gallery.metadata.get("max_frames", _MAX_FRAMES),
   )
-  embed_step = embed.make_embed_step(module, mesh)
+  embed_step = embedding.make_embed_step(module, mesh)
   return (
-    embed.embed(embed_step, variables, batches, len(split), mesh),
+    embedding.embed(embed_step, variables, batches, len(split), mesh),
     split.names,
   )
 

@@ -12,7 +12,7 @@ from gaitkd_jax import distill
 from gaitkd_jax import models
 from gaitkd_jax import placement
 from gaitkd_jax import sharding
-from gaitkd_jax.evaluation import embed
+from gaitkd_jax.evaluation import embedding
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.training import loop
 from tests.helpers import configs
@@ -217,7 +217,7 @@ def test_embedding_needs_no_classes():
     ),
     mesh,
   )
-  step = embed.make_embed_step(module, mesh)
+  step = embedding.make_embed_step(module, mesh)
   found = []
   for choice in ("split", "whole"):
     place = placement.place(module, choice, mesh)

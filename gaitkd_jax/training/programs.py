@@ -21,7 +21,7 @@ from gaitkd_jax import models
 from gaitkd_jax import placement
 from gaitkd_jax import sharding
 from gaitkd_jax.distill import cache as cache_lib
-from gaitkd_jax.evaluation import embed
+from gaitkd_jax.evaluation import embedding
 from gaitkd_jax.training import optim
 from gaitkd_jax.training import step as step_lib
 
@@ -41,7 +41,7 @@ class Programs:
     teachers: by name; those with a cache are looked up, not run.
     init_state: from a key to the state of step 0, jitted.
     train_step: see `step.make_train_step`.
-    embed_step: see `embed.make_embed_step`.
+    embed_step: see `embedding.make_embed_step`.
     clips: of the global batch of a training step.
     frames: of a clip, at most.
   """
@@ -194,7 +194,7 @@ def create(config: Any, mesh: Mesh) -> Programs:
       seed=config.seed,
       classifier=choice,
     ),
-    embed_step=embed.make_embed_step(student, mesh),
+    embed_step=embedding.make_embed_step(student, mesh),
     clips=config.batch.identities * config.batch.sequences,
     frames=clip_frames(config.clip),
   )
