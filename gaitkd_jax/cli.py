@@ -55,8 +55,7 @@ def run(main: Callable[[list[str]], None]) -> None:
   except config_lib.Help as text:
     _print(str(text))
   except errors.Stopped as e:
-    lost = _SIGNALLED + (e.signal or signal.SIGTERM)
-    _end(str(e), errors.STOPPED if e.saved else lost)
+    _end(str(e), _status(e))
   except KeyboardInterrupt:
     _end("interrupted", stopping.INTERRUPTED)
   except BrokenPipeError:
@@ -64,7 +63,8 @@ def run(main: Callable[[list[str]], None]) -> None:
   except errors.UserError as e:
     _end(f"error: {e}", 2)
   except Exception as e:
-    stopping.await_verdict()
+    if stop := stopping.verdict():
+      _end(str(stop), _status(stop))
     reason = failures.reason(e)
     if reason is None:
       if stopping.is_alone():
@@ -85,6 +85,12 @@ def run_name(config: str) -> str:
   """Names a run after its `--config`: "gaitbase_grew" for gaitbase.py:grew."""
   file, _, variant = config.partition(":")
   return "_".join(filter(None, (pathlib.Path(file).stem, variant)))
+
+
+def _status(stop: errors.Stopped) -> int:
+  """The status of a program that was stopped."""
+  lost = _SIGNALLED + (stop.signal or signal.SIGTERM)
+  return errors.STOPPED if stop.saved else lost
 
 
 def _end(text: str, status: int) -> None:
