@@ -157,9 +157,11 @@ def verdict() -> errors.Stopped | None:
   """
   if not _stop.peers:
     return None
-  threading.Event().wait(peers_lib.GRACE)
-  if _stop.peers.why is None:
-    return None
+  last = time.monotonic() + peers_lib.GRACE
+  while _stop.peers.why is None:
+    if time.monotonic() > last:
+      return None
+    time.sleep(0.05)
   stop = errors.Stopped(_stop.peers.why)
   stop.saved = _stop.goes_on
   return stop
