@@ -123,9 +123,11 @@ class Peers:
     self._leaving = status != 0
     self._to_first({"left": status, "process": self.index})
     with self._changed:
-      self._changed.wait_for(
-        lambda: len(self._left) == self.count, GRACE if status else None
-      )
+      self._changed.wait_for(self._is_over, GRACE if status else None)
+
+  def _is_over(self) -> bool:
+    """Whether all have left, or process 0, through which they hear of it."""
+    return len(self._left) == self.count or bool(self.index and 0 in self._left)
 
   def _to_first(self, message: dict[str, Any]) -> None:
     if self.index:
