@@ -137,6 +137,8 @@ def _main(main: Callable[[list[str]], None], argv: list[str]) -> None:
   main(argv)
   stopping.done()
   stopping.leave(0)
+  if not stopping.is_alone():
+    _end("", 0)  # JAX would wait for all once more, and abort if one is killed
 
 
 def _is_shown(record: LogRecord) -> bool:
