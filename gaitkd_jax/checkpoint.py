@@ -149,6 +149,7 @@ class Checkpointer:
   @property
   def owes_scores(self) -> bool:
     """Whether an evaluation of the newest checkpoint is still to be done."""
+    self._manager.wait_until_finished()
     step = self._manager.latest_step()
     if step is None or not restored_meta(self._folder / str(step)).get(_OWES):
       return False
