@@ -296,4 +296,5 @@ def test_scores_are_added_to_a_checkpoint_that_owes_them(tmp_path):
   assert steps(tmp_path) == {2, 3, 4}
   everything = checkpoint.read_arrays(folder / "2")
   assert everything["optimizer/step"] == 2
-  assert {"model/params/fc/kernel", "optimizer/opt_state/0"} <= set(everything)
+  assert everything["model/params/fc/kernel"][0, 0] == 2
+  assert any(name.startswith("optimizer/opt_state") for name in everything)
