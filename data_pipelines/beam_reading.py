@@ -6,7 +6,6 @@ they do on one machine or with a shared file system.
 
 from collections.abc import Iterator
 from collections.abc import Sequence
-import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 import apache_beam as beam
 
 from data_pipelines import examples as examples_lib
-from data_pipelines import plausibility
 from data_pipelines import source as source_lib
 from data_pipelines import tree
 
@@ -29,8 +27,7 @@ def _read(
   """Yields the example and a note of what `build_notes.Notes` is to know."""
   outcome = examples_lib.read(folder, source, modalities)
   # Beam would bury an exception in a traceback; `take_notes` sees to it later.
-  note = dataclasses.asdict(dataclasses.replace(outcome, example=None))
-  yield beam.pvalue.TaggedOutput(_NOTES, json.dumps(note))
+  yield beam.pvalue.TaggedOutput(_NOTES, json.dumps(outcome.note()))
   if outcome.example is not None:
     yield folder.key, outcome.example
 
@@ -92,15 +89,4 @@ def take_notes(folder: str) -> list[examples_lib.Outcome]:
     notes += [json.loads(line) for line in path.read_text().splitlines()]
     path.unlink()
   notes.sort(key=lambda note: note["folder"]["path"])
-  return [_outcome(note) for note in notes]
-
-
-def _outcome(note: dict[str, Any]) -> examples_lib.Outcome:
-  check = note["check"]
-  return examples_lib.Outcome(
-    tree.SequenceFolder(**note["folder"]),
-    skipped=note["skipped"],
-    refused=tuple(note["refused"]),
-    mended=tuple(note["mended"]),
-    check=plausibility.Check(**check) if check else None,
-  )
+  return [examples_lib.Outcome.of_note(note) for note in notes]

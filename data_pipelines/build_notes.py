@@ -22,6 +22,7 @@ from typing import Any
 from absl import logging
 
 from data_pipelines import plausibility
+from gaitkd_jax import storage
 from gaitkd_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def read_source(folder: str | os.PathLike[str]) -> dict[str, Any]:
   Raises:
     UserError: the file is missing or damaged.
   """
-  path = pathlib.Path(folder) / SOURCE_FILE
+  path = storage.path(folder) / SOURCE_FILE
   try:
     return json.loads(path.read_text())
   except (OSError, ValueError) as error:
@@ -160,10 +161,10 @@ def summary(folder: str | os.PathLike[str]) -> list[str]:
     folder: of the prepared data; one without notes gives no lines.
   """
   lines = []
-  if (pathlib.Path(folder) / SOURCE_FILE).exists():
+  if (storage.path(folder) / SOURCE_FILE).exists():
     lines += read_source(folder).get("silhouettes", [])
   for name, what in ((SKIPPED_FILE, "skipped"), (MENDED_FILE, "mended")):
-    path = pathlib.Path(folder) / name
+    path = storage.path(folder) / name
     rows = path.read_text().splitlines() if path.exists() else []
     if not rows:
       continue

@@ -7,6 +7,7 @@ from logging import WARNING
 import os
 import signal
 import sys
+import traceback
 import types
 
 from absl import flags
@@ -14,6 +15,8 @@ from absl import logging
 
 from data_pipelines import datasets
 from gaitkd_jax import errors
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -69,19 +72,21 @@ def data(given: argparse.Namespace) -> types.SimpleNamespace:
   )
 
 
-def _stop(number: int, frame: types.FrameType | None) -> None:
-  """Raises what ends the program in order; is called by a signal."""
+def _stop(number: int, frame: object) -> None:
+  """Ends what runs; a second signal ends the program at once."""
   del frame
-  signal.signal(signal.SIGTERM, signal.SIG_IGN)
-  signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
-  raise errors.Stopped(f"stopped by {signal.Signals(number).name}")
+  for other in _SIGNALS:
+    signal.signal(other, signal.SIG_DFL)
+  stop = errors.Stopped(f"stopped by {signal.Signals(number).name}")
+  stop.signal = number
+  raise stop
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
   """Runs a program; a user's mistake is one line and status 2.
 
-  So is a stop by SIGTERM or ctrl-C, which leaves nothing half prepared, with
-  status `errors.STOPPED`. A second ctrl-C leaves at once.
+  So is SIGTERM and ctrl-C, with status `errors.STOPPED` if the same command
+  goes on with what was done, else 128 and the signal's number.
   """
   flags.FLAGS.mark_as_parsed()  # absl's logging has flags, which are not used
   logging.use_absl_handler()
@@ -93,15 +98,17 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
       record.levelno > WARNING or "data_pipelines" in record.pathname
     )
   )
-  for number in (signal.SIGTERM, signal.SIGINT):
-    if signal.getsignal(number) != signal.SIG_IGN:  # in the background
+  for number in _SIGNALS:
+    # A shell starts what is to run in the background without SIGINT.
+    if signal.getsignal(number) != signal.SIG_IGN:
       signal.signal(number, _stop)
   try:
     main(sys.argv[1:])
   except errors.Stopped as e:
-    print(f"{e}; the same command prepares the data", file=sys.stderr)
-    sys.stderr.flush()
-    os._exit(errors.STOPPED)  # threads that still read would be waited for
+    # Ends the processes and threads that generators have started.
+    traceback.clear_frames(e.__traceback__)
+    print(" ".join(str(e).split()), file=sys.stderr, flush=True)
+    os._exit(errors.STOPPED if e.saved else 128 + (e.signal or 0))
   except errors.UserError as e:
     print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
     sys.exit(2)

@@ -8,6 +8,7 @@ see `source.Source`, and inherits the rest from `tree_builder.TreeBuilder`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import importlib
 import os
 import sys
@@ -16,7 +17,9 @@ from typing import Any
 from typing import ClassVar
 from typing import Protocol
 
+from data_pipelines import remote
 from gaitkd_jax import errors
+from gaitkd_jax import storage
 
 if TYPE_CHECKING:
   import tensorflow_datasets as tfds
@@ -107,13 +110,16 @@ def source(name: str) -> source_lib.Source:
 
 
 def prepare(
-  data: Any, download_config: tfds.download.DownloadConfig | None = None
+  data: Any,
+  download_config: tfds.download.DownloadConfig | None = None,
+  before_building: Callable[[], None] | None = None,
 ) -> tfds.core.DatasetBuilder:
   """Prepares a data set once and returns its builder.
 
   Args:
     data: has the attributes `name` (one of `NAMES`), `root` (folder of the real
-      data; unused by walkers), `prepared` (where prepared data are kept),
+      data; unused by walkers), `prepared` (where prepared data are kept:
+      a folder, or a place in an object store such as gs://bucket/prepared),
       `variant` (walkers: tiny, small or full), `modalities` (silhouettes, and
       heatmaps if they are wanted), `pickles`, if it has it (which of several
       pickles hold what), `skip_damaged`, if it has it (whether to go on without
@@ -124,6 +130,7 @@ def prepare(
       JSON file in OpenGait's format).
     download_config: Apache Beam's options, if Beam is to read; None: this
       process reads.
+    before_building: is called where the prepared data are not found.
 
   Returns:
     A builder whose splits "train" and "test" are ready to be read. A second
@@ -138,9 +145,12 @@ def prepare(
   from google.protobuf import json_format
   import tensorflow_datasets as tfds
 
+  from data_pipelines import staging
+
   def make() -> tfds.core.DatasetBuilder:
     try:
-      return made_by.from_config(data, beam=download_config is not None)
+      with remote.explained_if(data.prepared, "data.prepared"):
+        return made_by.from_config(data, beam=download_config is not None)
     except json_format.ParseError as error:
       raise errors.UserError(
         f"data.prepared: a dataset_info.json of {data.name} in"
@@ -152,11 +162,15 @@ def prepare(
   # In a log file, a bar would be noise.
   tfds.display_progress_bar(not made_by.SHOWS_BAR and sys.stderr.isatty())
   builder = make()
+  if before_building and not staging.is_prepared(builder):
+    before_building()
   try:
-    builder.download_and_prepare(download_config=download_config)
+    staging.download_and_prepare(builder, download_config)
   except (OSError, errors.UserError) as error:
     # If several processes prepare at once, the first moves its files into place
     # and the others fail, because the place is taken.
+    if storage.is_remote(data.prepared):
+      raise
     builder = make()
     if not builder.is_prepared():
       if isinstance(error, errors.UserError):
@@ -213,11 +227,14 @@ def probes(data: Any) -> tuple[str, ...]:
   return prepare(data).probes()
 
 
-def roles(data: Any) -> dict[str, tuple[str, ...]]:
+def roles(
+  data: Any, builder: tfds.core.DatasetBuilder | None = None
+) -> dict[str, tuple[str, ...]]:
   """Names the test sequences that a benchmark gives a role.
 
   Args:
-    data: as for `prepare`, which is called.
+    data: as for `prepare`.
+    builder: what `prepare` returned; None: it is called.
 
   Returns:
     "probes", see the function of that name, and, where the data set lists it,
@@ -226,7 +243,7 @@ def roles(data: Any) -> dict[str, tuple[str, ...]]:
   Raises:
     errors.UserError: see `prepare`.
   """
-  builder = prepare(data)
+  builder = builder or prepare(data)
   gallery = builder.gallery()
   listed = {} if gallery is None else {"gallery": gallery}
   return {"probes": builder.probes(), **listed}

@@ -16,8 +16,10 @@ import tensorflow_datasets as tfds
 from data_pipelines import frames
 from data_pipelines import plausibility
 from data_pipelines import records
+from data_pipelines import remote
 from data_pipelines import source as source_lib
 from data_pipelines import tree
+from gaitkd_jax import storage
 from gaitkd_jax.errors import UserError
 
 Example = dict[str, Any]
@@ -73,6 +75,39 @@ class Outcome:
   mended: tuple[str, ...] = ()
   check: plausibility.Check | None = None
 
+  def note(self) -> dict[str, Any]:
+    """JSON of all but the example."""
+    return dataclasses.asdict(dataclasses.replace(self, example=None))
+
+  @classmethod
+  def of_note(
+    cls, note: dict[str, Any], values: dict[str, list[bytes]] | None = None
+  ) -> "Outcome":
+    """Is the inverse of `note`.
+
+    Args:
+      note: what it returned.
+      values: of the example, its compressed frames; none: there is none.
+    """
+    check, folder = note["check"], tree.SequenceFolder(**note["folder"])
+    return cls(
+      folder,
+      example=values | _texts(folder) if values else None,
+      skipped=note["skipped"],
+      refused=tuple(note["refused"]),
+      mended=tuple(note["mended"]),
+      check=plausibility.Check(**check) if check else None,
+    )
+
+
+def _texts(folder: tree.SequenceFolder) -> dict[str, str]:
+  return {
+    "subject": folder.subject,
+    "condition": folder.condition,
+    "view": folder.view,
+    "name": folder.key,
+  }
+
 
 def read(
   folder: tree.SequenceFolder,
@@ -95,6 +130,8 @@ def read(
     return Outcome(folder, skipped=str(finding))
   except frames.DamagedFilesError as error:
     return Outcome(folder, refused=error.findings)
+  except remote.RefusalError:
+    raise
   except UserError as error:
     if source.skip_damaged:
       return Outcome(folder, skipped=str(error))
@@ -103,12 +140,7 @@ def read(
     name: [zlib.compress(frame.tobytes()) for frame in values]
     for name, values in sequence.arrays.items()
   }
-  example |= {
-    "subject": folder.subject,
-    "condition": folder.condition,
-    "view": folder.view,
-    "name": folder.key,
-  }
+  example |= _texts(folder)
   return Outcome(folder, example, mended=sequence.notes, check=sequence.check)
 
 
@@ -127,13 +159,16 @@ def read_ahead(
   Yields:
     What became of each folder, in order.
   """
-  pool = futures.ThreadPoolExecutor(_WORKERS)
+  workers, ahead = _WORKERS, _AHEAD
+  if folders and storage.is_remote(folders[0].path):
+    workers, ahead = 4 * workers, 4 * ahead
+  pool = futures.ThreadPoolExecutor(workers)
   try:
     waiting = collections.deque()
-    for folder in itertools.chain(folders, [None] * _AHEAD):
+    for folder in itertools.chain(folders, [None] * ahead):
       if folder is not None:
         waiting.append(pool.submit(read, folder, source, modalities))
-      if not waiting or (folder is not None and len(waiting) < _AHEAD):
+      if not waiting or (folder is not None and len(waiting) < ahead):
         continue
       yield waiting.popleft().result()
   finally:

@@ -31,6 +31,11 @@ def find_sequences(
     UserError: the folder is missing or holds nothing of the kind.
   """
   root = pathlib.Path(root)
+  if str(root).startswith(("gs:/", "s3:/")):
+    raise UserError(
+      f"{flag} {root} lies in an object store; give a store of embeddings, or "
+      "copy the folder of silhouettes to the disk, and give that"
+    )
   if not root.is_dir():
     raise UserError(
       f"{flag} {root} is not a folder; give a store of embeddings, or a folder "

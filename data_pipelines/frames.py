@@ -12,6 +12,7 @@ import numpy as np
 from data_pipelines import images
 from data_pipelines import pickles
 from data_pipelines import plausibility
+from data_pipelines import remote
 from data_pipelines import source as source_lib
 from data_pipelines import tree
 from gaitkd_jax.errors import UserError
@@ -78,7 +79,9 @@ def read_images(
   """
   impression, treatment = plausibility.Impression(), plausibility.AS_IT_IS
   damaged: list[str] = []
-  frames = _read_all(paths, pretreat, treatment, impression, damaged)
+  contents = remote.contents(list(map(os.fspath, paths)))
+  files = list(zip(paths, contents, strict=True))
+  frames = _read_all(files, pretreat, treatment, impression, damaged)
   if damaged and not skip_damaged:
     raise DamagedFilesError(damaged)
   notes: tuple[str, ...] = ()
@@ -87,22 +90,22 @@ def read_images(
   treatment = impression.treatment()
   if treatment.notes:
     # Rare, so that reading a second time costs less than keeping raw frames.
-    frames = _read_all(paths, pretreat, treatment)
+    frames = _read_all(files, pretreat, treatment)
   return frames, notes + treatment.notes
 
 
 def _read_all(
-  paths: Sequence[str | os.PathLike[str]],
+  files: Sequence[tuple[str | os.PathLike[str], bytes | OSError | None]],
   pretreat: Callable[[np.ndarray], np.ndarray | None],
   treatment: plausibility.Treatment,
   impression: plausibility.Impression | None = None,
   damaged: list[str] | None = None,
 ) -> np.ndarray:
   """Reads images under a treatment; notes what they look like and damages."""
-  frames = np.zeros((len(paths), 64, 64), np.uint8)
-  for path, frame in zip(paths, frames, strict=True):
+  frames = np.zeros((len(files), 64, 64), np.uint8)
+  for (path, content), frame in zip(files, frames, strict=True):
     try:
-      raw = images.read(path)
+      raw = images.read(path, content)
     except UserError as error:
       if damaged is not None:
         damaged.append(str(error))
@@ -275,7 +278,7 @@ def read_sequence(
       arrays["heatmaps"] = pickles.read_heatmaps(found["heatmaps"])
   except plausibility.ImplausibleError as error:
     raise EmptySequenceError(str(error)) from None
-  except DamagedFilesError:
+  except (DamagedFilesError, remote.RefusalError):
     raise
   except UserError as error:
     if source.skip_damaged:

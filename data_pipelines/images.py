@@ -24,7 +24,9 @@ def is_jpeg(path: str | os.PathLike[str]) -> bool:
   return os.fspath(path).lower().endswith((".jpg", ".jpeg"))
 
 
-def read(path: str | os.PathLike[str]) -> np.ndarray:
+def read(
+  path: str | os.PathLike[str], content: bytes | OSError | None = None
+) -> np.ndarray:
   """Reads one frame as grey values.
 
   Where a PNG file has an alpha channel that is not the same everywhere, the
@@ -32,6 +34,7 @@ def read(path: str | os.PathLike[str]) -> np.ndarray:
 
   Args:
     path: a PNG file of any colour type, or a JPEG file.
+    content: what was read of it, or why nothing was; None: read it here.
 
   Returns:
     uint8 [h, w].
@@ -40,8 +43,12 @@ def read(path: str | os.PathLike[str]) -> np.ndarray:
     UserError: the file cannot be read or is damaged.
   """
   try:
-    with open(path, "rb") as file:
-      data = file.read()
+    if isinstance(content, OSError):
+      raise content
+    data = content
+    if data is None:
+      with open(path, "rb") as file:
+        data = file.read()
   except OSError as error:
     raise UserError(
       f"{path}: cannot be read ({error.strerror}); repair or delete it."

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import dataclasses
-import pathlib
 
 import cv2
 import numpy as np
@@ -26,10 +25,12 @@ from data_pipelines import command_line
 from data_pipelines import datasets
 from data_pipelines import pipeline
 from data_pipelines import plausibility
+from data_pipelines import remote
 from data_pipelines import sampling
 from data_pipelines import store as store_lib
 from data_pipelines import transforms
 from gaitkd_jax import errors
+from gaitkd_jax import storage
 
 SEQUENCES, FRAMES = 4, 5  # on the sheet
 _CLIP = sampling.Clip("fixed_ordered", FRAMES, skip=10)
@@ -212,7 +213,8 @@ def main(arguments: Sequence[str]) -> None:
     print(line)
   _, png = cv2.imencode(".png", contact_sheet(store, flags.seed))
   try:
-    pathlib.Path(flags.output).write_bytes(png)
+    with remote.explained_if(flags.output, "--output"):
+      storage.path(flags.output).write_bytes(png.tobytes())
   except OSError as error:
     raise errors.UserError(
       f"--output {flags.output} cannot be written ({error.strerror}); give"

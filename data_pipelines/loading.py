@@ -51,7 +51,7 @@ def clips(
     rows, frames, counts, *draws = plan(number)
     index = rows["sequence"]
     return [
-      np.array([reader(i) for i in index], object),
+      np.array(reader.read_all(index), object),
       frames,
       counts.astype(np.int32),
       store.labels[index],
@@ -126,8 +126,16 @@ def sequences(
     # A row that only fills a batch reads and decodes nothing.
     return reader(index) if mask else b""
 
+  def read_all(index: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    found = iter(reader.read_all(index[mask]))
+    return np.array([next(found) if m else b"" for m in mask], object)
+
   def load(row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    record = tf.numpy_function(read, [row["index"], row["mask"]], tf.string)
+    row = dict(row)
+    if store.is_remote:
+      record = row.pop("record")
+    else:
+      record = tf.numpy_function(read, [row["index"], row["mask"]], tf.string)
     record = tf.ensure_shape(record, [])
     frames = tf.where(row["mask"], row["lengths"], 0)
     decoded = store.decode(record, tf.range(tf.cast(frames, tf.int64)))
@@ -137,9 +145,29 @@ def sequences(
     }
     return row | _padded(clips, longest, frames)
 
+  dataset = tf.data.Dataset.from_tensor_slices(rows)
+  if store.is_remote:  # the rows of a batch together, two batches ahead
+    dataset = (
+      dataset.batch(b, drop_remainder=True)
+      .map(
+        lambda row: (
+          row
+          | {
+            "record": tf.ensure_shape(
+              tf.numpy_function(
+                read_all, [row["index"], row["mask"]], tf.string
+              ),
+              [b],
+            )
+          }
+        ),
+        2,
+        deterministic=True,
+      )
+      .unbatch()
+    )
   dataset = (
-    tf.data.Dataset.from_tensor_slices(rows)
-    .map(load, tf.data.AUTOTUNE, deterministic=True)
+    dataset.map(load, tf.data.AUTOTUNE, deterministic=True)
     .batch(b, drop_remainder=True)
     .prefetch(1)
   )
@@ -201,6 +229,14 @@ class _Reader:
     except errors.UserError as error:
       self.error = error
       return b""
+
+  def read_all(self, indices: np.ndarray) -> list[bytes]:
+    """Returns several records; if one cannot be read, nothing."""
+    try:
+      return self._store.read_all([int(index) for index in indices])
+    except errors.UserError as error:
+      self.error = error
+      return [b""] * len(indices)
 
 
 def _run(

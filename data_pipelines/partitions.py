@@ -12,6 +12,8 @@ from typing import Any
 
 from absl import logging
 
+from data_pipelines import remote
+from gaitkd_jax import storage
 from gaitkd_jax.errors import UserError
 
 HALVES = "halves"
@@ -86,6 +88,8 @@ def ids(
 def _read_bytes(path: str) -> bytes:
   path = os.path.expanduser(path)
   try:
+    if storage.is_remote(path):
+      return remote.read(path, _MOST_BYTES)
     with open(path, "rb") as file:
       data = file.read(_MOST_BYTES + 1)
   except OSError as error:

@@ -8,13 +8,27 @@ import os
 import numpy as np
 
 from data_pipelines import plausibility
+from data_pipelines import remote
 from data_pipelines import unpickling
+from gaitkd_jax import storage
 from gaitkd_jax.errors import UserError
 
 # An hour of 64 x 64 frames at 25 Hz is 370 MB.
 _MOST_BYTES = 2**30
 _SIDE = 64
 _NARROW = 44  # OpenGait's loader cuts 10 columns on each side, 64 -> 44.
+
+
+def _read(path: str) -> bytes:
+  if storage.is_remote(path):
+    return remote.read(path, _MOST_BYTES)
+  if (size := os.path.getsize(path)) > _MOST_BYTES:
+    raise UserError(
+      f"{path}: {size} bytes are too many for a pickle of silhouettes; "
+      "split the sequence."
+    )
+  with open(path, "rb") as file:
+    return file.read(size)
 
 
 def load_array(path: str | os.PathLike[str]) -> np.ndarray:
@@ -32,13 +46,7 @@ def load_array(path: str | os.PathLike[str]) -> np.ndarray:
   """
   path = os.fspath(path)
   try:
-    if (size := os.path.getsize(path)) > _MOST_BYTES:
-      raise UserError(
-        f"{path}: {size} bytes are too many for a pickle of silhouettes; "
-        "split the sequence."
-      )
-    with open(path, "rb") as file:
-      data = file.read(size)
+    data = _read(path)
   except OSError as error:
     raise UserError(
       f"{path}: cannot be read ({error.strerror}); repair or delete it."

@@ -96,12 +96,7 @@ def train_batches(
   )
 
   def plan(step: int) -> tuple[Any, ...]:
-    if sampler == "triplet":
-      index = sampling.draw_sequences(
-        store.labels, identities, sequences, seed, step
-      )
-    else:
-      index = sampling.draw_shuffled(len(store), n, seed, step)
+    index = draw_batch(store, sampler, identities, sequences, seed, step)
     if clips_per_sequence:
       number = sampling.draw_clip_numbers(n, clips_per_sequence, seed, step)
       rows = {"sequence": index[share], "clip": number[share]}
@@ -118,6 +113,25 @@ def train_batches(
   steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
   b = share.stop - share.start
   return loading.clips(steps, plan, store, clip, b, names, threads)
+
+
+def draw_batch(
+  store: store_lib.SequenceStore,
+  sampler: str,
+  identities: int,
+  sequences: int,
+  seed: int,
+  step: int,
+) -> np.ndarray:
+  """Draws which sequences a global batch holds, int64 [P * K].
+
+  The arguments are those of `train_batches`.
+  """
+  if sampler == "triplet":
+    return sampling.draw_sequences(
+      store.labels, identities, sequences, seed, step
+    )
+  return sampling.draw_shuffled(len(store), identities * sequences, seed, step)
 
 
 def clip_batches(

@@ -271,14 +271,15 @@ def check(frames: np.ndarray) -> Check:
   there = flat.any(axis=1)
   known = areas[areas > 0]
   ratio = known[1:] / known[:-1]
-  jumps = np.count_nonzero((ratio > _JUMP) | (ratio < 1 / _JUMP))
-  empty = len(frames) - np.count_nonzero(there)
+  # Plain numbers, which can be written as JSON: numpy 2.4 counts in its own.
+  jumps = int(np.count_nonzero((ratio > _JUMP) | (ratio < 1 / _JUMP)))
+  empty = len(frames) - int(np.count_nonzero(there))
   # Of an even number the upper of both middle ones.
   middle = np.sort(areas[there])[(len(frames) - empty) // 2 :][:1]
   looked_at = flat[:: -(-len(flat) // _LOOKED_AT)]
-  lit = np.count_nonzero(looked_at)
+  lit = int(np.count_nonzero(looked_at))
   # 64 to 191, since smaller numbers wrap around.
-  grey = np.count_nonzero((looked_at - np.uint8(64)) < 128)
+  grey = int(np.count_nonzero((looked_at - np.uint8(64)) < 128))
   return Check(
     frames=len(frames),
     empty=empty,

@@ -2,6 +2,9 @@ r"""Prepares a data set, shows progress, and prints what was prepared.
 
 python -m data_pipelines.prepare --dataset=gait3d --root=~/2D_Silhouettes
 
+Started again after it was stopped, it goes on. Both folders may lie in an
+object store (gs://, s3://); data are prepared in a folder of TMPDIR then.
+
 With the extra `beam`, Apache Beam reads a large data set on many machines. All
 of them must see the tree and the prepared folder under the same paths:
 
@@ -16,6 +19,7 @@ from data_pipelines import build_notes
 from data_pipelines import command_line
 from data_pipelines import datasets
 from gaitkd_jax import errors
+from gaitkd_jax import storage
 
 
 def _beam_config(options: str | None) -> Any:
@@ -61,6 +65,13 @@ def main(arguments: Sequence[str]) -> None:
     help="reads with Apache Beam; such as runner=DirectRunner",
   )
   given = parser.parse_args(arguments)
+  if given.beam_pipeline_options is not None and storage.is_remote(
+    given.prepared
+  ):
+    raise errors.UserError(
+      f"--prepared {given.prepared}: Beam's workers write to a folder that all "
+      "of them see; give such a folder, or leave --beam_pipeline_options out"
+    )
   builder = datasets.prepare(
     command_line.data(given), _beam_config(given.beam_pipeline_options)
   )

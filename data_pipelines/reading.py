@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
+import pathlib
 
 import tensorflow as tf
 import tqdm
@@ -11,6 +12,7 @@ from data_pipelines import build_notes
 from data_pipelines import examples
 from data_pipelines import source as source_lib
 from data_pipelines import tree
+from data_pipelines import unfinished
 from gaitkd_jax.errors import UserError
 
 _LISTED = 20  # damaged files that an error names
@@ -23,6 +25,7 @@ def read(
   modalities: Sequence[str],
   notes: build_notes.Notes,
   title: str,
+  saved: pathlib.Path | None = None,
 ) -> Iterator[tuple[str, examples.Example]]:
   """Reads the sequences of one split with a bar.
 
@@ -34,6 +37,7 @@ def read(
     modalities: see `frames.read_sequence`.
     notes: takes what is found.
     title: of the bar.
+    saved: see `unfinished.outcomes`; None: all are read.
 
   Yields:
     The key and the example of what can be used, in order.
@@ -41,7 +45,11 @@ def read(
   Raises:
     UserError: files are damaged or refused; names up to 20 of them.
   """
-  for outcome in _with_bar(folders, source, modalities, title):
+  if saved is None:
+    outcomes = examples.read_ahead(folders, source, modalities)
+  else:
+    outcomes = unfinished.outcomes(folders, source, modalities, saved)
+  for outcome in _with_bar(outcomes, len(folders), title):
     if outcome.refused:
       raise refusal(_all_refused(everything, source, modalities, notes))
     notes.add(outcome)
@@ -93,7 +101,9 @@ def _all_refused(
   unread = [folder for folder in everything if folder.key not in notes.clean]
   found: list[str] = []
   searching = _with_bar(
-    unread, source, modalities, "Looking for further damaged files"
+    examples.read_ahead(unread, source, modalities),
+    len(unread),
+    "Looking for further damaged files",
   )
   with contextlib.closing(searching):
     for outcome in searching:
@@ -104,17 +114,13 @@ def _all_refused(
 
 
 def _with_bar(
-  folders: Sequence[tree.SequenceFolder],
-  source: source_lib.Source,
-  modalities: Sequence[str],
-  title: str,
+  outcomes: Iterator[examples.Outcome], count: int, title: str
 ) -> Iterator[examples.Outcome]:
-  outcomes = examples.read_ahead(folders, source, modalities)
   with (
     contextlib.closing(outcomes),
     tqdm.tqdm(
       disable=None,  # shown on a terminal only
-      total=len(folders),
+      total=count,
       desc=title,
       unit=" sequences",
       mininterval=1.0,

@@ -1,11 +1,13 @@
-"""One split of a data set: its labels in memory, its frames within reach."""
+"""One split of a data set: its labels in memory, its frames within reach.
+
+The files may lie on the disk or in an object store.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Sequence
 import os
-import pathlib
 import weakref
 import zlib
 
@@ -16,7 +18,9 @@ import tensorflow_datasets as tfds
 from data_pipelines import nobody
 from data_pipelines import record_index
 from data_pipelines import records as records_lib
+from data_pipelines import remote
 from gaitkd_jax import errors
+from gaitkd_jax import storage
 
 SHAPES = records_lib.SHAPES
 TEXTS = records_lib.TEXTS
@@ -93,6 +97,7 @@ class SequenceStore:
     self.labels = labels.astype(np.int32)
     self.num_classes = len(classes)
     self._files = tuple(files)
+    self._remote = bool(files) and storage.is_remote(files[0])
     self._handles: dict[int, int] = {}
     weakref.finalize(self, _close, self._handles)
     self._where = None
@@ -118,7 +123,9 @@ class SequenceStore:
     record = self._cache.get(index)
     if record is not None:
       return record
-    file, offset, checksum = (int(column[index]) for column in self._where)
+    if self._remote:
+      return self.read_all([index])[0]
+    file, offset, _ = (int(column[index]) for column in self._where)
     size = int(self.sizes[index])
     try:
       if file not in self._handles:
@@ -129,8 +136,34 @@ class SequenceStore:
       raise record_index.unreadable(
         self._files[file], error.strerror
       ) from error
-    if zlib.crc32(record) != checksum:
-      raise record_index.unreadable(self._files[file], "it has changed")
+    return self._checked(index, record)
+
+  def read_all(self, indices: Sequence[int]) -> list[bytes]:
+    """Returns the records of sequences; see `decode`.
+
+    Those that lie in an object store are asked for at the same time.
+
+    Raises:
+      errors.UserError: a file cannot be read.
+    """
+    if not self._remote:
+      return [self.read(index) for index in indices]
+    found = {i: self._cache.get(i) for i in indices}
+    missing = [i for i, record in found.items() if record is None]
+    if missing:
+      files = [self._files[int(self._where[0][i])] for i in missing]
+      offsets = [int(self._where[1][i]) for i in missing]
+      sizes = [int(self.sizes[i]) for i in missing]
+      records = remote.read_ranges(files, offsets, sizes)
+      for index, record in zip(missing, records, strict=True):
+        found[index] = self._checked(index, record)
+    return [found[i] for i in indices]
+
+  def _checked(self, index: int, record: bytes) -> bytes:
+    """Checks what was read, and keeps it while there is room."""
+    file, size = self._files[int(self._where[0][index])], len(record)
+    if zlib.crc32(record) != int(self._where[2][index]):
+      raise record_index.unreadable(file, "it has changed")
     if size <= self._room:
       self._room -= size
       self._cache[index] = record
@@ -141,6 +174,11 @@ class SequenceStore:
   ) -> dict[str, tf.Tensor]:
     """Decodes frames of all modalities of a record; see `records.decode`."""
     return records_lib.decode(record, self.modalities, frames)
+
+  @property
+  def is_remote(self) -> bool:
+    """Whether the records lie in an object store."""
+    return self._remote
 
   @classmethod
   def from_arrays(
@@ -217,7 +255,7 @@ class SequenceStore:
     Raises:
       errors.UserError: the split is missing, empty or damaged.
     """
-    folder = pathlib.Path(builder.data_path)
+    folder = storage.path(builder.data_path)
     if not (folder / "dataset_info.json").exists():
       raise errors.UserError(
         f"{folder}: the prepared data are incomplete; delete that folder, so"
@@ -227,7 +265,8 @@ class SequenceStore:
       raise errors.UserError(nobody.why(builder, split))
     info = builder.info.splits[split]
     files = list(map(os.fspath, info.filepaths))
-    columns = record_index.find(files, split, folder / f"index_{split}.npz")
+    index = folder / record_index.name(split)
+    columns = record_index.find(files, split, index)
     if (found := len(columns["length"])) != info.num_examples:
       raise record_index.unreadable(
         files[0], f"{found} of {info.num_examples} sequences are there"

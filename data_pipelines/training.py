@@ -12,18 +12,19 @@ from data_pipelines import store
 from gaitkd_jax import errors
 
 
-def training_split(config: Any) -> store.SequenceStore:
+def training_split(config: Any, builder: Any = None) -> store.SequenceStore:
   """Opens the sequences that a config trains on; prepares them if need be.
 
   Args:
     config: the whole config.
+    builder: what `datasets.prepare` returned; None: it is called.
 
   Raises:
     errors.UserError: the data cannot be used, or the network has fewer classes
       than there are subjects.
   """
   split = store.SequenceStore.from_builder(
-    datasets.prepare(config.data), "train", config.data.cache_gib
+    builder or datasets.prepare(config.data), "train", config.data.cache_gib
   )
   classes = config.model.get("num_classes", 0)
   if 0 < classes < split.num_classes:
@@ -37,6 +38,30 @@ def training_split(config: Any) -> store.SequenceStore:
 def class_names(config: Any, split: store.SequenceStore) -> list[str]:
   """Names the classes of a training split, "<data set>/<subject>", in order."""
   return [f"{config.data.name}/{s}" for s in np.unique(split.subjects)]
+
+
+def batch_names(
+  config: Any, split: store.SequenceStore, step: int
+) -> list[str]:
+  """Names the sequences of a whole batch, without reading them.
+
+  Args:
+    config: the whole config.
+    split: what `training_split` returned.
+    step: number of the batch, from 0.
+
+  Returns:
+    Names of `SequenceStore.names`, in the order of the batch.
+  """
+  index = pipeline.draw_batch(
+    split,
+    config.batch.sampler,
+    config.batch.identities,
+    config.batch.sequences,
+    config.seed,
+    step,
+  )
+  return [str(name) for name in split.names[index]]
 
 
 def train_batches(

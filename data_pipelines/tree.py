@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from concurrent import futures
 import dataclasses
+import functools
 import hashlib
 import itertools
 import os
@@ -14,10 +15,13 @@ import re
 from typing import Any
 
 from data_pipelines import images
+from data_pipelines import remote
+from gaitkd_jax import storage
 from gaitkd_jax.errors import UserError
 
-# Network file systems answer many requests at a time.
+# Network file systems answer many requests at a time, stores still more.
 _THREADS = 16
+_STORE_THREADS = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +127,9 @@ class _Found:
   unusable: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
 
-def _entries(path: str) -> list[os.DirEntry]:
+def _entries(path: str) -> list[os.DirEntry] | list[remote.Entry]:
+  if storage.is_remote(path):
+    return remote.entries(path)
   with os.scandir(path) as entries:
     return sorted(entries, key=lambda entry: entry.name)
 
@@ -302,6 +308,8 @@ def _hint(root: str, layouts: Sequence[Layout]) -> str:
       continue
     if below:
       return f"; {entry.path} holds such folders: give that one"
+  if storage.is_remote(root):
+    return ""
   path = pathlib.Path(root)
   for parent in list(path.parents)[:3]:
     names = path.relative_to(parent).parts
@@ -372,20 +380,40 @@ def scan(root: str | os.PathLike[str], layouts: Sequence[Layout]) -> Tree:
     UserError: the root is missing, cannot be read or holds no sequence, or two
       folders are the same sequence.
   """
-  root = os.path.abspath(os.path.expanduser(root))
+  if storage.is_remote(root):
+    # A run asks several times, and a store takes minutes to list a large tree.
+    return _scan_store(os.fspath(root).rstrip("/"), tuple(layouts))
+  return _scan(os.path.abspath(os.path.expanduser(root)), layouts)
+
+
+@functools.lru_cache(maxsize=8)
+def _scan_store(root: str, layouts: tuple[Layout, ...]) -> Tree:
+  return _scan(root, layouts)
+
+
+def _scan(root: str, layouts: Sequence[Layout]) -> Tree:
   expected = " or ".join(layout.text for layout in layouts)
-  if os.path.isfile(root):
+  is_remote = storage.is_remote(root)
+  if is_remote:
+    with remote.explained(f"data.root {root} cannot be read"):
+      place = storage.path(root)
+      is_folder = place.is_dir()
+      is_file = not is_folder and place.exists()
+  else:
+    is_folder, is_file = os.path.isdir(root), os.path.isfile(root)
+  if is_file:
     raise UserError(
       f"data.root {root} is a file; unpack it, and give the folder that holds "
       f"{expected}."
     )
-  if not os.path.isdir(root):
+  if not is_folder:
     raise UserError(
       f"data.root {root} is not a folder; give the one that holds {expected}."
     )
   ignored, unusable, leaves = 0, [], []
+  threads = _STORE_THREADS if is_remote else _THREADS
   try:
-    with futures.ThreadPoolExecutor(_THREADS) as pool:
+    with futures.ThreadPoolExecutor(threads) as pool:
 
       def look_at_all(
         branches: Sequence[_Branch], depth: int
@@ -415,7 +443,8 @@ def scan(root: str | os.PathLike[str], layouts: Sequence[Layout]) -> Tree:
   )
   folders = tuple(folder for folder, _ in finished)
   _check_duplicates(folders)
-  digest = hashlib.sha256(os.path.realpath(root).encode("utf-8", "replace"))
+  place = root if is_remote else os.path.realpath(root)
+  digest = hashlib.sha256(place.encode("utf-8", "replace"))
   for _, part in finished:
     digest.update(part)
   unusable.sort()

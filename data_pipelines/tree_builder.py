@@ -22,8 +22,12 @@ from data_pipelines import examples
 from data_pipelines import frames
 from data_pipelines import partitions
 from data_pipelines import reading as reading_lib
+from data_pipelines import remote
 from data_pipelines import source as source_lib
 from data_pipelines import tree as tree_lib
+from data_pipelines import unfinished
+from gaitkd_jax import errors
+from gaitkd_jax import storage
 from gaitkd_jax.errors import UserError
 
 # 1.2.0: frames in natural order, ranges and polarity are mended.
@@ -149,7 +153,9 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         train and to test; the partition or the modalities are unknown; or
         `root` is empty and `prepared` does not hold exactly one build.
     """
-    prepared = os.path.abspath(os.path.expanduser(prepared))
+    if not storage.is_remote(prepared):
+      prepared = os.path.abspath(os.path.expanduser(prepared))
+    prepared = os.fspath(prepared)
     modalities = examples.check_modalities(modalities)
     chosen = frames.parse_choice(pickles)
     known = cls.SOURCE.partition.test
@@ -224,7 +230,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """See `datasets.Builder`."""
     found = {}
     pattern = f"{cls.name}/*/{VERSION}/dataset_info.json"
-    for info in sorted(pathlib.Path(prepared).expanduser().glob(pattern)):
+    for info in sorted(storage.path(prepared).glob(pattern)):
       source = build_notes.read_source(info.parent)
       found[info.parent.parent.name] = build_notes.Build(
         tuple(source["modalities"]), request=tuple(source["request"])
@@ -284,13 +290,31 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     self._notes = build_notes.Notes()
     try:
       super().download_and_prepare(**kwargs)
+    except errors.Stopped as stop:
+      if not any(self._unfinished.glob("*/*")):
+        raise
+      raise stop.keeping(
+        f"what was read of {self.SOURCE.title} is in {self._unfinished}"
+      ) from None
     except Exception as error:
-      with contextlib.suppress(OSError):  # TFDS leaves an empty folder behind.
-        prepared.parent.rmdir()
-      reading_lib.raise_user_error(error, self.data_dir)
-      raise
+      try:
+        reading_lib.raise_user_error(error, self.data_dir)
+        raise
+      except remote.RefusalError:
+        raise  # the next build goes on
+      except Exception:
+        unfinished.remove(self._unfinished)  # a mended tree is another
+        with contextlib.suppress(OSError):  # TFDS leaves an empty folder.
+          prepared.parent.rmdir()
+        raise
+    unfinished.remove(self._unfinished)
     if not exists:
       self._notes.log(self.data_dir)
+
+  @property
+  def _unfinished(self) -> pathlib.Path:
+    """Where is kept what was read, while it is not prepared."""
+    return pathlib.Path(self.data_dir).parent / "unfinished"
 
   def _split_generators(
     self, dl_manager: tfds.download.DownloadManager
@@ -383,6 +407,7 @@ class TreeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       self.builder_config.modalities,
       self._notes,
       f"Reading {self.SOURCE.title}, {split}",
+      None if self.builder_config.beam else self._unfinished / split,
     )
     with contextlib.closing(reading):
       yield from reading

@@ -9,235 +9,41 @@ A checkpoint `<folder>/<step>/` has the items
 
 from collections.abc import Callable
 from collections.abc import Mapping
-from collections.abc import Sequence
 import dataclasses
 import functools
 import hashlib
 import json
-import math
 import os
-import pathlib
 from typing import Any
 
 import jax
+from jax.experimental import multihost_utils
 from jax.sharding import Sharding
 import numpy as np
 from orbax import checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from gaitkd_jax import array_names
 from gaitkd_jax import errors
+from gaitkd_jax import mirror
+from gaitkd_jax import storage
 
 Paths = str | os.PathLike[str]
-# Keys of the item "optimizer" that have another name than the state's field:
-# checkpoints from before the fields were renamed can still be restored.
-_FIELDS = {"aids": "aux", "aids_opt_state": "aux_opt_state"}
-# Keys beside a checkpoint's metrics: what was scored, and what decides.
-_BASIS, _METRIC = "basis", "primary_metric"
-# Key of the meta of a checkpoint that was saved before it could be scored.
-_OWES = "owes_scores"
-
-
-class Checkpointer:
-  """Saves in the background; keeps the two newest checkpoints and the best.
-
-  Scores are compared only where they are of one basis. Of every basis the best
-  checkpoint is kept.
-  """
-
-  def __init__(
-    self, folder: Paths, best: str, basis: str = "", *, unnamed: bool = True
-  ):
-    """Opens the folder, or makes it.
-
-    Args:
-      folder: where the steps lie.
-      best: the metric, higher is better, that decides which checkpoint is the
-        best.
-      basis: names what is scored, and how, from now on.
-      unnamed: whether scores of before bases were named are of this one.
-    """
-    self._folder = pathlib.Path(folder).resolve()
-    self._best = best
-    self._basis = basis
-    self._unnamed = basis if unnamed else ""
-    if self._folder.exists() and not self._folder.is_dir():
-      raise errors.UserError(
-        f"{self._folder} is a file, where checkpoints are to lie; move it away"
-      )
-    try:
-      self._manager = self._open()
-    except (OSError, ValueError) as e:
-      raise errors.UserError(
-        f"the checkpoints in {self._folder} cannot be opened; one may be "
-        f"damaged: delete it, or give another --workdir ({_first_line(e)})"
-      ) from e
-
-  def _open(self) -> ocp.CheckpointManager:
-    return ocp.CheckpointManager(
-      self._folder,
-      options=ocp.CheckpointManagerOptions(
-        preservation_policy=preservation_policy.AnyPreservationPolicy(
-          [
-            preservation_policy.LatestN(2),
-            _BestOfEachBasis(self._score, self._unnamed),
-          ]
-        ),
-        best_fn=lambda metrics: self._score(metrics, self._basis),
-      ),
-    )
-
-  def _score(self, metrics: Mapping[str, Any], basis: str | None) -> float:
-    """What ranks a checkpoint among those of a basis; None: of its own."""
-    own = metrics.get(_BASIS, self._unnamed)
-    if basis not in (None, own):
-      return -math.inf
-    value = metrics.get(metrics.get(_METRIC, self._best), math.nan)
-    return value if math.isfinite(value) else -math.inf
-
-  def __enter__(self) -> "Checkpointer":
-    return self
-
-  def __exit__(self, *unused: object) -> None:
-    self._manager.close()  # waits until everything is written
-
-  @property
-  def latest_step(self) -> int | None:
-    """The newest finished checkpoint, or None."""
-    return self._manager.latest_step()
-
-  @property
-  def best_step(self) -> int | None:
-    """The checkpoint with the best metric of this basis, or None."""
-    self._manager.wait_until_finished()
-    if (step := self._manager.best_step()) is None:
-      return None
-    score = self._score(self._manager.metrics(step) or {}, self._basis)
-    return step if math.isfinite(score) else None
-
-  def save(
-    self,
-    step: int,
-    state: Any,
-    meta: Mapping[str, Any],
-    metrics: Mapping[str, float] | None,
-    *,
-    owes_scores: bool = False,
-  ) -> None:
-    """Starts saving; `state` may be donated as soon as this returns.
-
-    Args:
-      step: number of the checkpoint; if it exists, nothing is saved.
-      state: a `step.TrainState`; its aux is part of the optimiser's item.
-      meta: JSON.
-      metrics: of an evaluation of this state, if there was one.
-      owes_scores: whether there was to be one, see `add_scores`.
-    """
-    if self._manager.latest_step() == step:
-      return
-    meta = {**meta, _OWES: True} if owes_scores else meta
-    self._manager.save(
-      step,
-      args=ocp.args.Composite(
-        model=ocp.args.StandardSave(state.variables),
-        optimizer=ocp.args.StandardSave(_optimizer_item(state)),
-        meta=ocp.args.JsonSave(dict(meta)),
-      ),
-      metrics=None if metrics is None else self._named(metrics),
-    )
-
-  @property
-  def owes_scores(self) -> bool:
-    """Whether an evaluation of the newest checkpoint is still to be done."""
-    self._manager.wait_until_finished()
-    step = self._manager.latest_step()
-    if step is None or not restored_meta(self._folder / str(step)).get(_OWES):
-      return False
-    return self._manager.metrics(step) is None
-
-  def add_scores(self, step: int, metrics: Mapping[str, float] | None) -> None:
-    """Adds the scores that a checkpoint owes; all of them or nothing."""
-    if metrics is None:
-      return
-    self._manager.wait_until_finished()
-    with ocp.Checkpointer(ocp.JsonCheckpointHandler("metrics")) as writer:
-      writer.save(
-        self._folder / str(step) / "metrics",
-        args=ocp.args.JsonSave(self._named(metrics)),
-        force=True,
-      )
-    self._manager.reload()
-
-  def _named(self, metrics: Mapping[str, float]) -> dict[str, Any]:
-    """Scores, with what they are of."""
-    named = {_BASIS: self._basis, _METRIC: self._best} if self._basis else {}
-    return {**metrics, **named}
-
-  def restore(self, abstract: Any, sharding: Sharding) -> Any:
-    """Restores the newest state onto the devices of `sharding`.
-
-    Args:
-      abstract: a `step.TrainState` of shapes.
-      sharding: of every array.
-
-    Returns:
-      The state.
-
-    Raises:
-      errors.UserError: the checkpoint is of another model or optimiser.
-    """
-    step = self._manager.latest_step()
-    place = _Place(self._folder, step)
-    model = _read(place, "model", abstract.variables, sharding)
-    rest = _read(place, "optimizer", _optimizer_item(abstract), sharding)
-    rest = {_FIELDS.get(key, key): value for key, value in rest.items()}
-    return dataclasses.replace(abstract, **model, **rest)
-
-
-@dataclasses.dataclass
-class _BestOfEachBasis(preservation_policy.PreservationPolicy):
-  """Preserves the best checkpoint of every basis, of equal ones the newest."""
-
-  score: Callable[[Mapping[str, Any], str | None], float]
-  unnamed: str
-
-  def should_preserve(
-    self,
-    checkpoints: Sequence[preservation_policy.PolicyCheckpointInfo],
-    *,
-    context: preservation_policy.PreservationContext,
-  ) -> Sequence[bool]:
-    """See the base class."""
-    del context
-    best: dict[str, tuple[float, int]] = {}
-    for i, checkpoint in enumerate(checkpoints):
-      if checkpoint.metrics is None:
-        continue
-      value = self.score(checkpoint.metrics, None)
-      if math.isfinite(value):
-        basis = checkpoint.metrics.get(_BASIS, self.unnamed)
-        best[basis] = max(best.get(basis, (value, i)), (value, i))
-    preserved = {i for _, i in best.values()}
-    return [i in preserved for i in range(len(checkpoints))]
-
-
-def _optimizer_item(state: Any) -> dict[str, Any]:
-  """What training needs besides the model; aux only where there is some."""
-  item = {"step": state.step, "opt_state": state.opt_state}
-  if jax.tree.leaves(state.aux):
-    item |= {key: getattr(state, field) for key, field in _FIELDS.items()}
-  return item
+# One sharding, or a function from a tree to that of each array, such as a
+# `placement.Placement`.
+Where = Sharding | Callable[[Any], Any]
+# The stores that Orbax reaches itself.
+_REACHED = "gs://"
 
 
 def restore_model(
-  path: Paths, abstract: Mapping[str, Any], sharding: Sharding
+  path: Paths, abstract: Mapping[str, Any], sharding: Where
 ) -> dict[str, Any]:
   """Reads the variables of a checkpoint, and nothing else in it.
 
   Args:
     path: a workdir, its `checkpoints` folder, or one step in it.
     abstract: shapes of `{"params": ..., "batch_stats": ...}`.
-    sharding: of every array.
+    sharding: of every array, or a function from a tree to theirs.
 
   Returns:
     The variables.
@@ -245,7 +51,7 @@ def restore_model(
   Raises:
     errors.UserError: there is no checkpoint, or it is of another model.
   """
-  return _read(_find(path), "model", abstract, sharding)
+  return read_item(_find(path), "model", abstract, sharding)
 
 
 def stored_shapes(path: Paths) -> dict[str, tuple[int, ...]]:
@@ -262,7 +68,7 @@ def stored_shapes(path: Paths) -> dict[str, tuple[int, ...]]:
 
 
 def restore_matching(
-  path: Paths, variables: Mapping[str, Any], sharding: Sharding
+  path: Paths, variables: Mapping[str, Any], sharding: Where
 ) -> tuple[dict[str, Any], list[str], list[str]]:
   """Takes those arrays from a checkpoint that have the same name and shape.
 
@@ -272,7 +78,7 @@ def restore_matching(
   Args:
     path: see `restore_model`.
     variables: of the network that starts.
-    sharding: of every array.
+    sharding: of every array, or a function from a tree to theirs.
 
   Returns:
     The variables, the names of the arrays that were taken from the checkpoint,
@@ -293,7 +99,9 @@ def restore_matching(
       f"no array of checkpoint {place} has a name and shape of this network; "
       "give the checkpoint of one that shares its first stages"
     )
-  read = array_names.by_current_name(_read(place, "model", stored, sharding))
+  read = array_names.by_current_name(
+    read_item(place, "model", stored, sharding)
+  )
   variables = jax.tree.map_with_path(
     lambda k, x: (
       read[array_names.name(k)] if array_names.name(k) in taken else x
@@ -303,11 +111,27 @@ def restore_matching(
   return variables, taken, [name for name in wanted if name not in taken]
 
 
+def check_place(workdir: Paths) -> None:
+  """Raises a UserError if checkpoints cannot be written there, by several."""
+  if jax.process_count() > 1 and is_mirrored(storage.path(workdir)):
+    raise errors.UserError(
+      f"--workdir {workdir}: several processes can write checkpoints to gs:// "
+      "or to a folder that all of them see; give one of these"
+    )
+
+
+def is_mirrored(place: storage.Path) -> bool:
+  """Whether Orbax cannot reach a place, so that copies are made."""
+  return storage.is_remote(place) and not str(place).startswith(_REACHED)
+
+
 def save_model(
   folder: Paths, variables: Any, meta: Mapping[str, Any], step: int = 0
 ) -> None:
   """Writes a checkpoint with a model alone, such as a converted one."""
-  with ocp.CheckpointManager(pathlib.Path(folder).resolve()) as manager:
+  target = storage.absolute(folder)
+  local = storage.scratch() if is_mirrored(target) else target
+  with ocp.CheckpointManager(local) as manager:
     manager.save(
       step,
       args=ocp.args.Composite(
@@ -315,6 +139,9 @@ def save_model(
         meta=ocp.args.JsonSave(dict(meta)),
       ),
     )
+  if local is not target:
+    last = f"{step}/{mirror.FINISHED}"
+    storage.upload(local, target, last)
 
 
 def restored_meta(path: Paths) -> dict[str, Any]:
@@ -324,15 +151,16 @@ def restored_meta(path: Paths) -> dict[str, Any]:
     errors.UserError: there is no checkpoint, or it cannot be read.
   """
   place = _find(path)
-  file = _folder(place, "meta") / "metadata"
-  if not file.exists():
-    return {}
   try:
-    return json.loads(file.read_text())
+    return json.loads(storage.read_text(_folder(place, "meta") / "metadata"))
+  except (FileNotFoundError, NotADirectoryError):
+    return {}
+  except storage.StoreError:
+    raise
   except (OSError, ValueError) as e:
     raise errors.UserError(
       f"the meta of checkpoint {place} cannot be read; it may be damaged: "
-      f"delete it or name another ({_first_line(e)})"
+      f"delete it or name another ({first_line(e)})"
     ) from e
 
 
@@ -354,7 +182,7 @@ def read_arrays(path: Paths) -> dict[str, np.ndarray]:
   here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
   found = {}
   for item in ("model", "optimizer"):
-    tree = _read(place, item, _stored(place, item), here)
+    tree = read_item(place, item, _stored(place, item), here)
     for key, array in jax.tree.leaves_with_path(tree):
       found[f"{item}/{array_names.name(key)}"] = np.asarray(array)
   return found
@@ -365,15 +193,26 @@ def digest(variables: Mapping[str, Any]) -> str:
   result = hashlib.sha256()
   for path, leaf in jax.tree.leaves_with_path(variables):
     name = jax.tree_util.keystr(path, simple=True, separator="/")
-    array = np.ascontiguousarray(leaf)
+    array = np.ascontiguousarray(_whole(leaf))
     result.update(f"{name} {array.shape} {array.dtype}\n".encode())
     result.update(array.tobytes())
   return result.hexdigest()
 
 
+def _whole(array: Any) -> Any:
+  """The array in every process; all of them call this if it is split."""
+  if not isinstance(array, jax.Array) or array.is_fully_addressable:
+    return array
+  if array.is_fully_replicated:
+    return array.addressable_data(0)
+  return multihost_utils.process_allgather(array, tiled=True)
+
+
 @dataclasses.dataclass(frozen=True)
-class _Place:
-  folder: pathlib.Path
+class Place:
+  """A step of a folder of checkpoints."""
+
+  folder: storage.Path
   step: int
 
   def __str__(self) -> str:
@@ -382,40 +221,66 @@ class _Place:
 
 def newest_step(path: Paths) -> int | None:
   """The number of the newest checkpoint of a workdir; None if it has none."""
-  return max(_steps(pathlib.Path(path) / "checkpoints"), default=None)
+  return newest(storage.path(path) / "checkpoints")
 
 
-def _steps(folder: pathlib.Path) -> list[int]:
-  """The numbers of the finished checkpoints of a folder."""
-  return [
-    int(p.name)
-    for p in (folder.iterdir() if folder.is_dir() else ())
-    if p.name.isdecimal() and (p / "model").is_dir()
-  ]
+def newest(folder: storage.Path) -> int | None:
+  """The number of the newest finished checkpoint of a folder, if any."""
+  steps = sorted(int(n) for n in storage.names(folder) if n.isdecimal())
+  finished = (n for n in reversed(steps) if is_finished(folder / str(n)))
+  return next(finished, None)
 
 
-def _find(path: Paths) -> _Place:
-  path = pathlib.Path(path).expanduser().resolve()
-  if path.name.isdecimal() and (path / "model").is_dir():
-    return _Place(path.parent, int(path.name))
+def is_finished(step: storage.Path) -> bool:
+  """Whether a folder is a checkpoint that was written to its end.
+
+  On a disk it gets its name when it is; in a store, a file that is written
+  last.
+  """
+  if storage.is_remote(step):
+    return mirror.FINISHED in storage.names(step)  # a single request
+  return (step / "model").is_dir()
+
+
+def _find(path: Paths) -> Place:
+  path = storage.absolute(path)
+  if path.name.isdecimal() and is_finished(path):
+    return Place(path.parent, int(path.name))
   for folder in (path / "checkpoints", path):
-    if steps := _steps(folder):
-      return _Place(folder, max(steps))
+    if (step := newest(folder)) is not None:
+      return Place(folder, step)
   raise errors.UserError(
     f"there is no checkpoint in {path}; give the workdir of a training run or "
     "one step of its checkpoints folder"
   )
 
 
-def _read(place: _Place, item: str, abstract: Any, sharding: Sharding) -> Any:
+def read_item(place: Place, item: str, abstract: Any, sharding: Where) -> Any:
+  """Reads an item of a checkpoint, by today's names of its arrays.
+
+  Args:
+    place: of the checkpoint.
+    item: "model" or "optimizer".
+    abstract: its shapes.
+    sharding: of every array, or a function from a tree to theirs.
+
+  Raises:
+    errors.UserError: it is of another network, or cannot be read.
+  """
+  where = (
+    sharding(abstract)
+    if callable(sharding)
+    else jax.tree.map(lambda _: sharding, abstract)
+  )
   target = jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
     abstract,
+    where,
   )
   stored = _stored(place, item)
   wanted, found = array_names.shapes(target), array_names.shapes(stored)
   if wanted != found and wanted == (found := _current_names(place, found)):
-    old = array_names.by_current_name(_read(place, item, stored, sharding))
+    old = array_names.by_current_name(read_item(place, item, stored, sharding))
     return jax.tree.map_with_path(lambda k, _: old[array_names.name(k)], target)
   if wanted != found:
     different = [k for k in wanted | found if wanted.get(k) != found.get(k)]
@@ -427,32 +292,50 @@ def _read(place: _Place, item: str, abstract: Any, sharding: Sharding) -> Any:
     )
   with ocp.StandardCheckpointer() as reader:
     try:
-      return reader.restore(_folder(place, item), target)
+      return reader.restore(_readable(_folder(place, item)), target)
     except (OSError, ValueError) as e:
+      _check_access(place, item, e)
       raise errors.UserError(
         f"the {item} of checkpoint {place} cannot be read; it may be damaged: "
-        f"delete it or name another ({_first_line(e)})"
+        f"delete it or name another ({first_line(e)})"
       ) from e
 
 
-def _folder(place: _Place, item: str) -> pathlib.Path:
+def _check_access(place: Place, item: str, error: Exception) -> None:
+  """Raises a UserError where a store refuses what is not damaged."""
+  if storage.is_remote(place.folder) and (why := storage.refusal(error)):
+    raise errors.UserError(
+      f"the {item} of checkpoint {place} cannot be read ({why}); correct that, "
+      "or name another"
+    ) from error
+
+
+def _folder(place: Place, item: str) -> storage.Path:
   return place.folder / str(place.step) / item
 
 
-def _stored(place: _Place, item: str) -> Any:
+def _stored(place: Place, item: str) -> Any:
   """The shapes and dtypes of an item of a checkpoint."""
   with ocp.StandardCheckpointer() as reader:
     try:
-      return reader.metadata(_folder(place, item)).item_metadata.tree
+      folder = _readable(_folder(place, item))
+      return reader.metadata(folder).item_metadata.tree
     except (OSError, ValueError, AttributeError) as e:
+      _check_access(place, item, e)
       raise errors.UserError(
         f"the {item} of checkpoint {place} cannot be read; it may be damaged "
-        f"or unfinished: delete it or name another ({_first_line(e)})"
+        f"or unfinished: delete it or name another ({first_line(e)})"
       ) from e
 
 
+@functools.cache  # once for all that is read of it
+def _readable(folder: storage.Path) -> storage.Path:
+  """A folder that Orbax can read."""
+  return storage.fetch(folder) if is_mirrored(folder) else folder
+
+
 def _current_names(
-  place: _Place, shapes: Mapping[str, tuple[int, ...]]
+  place: Place, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, tuple[int, ...]]:
   """The shapes by the names of today; says so if there are others."""
   current = {array_names.current(name): shape for name, shape in shapes.items()}
@@ -462,7 +345,7 @@ def _current_names(
 
 
 @functools.cache  # once for all items
-def _tell_earlier(place: _Place) -> None:
+def _tell_earlier(place: Place) -> None:
   print(
     f"checkpoint {place} is of an earlier version, which named arrays "
     "otherwise; they are read under today's names",
@@ -474,5 +357,6 @@ def _text(shape: tuple[int, ...] | None) -> str:
   return "absent" if shape is None else str(list(shape))
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+  """The beginning of what Orbax says."""
   return (str(error).splitlines() or [type(error).__name__])[0][:200]

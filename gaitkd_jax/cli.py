@@ -22,7 +22,8 @@ from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import failures
 from gaitkd_jax import sharding
-from gaitkd_jax import stopping
+from gaitkd_jax import storage
+from gaitkd_jax.hosts import stopping
 
 # Of a program whose reader has gone (`| head`).
 _UNREAD = 141
@@ -43,6 +44,7 @@ def run(main: Callable[[list[str]], None]) -> None:
     for name, value in sharding.NO_TPU.items():
       os.environ.setdefault(name, value)
   sys.excepthook = _hook
+  sys.unraisablehook = _unraisable
   # TensorFlow, which is loaded later, warns of what it raises as well; JAX has
   # set 1.
   if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":
@@ -95,6 +97,7 @@ def _end(text: str, status: int) -> None:
     sys.stdout.flush()
   if text:
     print(" ".join(text.split()), file=sys.stderr, flush=True)
+  storage.remove_scratch()
   stopping.leave(status)
   os._exit(status)
 
@@ -103,6 +106,12 @@ def _hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
   """Leaves out what TensorStore's threads say of a read that has failed."""
   if str(error) != "Event loop is closed":
     sys.__excepthook__(kind, error, trace)
+
+
+def _unraisable(error: Any) -> None:
+  """Leaves out what they say of a write that has failed."""
+  if str(error.exc_value) != "Event loop is closed":
+    sys.__unraisablehook__(error)
 
 
 def _print(text: str) -> None:
@@ -120,6 +129,7 @@ def _main(main: Callable[[list[str]], None], argv: list[str]) -> None:
   logging.set_verbosity(logging.WARNING)
   logging.get_absl_handler().addFilter(_is_shown)
   main(argv)
+  stopping.done()
   stopping.leave(0)
 
 

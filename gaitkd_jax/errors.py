@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from collections.abc import Iterator
 import contextlib
+from typing import Self
 
 # The status of a program that was stopped, and goes on if it is started again.
 STOPPED = 75
@@ -18,6 +19,16 @@ class Stopped(KeyboardInterrupt):
 
   signal: int | None = None
   saved: bool = False
+
+  def keeping(self, done: str) -> Self:
+    """The same of a program that has saved something.
+
+    Args:
+      done: what and where.
+    """
+    kept = type(self)(f"{self}; {done}; the same command goes on")
+    kept.signal, kept.saved = self.signal, True
+    return kept
 
 
 class UserError(ValueError):

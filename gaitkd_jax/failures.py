@@ -8,6 +8,8 @@ import traceback
 
 import jax
 
+from gaitkd_jax import storage
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {
   errno.EACCES,
@@ -29,9 +31,22 @@ def reason(error: BaseException) -> str | None:
     error: any; what it was raised from is looked at as well.
   """
   for cause in _causes(error):
-    if text := _file(cause) or _memory(cause) or _devices(cause):
+    if text := (
+      _store(cause) or _file(cause) or _memory(cause) or _devices(cause)
+    ):
       return text
   return None
+
+
+def short(error: BaseException) -> str:
+  """What is wrong in a few words: those of the system, where it said them."""
+  for cause in _causes(error):
+    if why := storage.refusal(cause):
+      return why
+    number = _number_and_path(cause)[0]
+    if number is not None:
+      return os.strerror(number)
+  return first_line(error)
 
 
 def first_line(error: BaseException) -> str:
@@ -47,7 +62,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     cause = cause.__cause__ or cause.__context__
 
 
-def _file(error: BaseException) -> str | None:
+def _number_and_path(error: BaseException) -> tuple[int | None, str | None]:
+  """The system's number of an error, and the file that it names."""
   number, path = getattr(error, "errno", None), getattr(error, "filename", "")
   if not isinstance(error, OSError):
     # Libraries in C++, such as TensorStore, write the number into their text.
@@ -59,6 +75,11 @@ def _file(error: BaseException) -> str | None:
       number = int(found[1])
     found = re.search(r'local file "([^"]+)"', text)
     path = found[1] if found else ""
+  return number, path
+
+
+def _file(error: BaseException) -> str | None:
+  number, path = _number_and_path(error)
   what = f"{path or 'a file'} cannot be written or read"
   if number in _FULL:
     return (
@@ -67,6 +88,17 @@ def _file(error: BaseException) -> str | None:
     )
   if number in _REFUSED and (path or number == errno.EMFILE):
     return f"{what} ({os.strerror(number)}); correct that, then start again"
+  return None
+
+
+def _store(error: BaseException) -> str | None:
+  """What an object store refuses, or the way to it."""
+  if why := storage.refusal(error):
+    place = getattr(error, "filename", None) or "a file in an object store"
+    return (
+      f"{place} cannot be written or read ({why}); correct that, then start "
+      "again"
+    )
   return None
 
 

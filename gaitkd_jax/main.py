@@ -17,14 +17,16 @@ from ml_collections import config_flags
 
 from gaitkd_jax import checkpoint
 from gaitkd_jax import cli
+from gaitkd_jax import compilation
 from gaitkd_jax import errors
-from gaitkd_jax import multihost
-from gaitkd_jax import stopping
 from gaitkd_jax.distill.cache import precompute
 from gaitkd_jax.evaluation import cross_domain
 from gaitkd_jax.evaluation import embed
 from gaitkd_jax.evaluation import evaluate
+from gaitkd_jax.hosts import multihost
+from gaitkd_jax.hosts import stopping
 from gaitkd_jax.training import loop
+from gaitkd_jax.training import profiling
 
 MODES = {
   "train": loop.train_and_evaluate,
@@ -46,6 +48,9 @@ _WORKDIR = flags.DEFINE_string(
 _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "what to do")
 _ON = flags.DEFINE_string(
   "on", "", "data sets for --mode=eval: all, or casiab,walkers:tiny,ccpg:<root>"
+)
+_PROFILE = flags.DEFINE_string(
+  "profile", "", "trace steps of --mode=train: 10, or 100:110 for those between"
 )
 _MULTIHOST = flags.DEFINE_bool(
   "multihost", False, "connect the processes of a pod or cluster first"
@@ -76,12 +81,19 @@ def main(argv: list[str]) -> None:
     _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
   )
   mode = _MODE.value
+  work = cross_domain.mode(_ON.value, mode) if _ON.value else MODES[mode]
+  if _PROFILE.value:
+    if mode != "train":
+      raise errors.UserError(f"--mode={mode} traces no steps; drop --profile")
+    wanted = profiling.Wanted.parse(_PROFILE.value)
+    work = functools.partial(work, profile=wanted)
   try:
     if place is not None or _MULTIHOST.value:
       multihost.connect(place, _CONNECT_SECONDS.value)
     stopping.advise(functools.partial(_advice, mode, workdir), mode in _RESUMED)
     print(f"{jax.device_count()} devices ({jax.devices()[0].device_kind})")
-    work = cross_domain.mode(_ON.value, mode) if _ON.value else MODES[mode]
+    if kept := compilation.keep(config.get("compilation_cache", "auto")):
+      print(f"compiled programs are kept in {kept}")
     work(config, workdir)
   except errors.Stopped as e:
     e.saved = mode in _RESUMED

@@ -1,5 +1,7 @@
 """One axis, "data", over all devices: replicated state, split batches.
 
+The classes of a large classifier are split over the same axis (`placement`).
+
 Under `jax.jit` with these shardings a batch is one global array, so batch
 statistics and triplets are those of the global batch, whatever the number of
 devices or processes.
@@ -48,6 +50,11 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def by_sequence(mesh: Mesh) -> NamedSharding:
   """Returns the sharding that splits the leading axis over the devices."""
   return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def by_axis(mesh: Mesh, axis: int) -> NamedSharding:
+  """Returns the sharding that splits this axis over the devices."""
+  return NamedSharding(mesh, PartitionSpec(*[None] * axis, "data"))
 
 
 def put_batch(

@@ -6,12 +6,11 @@ import dataclasses
 import json
 import math
 import os
-import pathlib
 import re
-import tempfile
 from typing import Any
 
 from gaitkd_jax import errors
+from gaitkd_jax import storage
 
 _CONFIG = "config.json"
 _EARLIER_CONFIG = re.compile(r"config\.(\d+)\.json")
@@ -33,20 +32,16 @@ class Resumed:
 
 def make_workdir(workdir: str | os.PathLike[str]) -> None:
   """Makes the folder of the results, before any work is done."""
-  try:
-    pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryFile(dir=workdir).close()
-  except OSError as e:
-    raise errors.UserError(
-      f"--workdir {workdir} cannot be written ({e.strerror}); give another"
-    ) from e
+  storage.check_writable(workdir, "--workdir")
 
 
 def name_of(name: str, workdir: str | os.PathLike[str], protocol: str) -> str:
   """The name for files of an evaluation that replaces no other protocol's."""
   try:
-    path = pathlib.Path(workdir) / "eval" / f"{name}.json"
-    other = json.loads(path.read_text()).get("protocol", protocol)
+    path = storage.path(workdir) / "eval" / f"{name}.json"
+    other = json.loads(storage.read_text(path)).get("protocol", protocol)
+  except storage.StoreError:
+    raise
   except (OSError, ValueError, AttributeError):
     return name
   return name if other == protocol else f"{name}_{protocol}"
@@ -58,7 +53,7 @@ def config_until(
   """The config by which a run came to a step; None if it cannot be read."""
   earlier = _earlier_configs(workdir)
   later = [n for n in earlier if n >= step]
-  path = earlier[min(later)] if later else pathlib.Path(workdir) / _CONFIG
+  path = earlier[min(later)] if later else storage.path(workdir) / _CONFIG
   return _read_object(path)
 
 
@@ -67,13 +62,13 @@ def configs(workdir: str | os.PathLike[str]) -> list[dict[str, Any] | None]:
   earlier = _earlier_configs(workdir)
   paths = [earlier[n] for n in sorted(earlier)]
   return [
-    _read_object(path) for path in (*paths, pathlib.Path(workdir) / _CONFIG)
+    _read_object(path) for path in (*paths, storage.path(workdir) / _CONFIG)
   ]
 
 
 def resumptions(workdir: str | os.PathLike[str]) -> list[Resumed]:
   """Where a training went on with other settings, in the order of steps."""
-  found = _read_object(pathlib.Path(workdir) / _RESUMED) or {}
+  found = _read_object(storage.path(workdir) / _RESUMED) or {}
   places = [
     Resumed(int(step), changed)
     for step, changed in found.items()
@@ -100,7 +95,7 @@ def write_config(
     step: finished steps; None: the run begins.
     changed: old and new value by key, where the run goes on otherwise.
   """
-  folder = pathlib.Path(workdir)
+  folder = storage.path(workdir)
   earlier = _earlier_configs(folder)
   kept = [] if step is None else resumptions(folder)
   places = {str(p.step): p.changed for p in kept if p.step < (step or 0)}
@@ -113,27 +108,29 @@ def write_config(
     _replace(folder / _RESUMED, _json(places))
   _replace(folder / _CONFIG, _json(config))
   if not places:
-    (folder / _RESUMED).unlink(missing_ok=True)
+    storage.remove(folder / _RESUMED)
   for until, path in earlier.items():
     if step is None or until > step or (until == step and not changed):
-      path.unlink(missing_ok=True)
+      storage.remove(path)
 
 
 def _earlier_configs(
   workdir: str | os.PathLike[str],
-) -> dict[int, pathlib.Path]:
+) -> dict[int, storage.Path]:
   """The configs that were replaced, by the step until which they held."""
-  folder = pathlib.Path(workdir)
+  folder = storage.path(workdir)
   found = {}
-  for path in folder.iterdir() if folder.is_dir() else ():
-    if name := _EARLIER_CONFIG.fullmatch(path.name):
-      found[int(name[1])] = path
+  for name in storage.names(folder):
+    if step := _EARLIER_CONFIG.fullmatch(name):
+      found[int(step[1])] = folder / name
   return found
 
 
-def _read_object(path: pathlib.Path) -> dict[str, Any] | None:
+def _read_object(path: storage.Path) -> dict[str, Any] | None:
   try:
-    found = json.loads(path.read_text())
+    found = json.loads(storage.read_text(path))
+  except storage.StoreError:
+    raise
   except (OSError, ValueError):
     return None
   return found if isinstance(found, dict) else None
@@ -148,7 +145,7 @@ def write(
   name: str,
   workdir: str | os.PathLike[str],
   **metadata: object,
-) -> pathlib.Path:
+) -> storage.Path:
   """Writes `eval/<name>.json`, the whole file or nothing.
 
   Args:
@@ -159,23 +156,20 @@ def write(
   """
   clean = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
   text = json.dumps({**metadata, **clean}, indent=2) + "\n"
-  return write_text(text, pathlib.Path(workdir) / "eval" / f"{name}.json")
+  return write_text(text, storage.path(workdir) / "eval" / f"{name}.json")
 
 
-def write_text(text: str, path: pathlib.Path) -> pathlib.Path:
+def write_text(text: str, path: storage.Path) -> storage.Path:
   """Writes the whole file or nothing, and prints its path."""
   _replace(path, text)
   print(f"written: {path}", flush=True)
   return path
 
 
-def _replace(path: pathlib.Path, text: str) -> None:
+def _replace(path: storage.Path, text: str) -> None:
   """Writes the whole file or nothing."""
-  new = path.with_name(f".{path.name}.tmp")
   try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new.write_text(text)
-    new.replace(path)
+    storage.write_text(path, text)
   except OSError as e:
     raise errors.UserError(
       f"{path} cannot be written ({e.strerror or e}); make room, or give "

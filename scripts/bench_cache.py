@@ -54,10 +54,17 @@ class Training:
     module = models.create_model(config.model, config.dtype)
     optimizer, schedule = optim.create_optimizer(config.optim, module)
     objective = distill.create_objective(module, teachers)
-    init = step_lib.make_init(module, optimizer, self._mesh, objective)
+    choice = config.sharding.classifier
+    init = step_lib.make_init(module, optimizer, self._mesh, objective, choice)
     self._state = init(jax.random.key(0))
     self._step = step_lib.make_train_step(
-      module, optimizer, schedule, config.losses, objective, self._mesh
+      module,
+      optimizer,
+      schedule,
+      config.losses,
+      objective,
+      self._mesh,
+      classifier=choice,
     )
     self._frozen, self._stores = frozen, stores
 

@@ -39,6 +39,7 @@ import tqdm
 from gaitkd_jax import cli
 from gaitkd_jax import errors
 from gaitkd_jax import evaluation
+from gaitkd_jax import storage
 from gaitkd_jax.evaluation import search
 
 _GALLERY = flags.DEFINE_integer("gallery", 1_000_000, "embeddings", 1)
@@ -98,7 +99,7 @@ def make_gallery() -> np.ndarray:
   shape = (_GALLERY.value, _PARTS.value, _CHANNELS.value)
   size = math.prod(shape) * np.dtype(_DTYPE.value).itemsize
   name = "x".join(map(str, shape)) + f"-{_DTYPE.value}-{_SEED.value}.npy"
-  path = pathlib.Path(_FOLDER.value) / name
+  path = storage.on_disk(_FOLDER.value, "--folder") / name
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():

@@ -153,7 +153,7 @@ class Bench:
         name: models.init_variables(t.module, key)
         for name, t in self.programs.run_teachers.items()
       },
-      sharding.replicated(mesh),
+      jax.tree.map(lambda x: x.sharding, self.programs.train_arguments()[1]),
     )
     n, s = self.programs.clips, self.programs.frames
     classes = config.model.get("num_classes", 0)

@@ -26,6 +26,7 @@ from gaitkd_jax import cli
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import cost
 from gaitkd_jax import models
+from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.training import loop
@@ -167,7 +168,7 @@ def main(argv: list[str]) -> None:
     print(f"gain of GaitKD, paired by seed: {gain(alone, distilled)}")
   print(
     "parameters: at inference; seconds: training and test, of a finished run "
-    f"the test only.\nFiles: {os.path.abspath(_WORKDIR.value)} "
+    f"the test only.\nFiles: {storage.absolute(_WORKDIR.value)} "
     f"({time.monotonic() - start:.0f} s in all)"
   )
 

@@ -33,6 +33,7 @@ from gaitkd_jax import cli
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
+from gaitkd_jax import storage
 from gaitkd_jax.opengait import config as opengait_config
 from gaitkd_jax.opengait import convert
 
@@ -134,12 +135,16 @@ def _torch(path: pathlib.Path) -> Any:
   return torch
 
 
-def from_opengait(source: pathlib.Path, output: pathlib.Path) -> None:
+def from_opengait(source: storage.Path, output: storage.Path) -> None:
   """Converts OpenGait's file to a checkpoint of this library."""
-  if output.is_file() or (output.exists() and any(output.iterdir())):
+  if storage.names(output) or storage.exists(output) and not output.is_dir():
     raise errors.UserError(f"--output {output} exists; give a new folder")
   model = model_config()
-  state, step = read_state(source)
+  if not storage.exists(source):
+    raise errors.UserError(f"--input {source} is not a file")
+  if storage.is_remote(output):
+    storage.check_writable(output, "--output")
+  state, step = read_state(storage.fetch(source))
   variables = convert.variables_from_opengait(state, model)
   checkpoint.save_model(
     output / "checkpoints", variables, {"model": model}, step
@@ -153,9 +158,9 @@ def from_opengait(source: pathlib.Path, output: pathlib.Path) -> None:
   print("written:", output / "checkpoints" / str(step))
 
 
-def to_opengait(source: pathlib.Path, output: pathlib.Path) -> None:
+def to_opengait(source: storage.Path, output: storage.Path) -> None:
   """Converts a checkpoint of this library to OpenGait's file."""
-  if output.exists():
+  if storage.exists(output):
     raise errors.UserError(f"--output {output} exists; give a new file")
   if output.suffix not in (".pt", ".npz"):
     raise errors.UserError(f"--output {output} must end with .pt or .npz")
@@ -167,7 +172,12 @@ def to_opengait(source: pathlib.Path, output: pathlib.Path) -> None:
   )
   step = checkpoint.restored_step(source)
   state = convert.variables_to_opengait(variables, model)
-  write_state(output, state, step)
+  if storage.is_remote(output):
+    local = storage.scratch() / output.name
+    write_state(local, state, step)
+    storage.write_bytes(output, local.read_bytes())
+  else:
+    write_state(output, state, step)
   print_modules(variables)
   added = [f"{n} {what}" for what, n in convert.ignored(state).items() if n]
   print("added:", ", ".join(added) or "nothing")
@@ -207,7 +217,7 @@ def print_head(params: Mapping[str, Any], model: Mapping[str, Any]) -> None:
 def main(argv: list[str]) -> None:
   """Converts, writes and says what matched."""
   del argv
-  source, output = pathlib.Path(_INPUT.value), pathlib.Path(_OUTPUT.value)
+  source, output = storage.path(_INPUT.value), storage.path(_OUTPUT.value)
   if _REVERSE.value:
     to_opengait(source, output)
   else:

@@ -40,6 +40,7 @@ from gaitkd_jax import config as config_lib
 from gaitkd_jax import cost
 from gaitkd_jax import errors
 from gaitkd_jax import models
+from gaitkd_jax import placement
 from gaitkd_jax.cost import ahead
 from gaitkd_jax.cost import devices
 from gaitkd_jax.cost import roofline
@@ -309,6 +310,7 @@ def describe_target(c: ConfigDict, name: str) -> None:
       f"programs have {device.usable / _GIB:.2f} GiB",
       flush=True,
     )
+    placement.tell(programs.place, *programs.placed_teachers.values())
   for program in _PROGRAMS.value:
     found = compile_program(programs, target, program)
     lines = [json.dumps(found)] if _JSON.value else target_text(found)

@@ -33,6 +33,7 @@ from gaitkd_jax import cli
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import models
+from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.cost import devices
 from gaitkd_jax.training import programs
@@ -119,10 +120,10 @@ def chosen() -> dict[str, list[str]]:
   return {name: found[name] for name in sorted(wanted, key=size)}
 
 
-def result_file(recipe: str, target: str) -> pathlib.Path:
+def result_file(recipe: str, target: str) -> storage.Path:
   """Where the result of a pair lies."""
   name = cli.run_name(recipe) + ("_smoke" if _SMOKE.value else "")
-  return pathlib.Path(_WORKDIR.value) / (
+  return storage.path(_WORKDIR.value) / (
     f"{name}.{target.replace(':', '_')}.json"
   )
 
@@ -225,7 +226,9 @@ def report(names: Sequence[str]) -> None:
   for name in _TARGETS.value:
     target = devices.find_target(name)
     files = [result_file(recipe, target.name) for recipe in names]
-    results = [json.loads(f.read_text()) for f in files if f.exists()]
+    results = [
+      json.loads(storage.read_text(f)) for f in files if storage.exists(f)
+    ]
     results.sort(key=lambda result: result["recipe"])
     print("\n".join(["", *table(target, results)]), flush=True)
 
@@ -250,7 +253,7 @@ def main(argv: list[str]) -> None:
   targets.sort(key=lambda target: target.device.platform != "cuda")
   pairs = [(target, name) for target in targets for name in names]
   for i, (target, name) in enumerate(pairs, 1):
-    if result_file(name, target.name).exists():
+    if storage.exists(result_file(name, target.name)):
       continue
     began = time.monotonic()
     error = compile_pair(name, names[name], target)

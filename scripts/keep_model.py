@@ -4,8 +4,6 @@ python scripts/keep_model.py --config=configs/walkers_teacher.py \
   --input=runs/walkers_teacher --output=shipped_teachers/walkers
 """
 
-import pathlib
-
 from absl import flags
 from ml_collections import config_flags
 
@@ -14,6 +12,7 @@ from gaitkd_jax import cli
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
+from gaitkd_jax import storage
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _INPUT = flags.DEFINE_string("input", None, "workdir or step", required=True)
@@ -24,8 +23,8 @@ def main(argv: list[str]) -> None:
   """Reads the model and writes it alone."""
   del argv
   config = cli.config(_CONFIG)
-  output = pathlib.Path(_OUTPUT.value)
-  if output.is_file() or (output.exists() and any(output.iterdir())):
+  output = storage.path(_OUTPUT.value)
+  if storage.names(output) or storage.exists(output) and not output.is_dir():
     raise errors.UserError(f"--output {output} exists; give a new folder")
   variables = checkpoint.restore_model(
     _INPUT.value,
@@ -40,8 +39,9 @@ def main(argv: list[str]) -> None:
   )
   # Orbax writes the paths of this machine into them; only that they exist
   # counts.
-  for marker in output.rglob("commit_success.txt"):
-    marker.write_text("")
+  for file in storage.files(output):
+    if file.name == "commit_success.txt":
+      storage.write_text(file, "")
   print(f"written: {output}")
 
 

@@ -38,7 +38,7 @@ import numpy as np
 from gaitkd_jax import checkpoint
 from gaitkd_jax import cli
 from gaitkd_jax import errors
-from gaitkd_jax import peers
+from gaitkd_jax.hosts import peers
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _OUTPUT = flags.DEFINE_string("output", None, "folder for all results")

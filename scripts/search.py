@@ -40,8 +40,9 @@ from gaitkd_jax import cli
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
+from gaitkd_jax import storage
 from gaitkd_jax.evaluation import distances
-from gaitkd_jax.evaluation import embed
+from gaitkd_jax.evaluation import embedding
 from gaitkd_jax.evaluation import restoring
 from gaitkd_jax.evaluation import search
 from gaitkd_jax.evaluation import store as store_lib
@@ -103,15 +104,15 @@ def restore_network(
       f"the network of {path} reads heat maps, which a folder of silhouettes "
       "does not have; embed the probes with --mode=embed, and give that store"
     )
-  place = pathlib.Path(moved or known["checkpoint"]).expanduser()
-  if not place.exists():
+  place = storage.path(moved or known["checkpoint"])
+  if not storage.exists(place):
     raise errors.UserError(
       f"the checkpoint of the gallery's network, {place}, is not there; say "
       "with --checkpoint where it lies"
     )
   # A run that went on has later ones.
   for folder in (place / "checkpoints", place):
-    if (step := folder / str(known.get("step"))).is_dir():
+    if storage.exists(step := folder / str(known.get("step"))):
       place = step
       break
   module, variables = restoring.restore_network(
@@ -139,7 +140,7 @@ def embed_silhouettes(
   from data_pipelines import folders
   from data_pipelines import pipeline
 
-  root = pathlib.Path(_PROBE.value).expanduser()
+  root = storage.fetch(_PROBE.value)
   found = folders.find_sequences(root, "--probe")
   mesh = sharding.create_mesh()
   module, variables = restore_network(
@@ -153,16 +154,16 @@ def embed_silhouettes(
     batch_size=-(-size // mesh.size) * mesh.size,
     max_frames=gallery.metadata.get("max_frames", _MAX_FRAMES),
   )
-  embed_step = embed.make_embed_step(module, mesh)
+  embed_step = embedding.make_embed_step(module, mesh)
   return (
-    embed.embed(embed_step, variables, batches, len(split), mesh),
+    embedding.embed(embed_step, variables, batches, len(split), mesh),
     split.names,
   )
 
 
 def open_probes(gallery: store_lib.EmbeddingStore) -> tuple[Any, np.ndarray]:
   """Returns embeddings `[n, p, d]` of --probe, and their names, str `[n]`."""
-  if not store_lib.is_store(pathlib.Path(_PROBE.value).expanduser()):
+  if not store_lib.is_store(storage.path(_PROBE.value)):
     return embed_silhouettes(gallery)
   probes = store_lib.EmbeddingStore.open(_PROBE.value)
   if probes.shape[1:] != gallery.shape[1:]:
@@ -209,7 +210,7 @@ def format_table(
 
 
 def write_csv(
-  path: pathlib.Path,
+  path: storage.Path,
   probes: np.ndarray,
   gallery: store_lib.EmbeddingStore,
   distance: np.ndarray,
@@ -222,7 +223,8 @@ def write_csv(
   its lines, and its threshold.
   """
   added = ["verdict", "threshold"] if verdicts else []
-  new = path.with_name(path.name + ".tmp")
+  new = pathlib.Path(path.name + ".tmp")
+  new = (storage.scratch() if storage.is_remote(path) else path.parent) / new
   try:
     with new.open("w", newline="") as file:
       writer = csv.writer(file)
@@ -238,7 +240,10 @@ def write_csv(
           writer.writerow(
             [probe, rank + 1, gallery.names[row], f"{values[rank]:.6g}", *added]
           )
-    new.replace(path)
+    if storage.is_remote(path):
+      storage.write_bytes(path, new.read_bytes())
+    else:
+      new.replace(path)
   except OSError as e:
     new.unlink(missing_ok=True)
     raise errors.UserError(
@@ -285,8 +290,10 @@ def find_threshold(
 def main(argv: list[str]) -> None:
   """Searches, and prints or writes what was found."""
   del argv
-  output = pathlib.Path(_OUTPUT.value).expanduser() if _OUTPUT.value else None
-  if output and (output.is_dir() or not output.absolute().parent.is_dir()):
+  output = storage.path(_OUTPUT.value) if _OUTPUT.value else None
+  if output and storage.is_remote(output):
+    storage.check_writable(output.parent, "the folder of --output")
+  elif output and (output.is_dir() or not output.absolute().parent.is_dir()):
     raise errors.UserError(
       f"--output {output} is not a file in a folder that exists; give another"
     )

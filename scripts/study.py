@@ -33,6 +33,7 @@ import numpy as np
 from gaitkd_jax import cli
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
+from gaitkd_jax import storage
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.training import loop
 
@@ -146,16 +147,16 @@ def create_config(objective: Objective, seed: int) -> ConfigDict:
   return c
 
 
-def folder(name: str, seed: int) -> pathlib.Path:
+def folder(name: str, seed: int) -> storage.Path:
   """Where a run lies."""
   letters = "".join(ch if ch.isalnum() else "_" for ch in name.lower())
-  return pathlib.Path(_WORKDIR.value) / letters / str(seed)
+  return storage.path(_WORKDIR.value) / letters / str(seed)
 
 
-def read_metrics(workdir: pathlib.Path, step: int) -> dict[str, float] | None:
+def read_metrics(workdir: storage.Path, step: int) -> dict[str, float] | None:
   """The metrics of a finished evaluation, or None."""
   path = workdir / "eval" / f"{step}.json"
-  return json.loads(path.read_text()) if path.exists() else None
+  return json.loads(storage.read_text(path)) if storage.exists(path) else None
 
 
 def run(name: str, seed: int) -> None:
@@ -323,7 +324,7 @@ def report() -> None:
   text = _introduction()
   for title, rows in tests.items():
     text += ["", f"## {title[0].upper()}{title[1:]}", "", table(rows)]
-  docs = pathlib.Path(_DOCS.value)
+  docs = storage.on_disk(_DOCS.value, "--docs")
   docs.mkdir(parents=True, exist_ok=True)
   notes = docs / "study_notes.md"
   if notes.exists():
@@ -370,7 +371,7 @@ def main(argv: list[str]) -> None:
   # Seeds of a row are the same programs.
   jax.config.update(
     "jax_compilation_cache_dir",
-    str(pathlib.Path(_WORKDIR.value).resolve() / "compiled"),
+    str(storage.absolute(_WORKDIR.value) / "compiled"),
   )
   if not _REPORT.value:
     # Seed by seed, so that a study that is stopped early has whole pairs.

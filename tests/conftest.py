@@ -1,6 +1,7 @@
 """Every test sees eight virtual CPU devices and strict ranks."""
 
 import logging
+import tempfile
 
 import jax
 import pytest
@@ -38,3 +39,70 @@ def uninterrupted(prepared, folder):
     results = loop.train_and_evaluate(config, folder / "whole")
   logger.removeHandler(handler)
   return config, folder / "whole", results, compiled
+
+
+@pytest.fixture(scope="session")
+def _object_store():
+  """Google's object store, which this process finds in its environment."""
+  import fsspec
+
+  from tests.helpers import object_store
+
+  def forget_connections():
+    fsspec.get_filesystem_class("gcs").clear_instance_cache()
+    fsspec.config.set_conf_env(fsspec.config.conf)
+
+  with object_store.gcs() as store, pytest.MonkeyPatch.context() as patch:
+    for name, value in store.environment.items():
+      patch.setenv(name, value)
+    forget_connections()
+    yield store
+  forget_connections()
+
+
+@pytest.fixture
+def bucket(_object_store, tmp_path, monkeypatch):
+  """The same, empty and without faults; data are staged in a fresh folder."""
+  monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "staging"))
+  (tmp_path / "staging").mkdir(exist_ok=True)
+  _object_store.proxy.clear()
+  for name in _object_store.names():
+    _object_store.remove(name)
+  _object_store.proxy.requests.clear()
+  yield _object_store
+  _object_store.proxy.clear()
+
+
+@pytest.fixture(scope="session")
+def _s3():
+  """Amazon's object store, which this process finds in its environment."""
+  import fsspec
+
+  from tests.helpers import object_store
+
+  with object_store.s3() as store, pytest.MonkeyPatch.context() as patch:
+    for name, value in store.environment.items():
+      patch.setenv(name, value)
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    yield store
+  fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+
+@pytest.fixture
+def s3_bucket(_s3, tmp_path, monkeypatch):
+  """The same, empty and without faults; copies are in a fresh folder."""
+  monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "staging"))
+  (tmp_path / "staging").mkdir(exist_ok=True)
+  _s3.proxy.clear()
+  for name in _s3.names():
+    _s3.remove(name)
+  _s3.proxy.requests.clear()
+  yield _s3
+  _s3.proxy.clear()
+
+
+@pytest.fixture(params=["gs", "s3"])
+def any_bucket(request):
+  """Each of the two."""
+  names = {"gs": "bucket", "s3": "s3_bucket"}
+  return request.getfixturevalue(names[request.param])

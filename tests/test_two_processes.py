@@ -7,6 +7,7 @@ import pytest
 
 from gaitkd_jax.evaluation import evaluate
 from tests.helpers import processes
+from tests.helpers import untrained
 
 PROGRAM = """
 import json, sys
@@ -25,6 +26,79 @@ store = embed.embed_checkpoint(config, workdir)
 assert (store is None) == bool(jax.process_index())
 pathlib.Path(workdir, f"results_{process}.json").write_text(json.dumps(results))
 """
+
+
+MODES = """
+import json, sys, time
+import jax
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_num_cpu_devices", 2)
+prepared, folder, port, process = sys.argv[1:]
+jax.distributed.initialize(
+  f"localhost:{port}", 2, int(process), shutdown_timeout_seconds=5
+)
+import pathlib
+from data_pipelines import datasets
+from gaitkd_jax.evaluation import embed
+from gaitkd_jax.evaluation import evaluate
+from gaitkd_jax.evaluation import report
+from tests.helpers import untrained
+folder = pathlib.Path(folder)
+prepare, write = datasets.prepare, report.write
+def slow_prepare(data, before_building=None):
+  def build():
+    before_building()
+    (folder / f"built_by_{process}").touch()
+    time.sleep(5)
+  return prepare(data, before_building=before_building and build)
+def slow_page(*args, **options):
+  time.sleep(10)
+  return write(*args, **options)
+datasets.prepare, report.write = slow_prepare, slow_page
+config = untrained.of_checkpoint(prepared, folder / "untrained")
+store = embed.embed_checkpoint(config, folder / "run")
+assert (store is None) == bool(jax.process_index())
+found = [
+  evaluate.score_store(config, folder / "run"),
+  evaluate.evaluate_checkpoint(config, folder / "run"),
+]
+(folder / f"{process}.json").write_text(json.dumps(found))
+"""
+
+
+def run_modes(tmp_path, prepared):
+  """Metrics of two processes, what they print, and who built the data."""
+  untrained.config(prepared, tmp_path)
+  processes.run_two(MODES, tmp_path, prepared, tmp_path)
+  return (
+    [json.loads((tmp_path / f"{i}.json").read_text()) for i in range(2)],
+    [(tmp_path / f"{i}.log").read_text() for i in range(2)],
+    sorted(path.name for path in tmp_path.glob("built_by_*")),
+  )
+
+
+@pytest.mark.slow
+def test_modes_of_two_processes_do_what_those_of_one_do(tmp_path):
+  # Nothing is prepared, and the page takes longer than JAX waits at the end.
+  prepared = tmp_path / "prepared"
+  found, printed, built = run_modes(tmp_path, prepared)
+  assert built == ["built_by_0"]
+  waits = f"process 1 waits for process 0 to prepare walkers in {prepared}"
+  assert printed[1].count(waits) == 1
+  assert "process 1 waits for process 0 to report the evaluation" in printed[1]
+  assert "waits" not in printed[0]
+  config = untrained.of_checkpoint(prepared, tmp_path / "untrained")
+  alone = evaluate.evaluate_checkpoint(config, tmp_path / "alone")
+  for score, evaluation in found:
+    assert score == pytest.approx(alone, rel=1e-5)
+    assert evaluation == pytest.approx(alone, rel=1e-5)
+  pages = [
+    (tmp_path / name / "eval" / "4.html").read_text()
+    for name in ("run", "alone")
+  ]
+  assert [page.count("<article>") for page in pages] == [
+    pages[1].count("<article>")
+  ] * 2
 
 
 @pytest.mark.slow

@@ -76,3 +76,28 @@ def test_configs_that_were_replaced_are_kept(tmp_path):
   assert names(tmp_path) == ["config.json"]
   (tmp_path / "resumed.json").write_text("[damaged")
   assert workdir_lib.resumptions(tmp_path) == []
+
+
+def test_a_workdir_in_a_store(any_bucket):
+  """The files of a workdir on the disk, with the same content."""
+  workdir = f"{any_bucket.url}/runs/a"
+  workdir_lib.make_workdir(workdir)
+  assert workdir_lib.config_until(workdir, 4) is None
+  first, second = {"seed": 0}, {"seed": 1}
+  workdir_lib.write_config(workdir, first, None, {})
+  workdir_lib.write_config(workdir, second, 4, {"seed": (0, 1)})
+  assert workdir_lib.configs(workdir) == [first, second]
+  assert workdir_lib.config_until(workdir, 4) == first
+  assert [(p.step, p.changed) for p in workdir_lib.resumptions(workdir)] == [
+    (4, {"seed": [0, 1]})
+  ]
+  workdir_lib.write_config(workdir, second, None, {})
+  assert workdir_lib.configs(workdir) == [second]
+  path = workdir_lib.write({"a/rank1": 1.0}, "7", workdir, protocol="casiab")
+  assert str(path) == f"{workdir}/eval/7.json"
+  assert workdir_lib.name_of("7", workdir, "lists") == "7_lists"
+  assert any_bucket.names() == ["runs/a/config.json", "runs/a/eval/7.json"]
+  # A store that refuses is not taken for one that has no config.
+  any_bucket.proxy.fail(403, "GET|HEAD", "config.json")
+  with pytest.raises(OSError, match="access|denied|Forbidden"):
+    workdir_lib.config_until(workdir, 4)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import contextlib
 import dataclasses
 import os
-import pathlib
 from typing import Any
 from typing import ClassVar
 
@@ -17,6 +16,7 @@ from data_pipelines import examples
 from data_pipelines.walkers import generate
 from data_pipelines.walkers import spec as spec_lib
 from gaitkd_jax import errors
+from gaitkd_jax import storage
 
 
 @dataclasses.dataclass(eq=False)
@@ -103,7 +103,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     cls, prepared: str | os.PathLike[str]
   ) -> dict[str, build_notes.Build]:
     """See `datasets.Builder`."""
-    folder = pathlib.Path(prepared).expanduser() / cls.name
+    folder = storage.path(prepared) / cls.name
     found = {}
     for heatmaps in (False, True):
       for variant in spec_lib.SIZES:

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from gaitkd_jax import errors
 from gaitkd_jax import models
+from gaitkd_jax import placement
 from gaitkd_jax.config import defaults
 from gaitkd_jax.models import network
 
@@ -43,6 +44,7 @@ def _values(c: ConfigDict) -> Iterator[str]:
     section, name = key.split(".")
     yield from _least(key, c[section][name], 1)
   yield from _least("train.eval_every", c.train.eval_every, 0)
+  yield from _least("train.skip_nonfinite", c.train.skip_nonfinite, 0)
   yield from _least("eval.subjects", c.eval.subjects, 0)
   yield from _least("optim.learning_rate", c.optim.learning_rate, 0)
   yield from _least("optim.clip_norm", c.optim.clip_norm, 0)
@@ -63,6 +65,8 @@ def _values(c: ConfigDict) -> Iterator[str]:
   yield from _one_of("eval.map", c.eval.map, ("tsne", "umap", ""))
   yield from _one_of("eval.store_dtype", c.eval.store_dtype, _STORED)
   yield from _one_of("dtype", c.dtype, ("float32", "bfloat16"))
+  choice = c.sharding.classifier
+  yield from _one_of("sharding.classifier", choice, placement.CHOICES)
   yield from _one_of("batch.sampler", c.batch.sampler, defaults.SAMPLERS)
   yield from _distillation(c)
   yield from _clip(c.clip)

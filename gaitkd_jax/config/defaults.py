@@ -70,8 +70,16 @@ def default() -> ConfigDict:
   c.losses.cross_entropy = ConfigDict(
     dict(weight=1.0, scale=16.0, label_smoothing=0.1)
   )
+  # What several devices share. classifier: its classes, "split" (each holds its
+  # share of kernel, gradient and momentum; where they divide evenly), "whole"
+  # (each holds all), or "auto" (split from 32 MiB of kernel on).
+  c.sharding = ConfigDict(dict(classifier="auto"))
   c.optim = _optim()
   c.train = _train()
+  # Where JAX keeps compiled programs, for the next start: a folder, also gs://;
+  # "" is nowhere. "auto" is ~/.cache/gaitkd_jax/compiled on a GPU or TPU, and
+  # nowhere on a CPU.
+  c.compilation_cache = "auto"
   c.eval = _eval()
   return c
 
@@ -259,6 +267,8 @@ def _train() -> ConfigDict:
 
   `eval_every=0` evaluates at the end only. `init_from` is a workdir or a
   checkpoint from which the arrays of the same name and shape are taken.
+  `skip_nonfinite`: so many steps in a row whose loss or gradient is not finite
+  change nothing, before one ends the run; 0: the first one ends it.
   """
   return ConfigDict(
     dict(
@@ -267,6 +277,7 @@ def _train() -> ConfigDict:
       eval_every=0,
       checkpoint_every=5_000,
       init_from="",
+      skip_nonfinite=0,
     )
   )
 

@@ -23,6 +23,7 @@ SCHEDULES = dict(
 # clip.
 _GAITKD = dict(
   casiab=((1, 1, 1, 1), 30),
+  grew=((1, 4, 4, 1), 30),
   gait3d=((1, 4, 4, 1), 30),
   ccpg=((1, 1, 1, 1), 30),
   sustech1k=((1, 1, 1, 1), 10),
@@ -69,7 +70,7 @@ def gaitkd(data: str, second: ConfigDict | None = None) -> ConfigDict:
   temperature 4); all else is OpenGait's recipe for DeepGaitV2 on these data.
 
   Args:
-    data: "casiab", "gait3d", "ccpg" or "sustech1k".
+    data: "casiab", "grew", "gait3d", "ccpg" or "sustech1k".
     second: the network of a second teacher.
 
   Returns:

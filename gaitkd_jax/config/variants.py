@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 
 from gaitkd_jax import errors
 from gaitkd_jax import models
+from gaitkd_jax import storage
 from gaitkd_jax.config import defaults
 
 NOT_MEASURED = "not measured"
@@ -126,6 +127,8 @@ def load_module(path: str | os.PathLike[str]) -> ModuleType:
     why = "a folder" if path.is_dir() else "not a file <name>.py"
     if not path.exists():
       why = "it does not exist"
+    if str(path) in storage.EXTRAS:  # what absl leaves of gs://...
+      why = "config files are read from the disk"
     raise errors.UserError(
       f"{path} is no config file ({why}); name one of the files in configs/"
     )

@@ -26,6 +26,7 @@ from gaitkd_jax.distill.teachers import Outputs
 from gaitkd_jax.distill.teachers import Teacher
 from gaitkd_jax.distill.teachers import create_teachers
 from gaitkd_jax.distill.teachers import output_shapes
+from gaitkd_jax.distill.teachers import place_teachers
 from gaitkd_jax.distill.teachers import restore_teachers
 from gaitkd_jax.distill.teachers import teacher_outputs
 
@@ -43,6 +44,7 @@ __all__ = [
   "create_objective",
   "create_teachers",
   "output_shapes",
+  "place_teachers",
   "prepare",
   "read_names",
   "restore_teachers",

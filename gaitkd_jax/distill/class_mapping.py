@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
-import pathlib
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
+from gaitkd_jax import storage
 from gaitkd_jax.distill import teachers as teachers_lib
 
 # Positions of the common classes: the student's, and the teacher's.
@@ -89,7 +89,7 @@ def read_names(path: str, prefix: str) -> list[str]:
     errors.UserError: the file cannot be read, is empty or names one twice.
   """
   try:
-    text = pathlib.Path(path).expanduser().read_text()
+    text = storage.read_text(path)
   except (OSError, UnicodeDecodeError) as e:
     raise errors.UserError(
       f"names of classes {path} cannot be read ({e}); give a text file with "

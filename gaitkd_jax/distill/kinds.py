@@ -44,11 +44,14 @@ class Memory:
       `Pairing.abstract`) and the options.
     options: of `init`, with their defaults. One that the loss knows too is
       given to both.
+    by_class: whether the leading axis of the memory, an array, is of classes,
+      which are split where those of the student's classifier are.
   """
 
   argument: str
   init: Callable[..., Any]
   options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  by_class: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

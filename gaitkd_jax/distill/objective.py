@@ -58,6 +58,22 @@ class Objective:
           aux["memory"][term.key(name)] = memory
     return aux
 
+  def memories_by_class(self) -> dict[str, tuple[int, ...]]:
+    """Shapes of the memories whose leading axis is of classes, by their name.
+
+    "memory/<term>/<teacher>", as in `init_aux`.
+    """
+    found = [
+      term.key(name)
+      for term in self.terms
+      for name in term.weights
+      if name and term.kind.memory is not None and term.kind.memory.by_class
+    ]
+    if not found:
+      return {}
+    memory = jax.eval_shape(self.init_aux, jax.random.key(0))["memory"]
+    return {f"memory/{key}": memory[key].shape for key in found}
+
   def __call__(
     self, context: context_lib.Context, aux: Mapping[str, Any]
   ) -> tuple[jax.Array, dict[str, jax.Array], dict[str, Any]]:

@@ -13,7 +13,7 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import models
-from gaitkd_jax import sharding
+from gaitkd_jax import placement
 from gaitkd_jax.models import inputs
 from gaitkd_jax.training import schedules
 
@@ -132,6 +132,23 @@ def teacher_outputs(
   return jax.lax.stop_gradient(outputs)
 
 
+def place_teachers(
+  teachers: Mapping[str, Teacher], classifier: str, mesh: Mesh
+) -> dict[str, placement.Placement]:
+  """Where the arrays of the teachers that are run lie.
+
+  Args:
+    teachers: by name.
+    classifier: see `placement.place`.
+    mesh: devices of the data axis.
+  """
+  return {
+    name: placement.place(teacher.module, classifier, mesh, f"teacher {name}")
+    for name, teacher in teachers.items()
+    if teacher.lookup is None
+  }
+
+
 def restore_teachers(
   config: Any, teachers: Mapping[str, Teacher], mesh: Mesh
 ) -> dict[str, Any]:
@@ -143,7 +160,8 @@ def restore_teachers(
   Args:
     config: the whole config.
     teachers: by name.
-    mesh: that holds a copy on every device.
+    mesh: every device holds a copy, of large classifiers its share of the
+      classes (`config.sharding.classifier`).
 
   Returns:
     The variables by teacher.
@@ -156,9 +174,10 @@ def restore_teachers(
     teacher_config = config.teachers[name]
     if teacher_config.cache and not teacher_config.checkpoint:
       continue
+    place = placement.place(teacher.module, config.sharding.classifier, mesh)
     init = jax.jit(
       functools.partial(models.init_variables, teacher.module),
-      out_shardings=sharding.replicated(mesh),
+      out_shardings=place.of_variables(),
     )
     if not teacher_config.checkpoint:
       raise errors.UserError(
@@ -173,7 +192,7 @@ def restore_teachers(
       variables[name] = checkpoint.restore_model(
         teacher_config.checkpoint,
         jax.eval_shape(init, jax.random.key(0)),
-        sharding.replicated(mesh),
+        place,
       )
   return variables
 

@@ -121,7 +121,9 @@ KINDS: Mapping[str, kinds.Kind] = {
   "adadistill": kinds.Kind(
     losses.adadistill_loss,
     "embedding",
-    memory=kinds.Memory("centres", _init_centres, dict(classes=0)),
+    memory=kinds.Memory(
+      "centres", _init_centres, dict(classes=0), by_class=True
+    ),
     calibrated=False,
   ),
   # On feature maps, or on embeddings as maps of parts.

@@ -7,7 +7,6 @@ import dataclasses
 import json
 import math
 import os
-import pathlib
 from typing import Any
 
 import jax
@@ -16,6 +15,7 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import sharding
+from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import embed as embed_lib
 from gaitkd_jax.evaluation import evaluate
@@ -144,9 +144,11 @@ def own_metrics(
   """
   protocol = config.eval.protocol
   for name in (f"{step}", f"{step}_{protocol}"):
-    path = pathlib.Path(workdir) / "eval" / f"{name}.json"
+    path = storage.path(workdir) / "eval" / f"{name}.json"
     try:
-      content = json.loads(path.read_text())
+      content = json.loads(storage.read_text(path))
+    except storage.StoreError:
+      raise
     except (OSError, ValueError):
       continue
     if isinstance(content, dict) and content.get("protocol") == protocol:

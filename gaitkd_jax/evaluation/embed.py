@@ -1,35 +1,32 @@
 """Embeds the sequences of a split and stores the embeddings."""
 
-from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import os
-import pathlib
-import time
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh
 import numpy as np
-import tqdm
 
 from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import models
+from gaitkd_jax import placement
 from gaitkd_jax import sharding
-from gaitkd_jax import stopping
+from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import distances
 from gaitkd_jax.evaluation import embedded as embedded_lib
+from gaitkd_jax.evaluation import embedding
 from gaitkd_jax.evaluation import partial as partial_lib
 from gaitkd_jax.evaluation import protocols
 from gaitkd_jax.evaluation import restoring
 from gaitkd_jax.evaluation import store as store_lib
 from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
-from gaitkd_jax.models import inputs
+from gaitkd_jax.hosts import stopping
+from gaitkd_jax.hosts import together
 
 Batch = Mapping[str, jax.Array]
 
@@ -46,18 +43,17 @@ class Embedder:
       mesh: devices of the data axis.
     """
     # TensorFlow is loaded by a run, not by an import of this module.
-    from data_pipelines import datasets
     from data_pipelines import store
 
     data = test_data(config)
     self._roles = roles(config)
     self._split = store.SequenceStore.from_builder(
-      datasets.prepare(data), "test", data.cache_gib
+      together.prepare_data(data), "test", data.cache_gib
     )
     self.absent_probes = absent_probes(config)
     self._config = config.eval
     self._mesh = mesh
-    self._embed_step = make_embed_step(module, mesh)
+    self._embed_step = embedding.make_embed_step(module, mesh)
 
   def __call__(
     self,
@@ -88,7 +84,7 @@ class Embedder:
       process_index=jax.process_index(),
       process_count=jax.process_count(),
     )
-    embeddings = embed(
+    embeddings = embedding.embed(
       self._embed_step,
       variables,
       batches,
@@ -236,7 +232,8 @@ def roles(config: Any) -> dict[str, Sequence[str]]:
     # TensorFlow is loaded only where the data set has to be asked.
     from data_pipelines import datasets
 
-    return datasets.roles(test_data(config))
+    data = test_data(config)
+    return datasets.roles(data, together.prepare_data(data))
 
   return protocol_of(config).roles(config.eval, data_roles)
 
@@ -248,137 +245,6 @@ def absent_probes(config: Any) -> tuple[str, ...]:
   from data_pipelines import datasets
 
   return datasets.absent_probes(test_data(config))
-
-
-def make_embed_step(
-  module: Any, mesh: Mesh
-) -> Callable[
-  [Mapping[str, Any], Batch], tuple[jax.Array, jax.Array, jax.Array]
-]:
-  """Returns the jitted function that embeds a batch for a search.
-
-  It takes variables and a batch of "silhouettes" (and "heatmaps"), "lengths",
-  "index", "mask", and gives float32 `[n, p, d]` with the batch's index and
-  mask: all of the global batch, in every process.
-  """
-
-  def embed_step(
-    variables: Mapping[str, Any], batch: Batch
-  ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    out = module.apply(
-      variables,
-      inputs.network_input(batch, module.in_channels),
-      batch["lengths"],
-    )
-    embedding = out["retrieval"].astype(jnp.float32)
-    return embedding, batch["index"], batch["mask"]
-
-  whole, split = sharding.replicated(mesh), sharding.by_sequence(mesh)
-  return jax.jit(embed_step, in_shardings=(whole, split), out_shardings=whole)
-
-
-def embed(
-  embed_step: Callable[[Any, Any], Any],
-  variables: Any,
-  batches: Iterable[Mapping[str, np.ndarray]],
-  count: int,
-  mesh: Mesh,
-  rows: np.ndarray | None = None,
-  done: partial_lib.Partial | None = None,
-) -> np.ndarray:
-  """Embeds sequences, and prints how fast and in how many shapes of batches.
-
-  Args:
-    embed_step: of `make_embed_step`.
-    variables: of the network, replicated over the mesh.
-    batches: this process's shares, with "silhouettes", "lengths", "index" (the
-      position of the sequence in the split) and "mask" (False: filling).
-    count: sequences, at least one.
-    mesh: devices of the data axis.
-    rows: int `[count]`, ascending, their positions in the split; None: all of
-      it.
-    done: what is done already, and takes what is done from now on.
-
-  Returns:
-    float32 `[count, p, d]` in the order of the split, in every process.
-
-  Raises:
-    errors.Stopped: see `stopping.held`.
-  """
-  collected = _Collected(count, rows, done)
-  pending, shapes = [], set()
-  began = time.monotonic()
-  with tqdm.tqdm(total=count, desc="embed", unit="seq", disable=None) as bar:
-    bar.update(collected.count)
-    for batch in batches:
-      if stopping.reached():
-        for out in pending:
-          collected.add(out)
-        raise collected.stopped()
-      shapes.add(batch["silhouettes"].shape)
-      pending.append(embed_step(variables, sharding.put_batch(batch, mesh)))
-      if len(pending) > 1:  # fetch a batch while the next one is computed
-        bar.update(collected.add(pending.pop(0)))
-    for out in pending:
-      bar.update(collected.add(out))
-  if done:
-    done.keep()
-  if not jax.process_index():
-    seconds = time.monotonic() - began
-    print(
-      f"embedded {count} sequences in {seconds:.1f} s ({count / seconds:.1f} a "
-      f"second), {len(shapes)} shapes of batches, each compiled once",
-      flush=True,
-    )
-  return collected.embeddings
-
-
-class _Collected:
-  """Takes embeddings as they come, and puts them in the order of the split.
-
-  Attributes:
-    embeddings: float32 `[count, p, d]`; NaN where none has come.
-    count: sequences that have come.
-  """
-
-  def __init__(
-    self,
-    count: int,
-    rows: np.ndarray | None,
-    done: partial_lib.Partial | None,
-  ):
-    """See `embed`."""
-    self.embeddings = np.full((count, 0, 0), np.nan, np.float32)
-    self.count = 0
-    self._rows, self._done = rows, done
-    for index, embedding in done.pieces() if done else ():
-      self._put(index, embedding)
-
-  def add(self, out: tuple[jax.Array, jax.Array, jax.Array]) -> int:
-    """Takes what an `embed_step` gave; returns the number of sequences."""
-    embedding, index, mask = jax.device_get(out)
-    if self._done:
-      self._done.add(index[mask], embedding[mask])
-    return self._put(index[mask], embedding[mask])
-
-  def stopped(self) -> errors.Stopped:
-    """Keeps what is done, where it can be kept, and says so."""
-    if self._done is None:
-      return stopping.stopped()
-    self._done.keep()
-    return stopping.stopped(
-      f"after {self.count} of {len(self.embeddings)} sequences"
-    )
-
-  def _put(self, index: np.ndarray, embedding: np.ndarray) -> int:
-    self.count += len(index)
-    if not self.embeddings.size:
-      shape = len(self.embeddings), *embedding.shape[1:]
-      self.embeddings = np.full(shape, np.nan, np.float32)
-    if self._rows is not None:
-      index = np.searchsorted(self._rows, index)
-    self.embeddings[index] = embedding
-    return len(index)
 
 
 def restore(
@@ -399,18 +265,21 @@ def restore(
   planned = models.create_model(config.model, config.dtype)
   config_lib.check_frames("the network", planned)
   path = config.eval.checkpoint or str(workdir)
-  step = pathlib.Path(workdir) / "checkpoints" / path
-  if path.isdecimal() and step.is_dir():
-    path = str(step)
+  if path.isdecimal():
+    step = storage.path(workdir) / "checkpoints" / path
+    path = str(step) if storage.exists(step) else path
   module, variables = restoring.restore_network(
-    path, config.model, config.dtype, sharding.replicated(mesh)
+    path,
+    config.model,
+    config.dtype,
+    placement.place(planned, config.sharding.classifier, mesh),
   )
   return module, variables, path
 
 
 def embed_checkpoint(
   config: Any, workdir: str | os.PathLike[str]
-) -> pathlib.Path | None:
+) -> storage.Path | None:
   """Embeds the test split by a checkpoint and writes a store: `--mode=embed`.
 
   The store, `<workdir>/embeddings/<step>`, is what `evaluate.score_store` and
@@ -439,7 +308,7 @@ def embed_checkpoint(
     )
   step = checkpoint.restored_step(path)
   done = partial_lib.Partial(
-    pathlib.Path(workdir) / "embeddings" / f".{step}.partial",
+    storage.path(workdir) / "embeddings" / f".{step}.partial",
     {
       "digest": checkpoint.digest(variables),
       "retrieval": config.model.get("retrieval", "embedding"),
@@ -452,31 +321,35 @@ def embed_checkpoint(
   )
   with stopping.held():
     embedded = embedder(variables, done=done)
-  if jax.process_index():
-    return None
-  labels = embedded.labels
-  folder = store_lib.write(
-    pathlib.Path(workdir) / "embeddings" / str(checkpoint.restored_step(path)),
-    embedded.embeddings,
-    labels.subjects,
-    labels.conditions,
-    labels.views,
-    labels.names,
-    metadata(config, module, path, variables)
-    | {
-      "protocol": config.eval.protocol,
-      "options": dict(embedded.options),
-      "absent_probes": list(embedder.absent_probes),
-    },
-    config.eval.store_dtype,
-  )
-  done.discard()
-  print(
-    f"written: {folder}, {len(labels)} embeddings; score them with "
-    f"--mode=score --config.eval.embeddings={folder}",
-    flush=True,
-  )
-  return folder
+  # All processes: each may hold a share of the classes only.
+  described = metadata(config, module, path, variables)
+
+  def write() -> storage.Path:
+    labels = embedded.labels
+    folder = store_lib.write(
+      storage.path(workdir) / "embeddings" / str(step),
+      embedded.embeddings,
+      labels.subjects,
+      labels.conditions,
+      labels.views,
+      labels.names,
+      described
+      | {
+        "protocol": config.eval.protocol,
+        "options": dict(embedded.options),
+        "absent_probes": list(embedder.absent_probes),
+      },
+      config.eval.store_dtype,
+    )
+    done.discard()
+    print(
+      f"written: {folder}, {len(labels)} embeddings; score them with "
+      f"--mode=score --config.eval.embeddings={folder}",
+      flush=True,
+    )
+    return folder
+
+  return together.first_alone(write, "write the embeddings")
 
 
 def metadata(
@@ -491,6 +364,8 @@ def metadata(
     variables: of the network.
   """
   data = test_data(config)
+  if not storage.is_remote(path):
+    path = os.path.abspath(os.path.expanduser(path))
   model = config.model.to_dict()
   if "num_classes" in model:
     model["num_classes"] = module.num_classes
@@ -498,7 +373,7 @@ def metadata(
     "data": data.name,
     "model": model,
     "dtype": config.dtype,
-    "checkpoint": os.path.abspath(os.path.expanduser(path)),
+    "checkpoint": path,
     "step": checkpoint.restored_step(path),
     "digest": checkpoint.digest(variables),
     "metric": config.eval.metric,

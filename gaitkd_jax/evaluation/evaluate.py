@@ -7,18 +7,17 @@ import dataclasses
 import hashlib
 import json
 import os
-import pathlib
 import shlex
 import sys
 from typing import Any
 
-import jax
 from jax.sharding import Mesh
 
 from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import sharding
+from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import embed as embed_lib
 from gaitkd_jax.evaluation import embedded as embedded_lib
@@ -30,6 +29,7 @@ from gaitkd_jax.evaluation import scoring
 from gaitkd_jax.evaluation import store as store_lib
 from gaitkd_jax.evaluation import tables
 from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
+from gaitkd_jax.hosts import together
 
 
 def primary_metric(config: Any) -> str:
@@ -218,7 +218,7 @@ def score_store(
   config_lib.check(config)
   protocol = embed_lib.protocol_of(config)
   workdir_lib.make_workdir(workdir)
-  path = pathlib.Path(config.eval.embeddings or _newest_store(workdir))
+  path = storage.path(config.eval.embeddings or _newest_store(workdir))
   store = store_lib.EmbeddingStore.open(path)
   roles, absent = _stored_roles(config, store)
   embedded = embedded_lib.Embedded(store, store.labels, roles)
@@ -254,9 +254,9 @@ def _stored_roles(
   return embed_lib.roles(config), embed_lib.absent_probes(config)
 
 
-def _newest_store(workdir: str | os.PathLike[str]) -> pathlib.Path:
-  folder = pathlib.Path(workdir) / "embeddings"
-  steps = [int(p.name) for p in folder.glob("*") if p.name.isdecimal()]
+def _newest_store(workdir: str | os.PathLike[str]) -> storage.Path:
+  folder = storage.path(workdir) / "embeddings"
+  steps = [int(name) for name in storage.names(folder) if name.isdecimal()]
   if not steps:
     raise errors.UserError(
       f"there are no embeddings in {folder}; write them with --mode=embed, or "
@@ -323,20 +323,22 @@ def report(
   """
   if config.eval.verification:
     found = scoring.verified(found)
-  if jax.process_index():
-    return found
-  print(tables.format_table(found.metrics), flush=True)
-  if found.verification:
-    print("\n" + tables.format_verification(found.verification))
-  if found.left_out:
-    print("\n" + tables.format_left_out(found.left_out), flush=True)
-  name = workdir_lib.name_of(name, workdir, found.protocol.name)
-  known = {key: metadata[key] for key in ("step",) if key in metadata}
-  known |= {"protocol": found.protocol.name, "metric": found.ranker.metric}
-  known["left_out"] = [dataclasses.asdict(one) for one in found.left_out]
-  workdir_lib.write(found.flat(), name, workdir, **known)
-  if config.eval.report:
-    _write_page(config, found, name, workdir, metadata, strips, looks)
+
+  def write() -> None:
+    print(tables.format_table(found.metrics), flush=True)
+    if found.verification:
+      print("\n" + tables.format_verification(found.verification))
+    if found.left_out:
+      print("\n" + tables.format_left_out(found.left_out), flush=True)
+    own_name = workdir_lib.name_of(name, workdir, found.protocol.name)
+    known = {key: metadata[key] for key in ("step",) if key in metadata}
+    known |= {"protocol": found.protocol.name, "metric": found.ranker.metric}
+    known["left_out"] = [dataclasses.asdict(one) for one in found.left_out]
+    workdir_lib.write(found.flat(), own_name, workdir, **known)
+    if config.eval.report:
+      _write_page(config, found, own_name, workdir, metadata, strips, looks)
+
+  together.first_alone(write, f"report the evaluation {name}")
   return found
 
 
@@ -357,10 +359,10 @@ def _write_page(
     "command": shlex.join(["python", *sys.argv]),
   }
   path = report_lib.write(
-    pathlib.Path(workdir) / "eval" / f"{name}.html",
+    storage.path(workdir) / "eval" / f"{name}.html",
     found,
     strips=strips,
-    metrics_path=pathlib.Path(workdir) / "metrics.jsonl",
+    metrics_path=storage.path(workdir) / "metrics.jsonl",
     metadata={key: str(value) for key, value in shown.items()},
     embedding_map=config.eval.map,
     saliency=looks() if looks and config.eval.saliency else None,
@@ -390,13 +392,15 @@ def submit(
   embedded = scoring.checked(
     protocol, _with_settings(protocol, c, embedded), c.metric
   )
-  if jax.process_index():
-    return
   lines = protocol.lines(embedded, c.metric, c.memory_gib)
   labels = embedded.labels
   compared = protocol.probe_galleries(labels, embedded.options)
-  if left_out := protocol.left_out(labels, compared):
-    print(tables.format_left_out(left_out), flush=True)
-  name = workdir_lib.name_of(name, workdir, protocol.name)
-  path = pathlib.Path(workdir) / "eval" / f"{name}.csv"
-  workdir_lib.write_text("\n".join(lines) + "\n", path)
+
+  def write() -> None:
+    if left_out := protocol.left_out(labels, compared):
+      print(tables.format_left_out(left_out), flush=True)
+    own_name = workdir_lib.name_of(name, workdir, protocol.name)
+    path = storage.path(workdir) / "eval" / f"{own_name}.csv"
+    workdir_lib.write_text("\n".join(lines) + "\n", path)
+
+  together.first_alone(write, f"write the submission {name}")

@@ -36,7 +36,8 @@ class PageSaliency:
 
     Args:
       module: the network.
-      variables: of the network, in full in every process.
+      variables: of the network; what is not in full in every process is a
+        classifier's, on which no embedding depends.
       embedder: of the split.
       embeddings: `[n, p, d]`, of all sequences of the split.
       metric: of `distances.METRICS`.
@@ -44,7 +45,7 @@ class PageSaliency:
     self._module, self._embedder = module, embedder
     self._embeddings, self._metric = embeddings, metric
     # No longer arrays of all processes: the others do not draw the page.
-    self._variables = jax.device_get(variables)
+    self._variables = jax.tree.map(_fetched, variables)
     self._groups = saliency.thirds(module.bins)
 
   def __call__(self, row: int, other: int) -> report_lib.Looks | None:
@@ -78,3 +79,11 @@ class PageSaliency:
       clip["silhouettes"][0, :length],
       dict(zip(self._groups, maps, strict=True)),
     )
+
+
+def _fetched(array: Any) -> np.ndarray:
+  if isinstance(array, jax.Array) and not (
+    array.is_fully_addressable or array.is_fully_replicated
+  ):
+    return np.broadcast_to(np.zeros([], array.dtype), array.shape)
+  return jax.device_get(array)

@@ -7,10 +7,9 @@ all, so what is there can be used, however the program ended.
 """
 
 from collections.abc import Mapping
+import io
 import json
-import os
-import pathlib
-import shutil
+import re
 import time
 from typing import Any
 
@@ -18,8 +17,10 @@ import jax
 import numpy as np
 
 from gaitkd_jax import errors
+from gaitkd_jax import storage
 
 _HEADER = "header.json"
+_PIECE = re.compile(r"(\d+)-(\d+)\.npz")
 _EVERY = 60.0  # seconds between two pieces
 
 
@@ -30,9 +31,7 @@ class Partial:
     done: batches that need not be embedded again.
   """
 
-  def __init__(
-    self, folder: str | os.PathLike[str], identity: Mapping[str, Any]
-  ):
+  def __init__(self, folder: storage.Place, identity: Mapping[str, Any]):
     """Opens what an earlier run has left; of anything else it is deleted.
 
     Args:
@@ -43,7 +42,7 @@ class Partial:
     Raises:
       errors.UserError: the folder cannot be written.
     """
-    self._folder = pathlib.Path(folder)
+    self._folder = storage.path(folder)
     self._writes = not jax.process_index()
     self._new: list[tuple[np.ndarray, np.ndarray]] = []
     self._since = time.monotonic()
@@ -54,8 +53,7 @@ class Partial:
     if self._writes and not self._is_of(header):
       try:
         self.discard()
-        self._folder.mkdir(parents=True)
-        _replace(self._folder / _HEADER, header.encode())
+        storage.write_text(self._folder / _HEADER, header)
       except OSError as e:
         raise self._refusal(e) from e
 
@@ -63,7 +61,8 @@ class Partial:
     """Index and embeddings of what is done, piece by piece."""
     found = []
     for _, _, path in self._pieces:
-      with np.load(path, allow_pickle=False) as piece:
+      content = io.BytesIO(storage.read_bytes(path))
+      with np.load(content, allow_pickle=False) as piece:
         found.append((piece["index"], piece["embedding"]))
     return found
 
@@ -84,12 +83,11 @@ class Partial:
     if not self._new:
       return
     path = self._folder / f"{self._kept}-{self.done}.npz"
-    new = path.with_suffix(".tmp")
+    content = io.BytesIO()
     index, embedding = (np.concatenate(x) for x in zip(*self._new, strict=True))
     try:
-      with new.open("wb") as file:
-        np.savez(file, index=index, embedding=embedding)
-      new.replace(path)
+      np.savez(content, index=index, embedding=embedding)
+      storage.write_bytes(path, content.getvalue())
     except OSError as e:
       raise self._refusal(e) from e
     self._new, self._kept = [], self.done
@@ -97,14 +95,12 @@ class Partial:
 
   def discard(self) -> None:
     """Deletes the folder, in the first process."""
-    if self._writes and self._folder.exists():
-      shutil.rmtree(self._folder)
+    if self._writes:
+      storage.remove_folder(self._folder)
 
   def _is_of(self, header: str) -> bool:
-    try:
-      return (self._folder / _HEADER).read_text() == header
-    except OSError:
-      return False
+    path = self._folder / _HEADER
+    return storage.exists(path) and storage.read_text(path, "replace") == header
 
   def _refusal(self, error: OSError) -> errors.UserError:
     return errors.UserError(
@@ -113,20 +109,15 @@ class Partial:
     )
 
 
-def _pieces(folder: pathlib.Path) -> list[tuple[int, int, pathlib.Path]]:
+def _pieces(folder: storage.Path) -> list[tuple[int, int, storage.Path]]:
   """The pieces that follow one another from batch 0 on: first, end, path."""
   there = {}
-  for path in folder.glob("*-*.npz"):
-    first, _, end = path.stem.partition("-")
-    there[int(first)] = int(first), int(end), path
+  for name in storage.names(folder):
+    if piece := _PIECE.fullmatch(name):
+      first, end = map(int, piece.groups())
+      there[first] = first, end, folder / name
   found, at = [], 0
   while at in there:
     found.append(there[at])
     at = there[at][1]
   return found
-
-
-def _replace(path: pathlib.Path, content: bytes) -> None:
-  new = path.with_suffix(".tmp")
-  new.write_bytes(content)
-  new.replace(path)

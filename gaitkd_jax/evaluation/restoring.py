@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-from jax.sharding import Sharding
 
 from gaitkd_jax import array_names
 from gaitkd_jax import checkpoint
@@ -14,7 +13,7 @@ _KEY = "num_classes"
 
 
 def restore_network(
-  path: Any, config: Mapping[str, Any], dtype: str, sharding: Sharding
+  path: Any, config: Mapping[str, Any], dtype: str, sharding: checkpoint.Where
 ) -> tuple[models.GaitNetwork, dict[str, Any]]:
   """Builds a network and reads its checkpoint, with any number of classes.
 
@@ -25,7 +24,7 @@ def restore_network(
     path: see `checkpoint.restore_model`.
     config: of the model.
     dtype: of the computation.
-    sharding: of every array.
+    sharding: of every array, or a function from a tree to theirs.
 
   Returns:
     The network, with the checkpoint's number of classes, and its variables.

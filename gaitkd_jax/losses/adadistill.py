@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from gaitkd_jax.losses import class_axis
 from gaitkd_jax.losses import parts
 from gaitkd_jax.losses import similarity
 
@@ -73,8 +74,7 @@ def adadistill_loss(
   log_p = jax.nn.log_softmax(
     scale * jnp.where(truth[:, None], moved, cosines), axis=-1
   )
-  of_truth = jnp.take_along_axis(log_p, labels[:, None, None], axis=-1)
-  return -jnp.mean(of_truth), centres
+  return -jnp.mean(class_axis.at_class(log_p, labels[:, None])), centres
 
 
 def _move(

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from gaitkd_jax.losses import class_axis
+
 
 def cross_entropy_loss(
   logits: jax.Array,
@@ -35,7 +37,7 @@ def cross_entropy_loss(
     Scalar float32.
   """
   log_p = jax.nn.log_softmax(scale * logits.astype(jnp.float32), axis=-1)
-  truth = jnp.take_along_axis(log_p, labels[:, None, None], axis=-1)[..., 0]
+  truth = class_axis.at_class(log_p, labels[:, None])
   smooth = jnp.mean(log_p, axis=-1)
   return -jnp.mean((1.0 - label_smoothing) * truth + label_smoothing * smooth)
 

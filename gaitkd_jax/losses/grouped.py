@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from gaitkd_jax.losses import class_axis
 from gaitkd_jax.losses import decision
 from gaitkd_jax.losses import parts
 
@@ -195,11 +196,11 @@ def gdkd_loss(
   )
   if top is None:
     top = 4 if three_groups else 5
-  rank = _ranks(teacher_logits if pick == "best" else -teacher_logits)
-  groups = (rank >= top).astype(jnp.int32)
+  ranked = teacher_logits if pick == "best" else -teacher_logits
+  groups = 1 - class_axis.among_largest(ranked, top).astype(jnp.int32)
   weights = [top_weight, rest_weight]
   if three_groups:
-    groups += rank >= 1
+    groups += ~class_axis.among_largest(ranked, 1)
     weights = [0.0, *weights]
   return grouped_kl_loss(
     student_logits,
@@ -254,17 +255,14 @@ def grouped_kd_loss(
   student_logits, teacher_logits = parts.common_parts(
     student_logits, teacher_logits, "logits"
   )
-  rank = _ranks(student_logits)
   size: int | jax.Array = top
   if share is not None:
     probability = jax.nn.softmax(
       scale * jax.lax.stop_gradient(student_logits).astype(jnp.float32)
     )
-    ordered = jnp.flip(jnp.sort(probability, axis=-1), axis=-1)
-    reached = jnp.cumsum(jnp.mean(ordered, axis=(0, 1)))
-    size = 1 + jnp.sum(reached < share)
-  classes = jnp.arange(student_logits.shape[-1])[None, None]
-  rest = (rank >= size) & (classes != labels[:, None, None])
+    size = class_axis.fewest_reaching(probability, share)
+  rest = ~class_axis.among_largest(student_logits, size)
+  rest &= ~class_axis.is_class(student_logits, labels[:, None])
   return grouped_kl_loss(
     student_logits,
     teacher_logits,
@@ -274,12 +272,6 @@ def grouped_kd_loss(
     temperature,
     scale,
   )
-
-
-def _ranks(logits: jax.Array) -> jax.Array:
-  """0 for the largest of each row; equal ones in the order of their index."""
-  order = jnp.argsort(-jax.lax.stop_gradient(logits), axis=-1, stable=True)
-  return jnp.argsort(order, axis=-1)
 
 
 def _masked_logsumexp(x: jax.Array, mask: jax.Array) -> jax.Array:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gaitkd_jax.losses import class_axis
 from gaitkd_jax.losses import decision
 from gaitkd_jax.losses import parts
 
@@ -80,14 +81,11 @@ def ka_ps_loss(
   log_t = decision.log_probabilities(
     jax.lax.stop_gradient(teacher_logits), temperature, scale
   )
-  classes = jnp.arange(log_t.shape[-1])[None, None]
-  best = jnp.argmax(log_t, axis=-1, keepdims=True)
-  truth = jnp.broadcast_to(labels[:, None, None], best.shape)
-  of_best = jnp.take_along_axis(log_t, best, axis=-1)
-  of_truth = jnp.take_along_axis(log_t, truth, axis=-1)
-  shifted = jnp.where(
-    classes == truth, of_best, jnp.where(classes == best, of_truth, log_t)
-  )
+  best = class_axis.is_class(log_t, jnp.argmax(log_t, axis=-1))
+  truth = class_axis.is_class(log_t, labels[:, None])
+  of_best = jnp.max(log_t, axis=-1, keepdims=True)
+  of_truth = class_axis.at_class(log_t, labels[:, None])[..., None]
+  shifted = jnp.where(truth, of_best, jnp.where(best, of_truth, log_t))
   divergence = optax.losses.kl_divergence_with_log_targets(log_s, shifted)
   return decision.squared(temperature) * jnp.mean(divergence)
 

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import dataclasses
 import json
 import os
-import pathlib
 from typing import Any
 
 from gaitkd_jax import checkpoint
@@ -20,11 +19,13 @@ from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import models
+from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import evaluate
 
 # Keys whose values change no figure, or only the figures of a new run.
 NO_BASIS = (
+  "compilation_cache",
   "data.cache_gib",
   "data.prepared",
   "eval.batch_size",
@@ -35,6 +36,7 @@ NO_BASIS = (
   "eval.store_dtype",
   "eval.verification",
   "model.remat",
+  "sharding.classifier",
   "train.checkpoint_every",
   "train.eval_every",
   "train.init_from",
@@ -111,7 +113,7 @@ def check_config(config: Any, workdir: str | os.PathLike[str]) -> None:
   step = checkpoint.newest_step(workdir)
   if step is None:
     return
-  place = pathlib.Path(workdir) / "checkpoints" / str(step)
+  place = storage.path(workdir) / "checkpoints" / str(step)
   meta = checkpoint.restored_meta(place)
   before = workdir_lib.config_until(workdir, step) or {}
   name = before.get("data", {}).get("name")
@@ -155,7 +157,7 @@ def compare(
   step = checkpoint.newest_step(workdir)
   if step is None:
     return Resumption()
-  place = pathlib.Path(workdir) / "checkpoints" / str(step)
+  place = storage.path(workdir) / "checkpoints" / str(step)
   meta = checkpoint.restored_meta(place)
   _check_classes(place, meta.get("classes", ()), metadata["classes"])
   then, now = meta.get("data", {}), metadata["data"]
@@ -232,7 +234,7 @@ def shown(value: Any) -> str:
   return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
-def _refusal(place: pathlib.Path, what: str) -> errors.UserError:
+def _refusal(place: storage.Path, what: str) -> errors.UserError:
   workdir = place.parent.parent
   return errors.UserError(
     f"checkpoint {place} {what}; give another --workdir, and there "
@@ -241,7 +243,7 @@ def _refusal(place: pathlib.Path, what: str) -> errors.UserError:
 
 
 def _check_classes(
-  place: pathlib.Path, then: Sequence[str], now: Sequence[str]
+  place: storage.Path, then: Sequence[str], now: Sequence[str]
 ) -> None:
   """Raises a UserError if a run was trained on other people."""
   if not then or list(then) == list(now):

@@ -1,28 +1,33 @@
 """What a training prints and logs, without making the device wait."""
 
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 import dataclasses
-import pathlib
-import time
+import sys
 import types
 from typing import Any
 
 import jax
-import numpy as np
 import tqdm
 
 from gaitkd_jax import errors
 from gaitkd_jax import evaluation as evaluation_lib
+from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import tables
+from gaitkd_jax.training import finite
+from gaitkd_jax.training import pace
+from gaitkd_jax.training import spool as spool_lib
+from gaitkd_jax.training import watch
 from gaitkd_jax.training import writers
 
 
 def create_writer(
   config: Any,
-  workdir: pathlib.Path,
+  workdir: storage.Path,
   last_step: int | None,
   changed: Mapping[str, Sequence[Any]] = types.MappingProxyType({}),
   *,
@@ -40,6 +45,8 @@ def create_writer(
   if jax.process_index():
     return writers.MultiWriter([])
   workdir_lib.write_config(workdir, config.to_dict(), last_step, changed)
+  if storage.is_remote(workdir):
+    return writers.MultiWriter(_spooled(workdir, last_step, scores_again))
   return writers.MultiWriter(
     [
       writers.JsonlWriter(
@@ -51,10 +58,24 @@ def create_writer(
   )
 
 
-def has_results(workdir: pathlib.Path, step: int) -> bool:
+def _spooled(
+  workdir: storage.Path, last_step: int | None, scores_again: bool
+) -> list[writers.Writer]:
+  """The writers of a workdir in a store."""
+  spool = spool_lib.Spool(workdir)
+  name = "metrics.jsonl"
+  lines = writers.JsonlWriter(
+    spool.folder / name, last_step, workdir / name, scores_again=scores_again
+  )
+  events = writers.TensorBoardWriter(spool.folder, last_step)
+  spool.start()
+  return [lines, events, writers.ConsoleWriter(), spool]
+
+
+def has_results(workdir: storage.Path, step: int) -> bool:
   """Whether the metrics of an evaluation of all subjects are logged."""
   path = workdir / "metrics.jsonl"
-  text = path.read_text(errors="replace") if path.exists() else ""
+  text = storage.read_text(path, "replace") if storage.exists(path) else ""
   return any(
     line.startswith(f'{{"step": {step}, "eval/') for line in text.splitlines()
   )
@@ -64,14 +85,32 @@ class Reporter:
   """Prints and logs metrics without making the device wait."""
 
   def __init__(
-    self, config: Any, workdir: pathlib.Path, writer: writers.Writer
+    self,
+    config: Any,
+    workdir: storage.Path,
+    writer: writers.Writer,
+    steps: watch.Watch,
+    guard: finite.Guard,
   ):
+    """Begins.
+
+    Args:
+      config: the whole config.
+      workdir: of the run.
+      writer: takes the metrics.
+      steps: follows them on the device.
+      guard: is asked what to do where one is not finite.
+    """
     self._subjects = config.eval.subjects
-    self._sequences = config.batch.identities * config.batch.sequences
     self._workdir = workdir
     self._writer = writer
-    self._pending = None
-    self._since = None  # time and step of the last metrics
+    self._watch = steps
+    self._guard = guard
+    self._pace = pace.Pace(
+      config.train.steps,
+      config.train.eval_every,
+      config.batch.identities * config.batch.sequences,
+    )
 
   def progress(self, steps: range) -> Iterable[int]:
     """The steps; a terminal shows a bar, a log file nothing."""
@@ -79,38 +118,37 @@ class Reporter:
       steps, initial=steps.start, total=steps.stop, desc="train", disable=None
     )
 
-  def metrics_later(
-    self, step: int, metrics: Mapping[str, jax.Array], written: bool = True
-  ) -> None:
-    """Keeps metrics, which may still be computed, for the next `flush`.
+  def flush(self, wait: bool = False) -> None:
+    """Writes the metrics of the steps that are done.
 
     Args:
-      step: finished steps.
-      metrics: of the last one.
-      written: whether `flush` writes them, rather than only look at them.
-    """
-    self._pending = step, metrics, written
-
-  def flush(self) -> None:
-    """Waits for the metrics that were kept, and writes them.
+      wait: whether to wait for all that were started.
 
     Raises:
       errors.UserError: the loss or the norm of the gradient is not finite.
     """
-    if self._pending is None:
-      return
-    (step, metrics, written), self._pending = self._pending, None
-    scalars = {
-      f"train/{k}": float(v) for k, v in jax.device_get(metrics).items()
-    }
-    for name in ("loss", "gradient_norm"):
-      if not np.isfinite(scalars[f"train/{name}"]):
-        raise errors.UserError(
-          f"the {name} is {scalars[f'train/{name}']} at step {step}; lower "
-          "optim.learning_rate, set optim.clip_norm, or look at the data"
+    for done in self._watch.done(wait):
+      self._pace.add(done)
+      scalars = {"skipped": 1.0} if self._guard.skips(done) else {}
+      if done.logged:
+        metrics = jax.device_get(done.metrics)
+        scalars = {k: float(v) for k, v in metrics.items()} | scalars
+        scalars |= self._pace.measured(done)
+      if scalars:
+        self._writer.write(
+          done.step, {f"train/{k}": v for k, v in scalars.items()}
         )
-    if written:
-      self._writer.write(step, scalars | self._speed(step))
+
+  def evaluating(self) -> contextlib.AbstractContextManager[None]:
+    """What is done inside is an evaluation: its time is not the training's."""
+    return self._pace.evaluation()
+
+  @contextlib.contextmanager
+  def paused(self) -> Iterator[None]:
+    """Waits for the steps; the time of what is done inside is not theirs."""
+    self.flush(wait=True)
+    yield
+    self._pace.restart()
 
   def evaluation(
     self, step: int, results: evaluation_lib.Evaluation | None, last: bool
@@ -128,11 +166,13 @@ class Reporter:
         print(tables.format_left_out(results.left_out), flush=True)
       name = f"{step}_subset" if some else str(step)
       left_out = [dataclasses.asdict(one) for one in results.left_out]
-      workdir_lib.write(
-        results.flat(), name, self._workdir, step=step, left_out=left_out
-      )
+      try:
+        workdir_lib.write(
+          results.flat(), name, self._workdir, step=step, left_out=left_out
+        )
+      except errors.UserError as e:  # on a full disk, say
+        print(f"{e}; the run goes on", file=sys.stderr, flush=True)
     self.results(step, results, "eval_subset" if some else "eval")
-    self._since = None  # its time is not the training's
 
   def results(
     self, step: int, results: evaluation_lib.Evaluation, prefix: str
@@ -140,14 +180,3 @@ class Reporter:
     """Logs the metrics of an evaluation, without those of single views."""
     scalars = results.flat(views=False)
     self._writer.write(step, {f"{prefix}/{k}": v for k, v in scalars.items()})
-
-  def _speed(self, step: int) -> dict[str, float]:
-    """Speed since the last call; none for the first, which compiled."""
-    before, self._since = self._since, (time.monotonic(), step)
-    if before is None:
-      return {}
-    seconds = (self._since[0] - before[0]) / (step - before[1])
-    return {
-      "train/seconds_per_step": seconds,
-      "train/sequences_per_second": self._sequences / seconds,
-    }

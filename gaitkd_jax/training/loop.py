@@ -1,25 +1,32 @@
 """The training loop."""
 
 from collections.abc import Sequence
+import contextlib
 import os
-import pathlib
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
 
 from gaitkd_jax import checkpoint
+from gaitkd_jax import checkpointer as checkpointer_lib
 from gaitkd_jax import errors
 from gaitkd_jax import evaluation
+from gaitkd_jax import placement
 from gaitkd_jax import sharding
-from gaitkd_jax import stopping
+from gaitkd_jax import storage
+from gaitkd_jax.hosts import stopping
+from gaitkd_jax.training import finite
 from gaitkd_jax.training import logs
+from gaitkd_jax.training import profiling
 from gaitkd_jax.training import run as run_lib
 from gaitkd_jax.training import step as step_lib
+from gaitkd_jax.training import watch
 
 
 def train_and_evaluate(
-  config: Any, workdir: str | os.PathLike[str]
+  config: Any,
+  workdir: str | os.PathLike[str],
+  profile: profiling.Wanted | None = None,
 ) -> dict[str, float]:
   """Trains the student of `config` and scores it.
 
@@ -33,6 +40,7 @@ def train_and_evaluate(
     config: see `config.default`.
     workdir: takes config.json and those that it replaced, metrics.jsonl,
       checkpoints/, eval/ and TensorBoard's events.
+    profile: steps of which a trace is written.
 
   Returns:
     The protocol's metrics at the end.
@@ -40,9 +48,9 @@ def train_and_evaluate(
   Raises:
     errors.UserError: what the user can mend.
   """
-  run = run_lib.prepare(config, pathlib.Path(workdir))
+  run = run_lib.prepare(config, storage.path(workdir))
   folder = run.workdir / "checkpoints"
-  with checkpoint.Checkpointer(
+  with checkpointer_lib.Checkpointer(
     folder,
     run.primary_metric,
     run.metadata["evaluation"],
@@ -59,15 +67,16 @@ def train_and_evaluate(
     ):
       results = finish(run, checkpointer, state, start)
     else:
-      results = train(run, checkpointer, state, start)
+      results = train(run, checkpointer, state, start, profile)
   return results.flat() if results else {}
 
 
 def train(
   run: run_lib.Run,
-  checkpointer: checkpoint.Checkpointer,
+  checkpointer: checkpointer_lib.Checkpointer,
   state: step_lib.TrainState,
   start: int | None,
+  profile: profiling.Wanted | None = None,
 ) -> evaluation.Evaluation | None:
   """Trains from step `start` (None: a new run) to the last, and scores.
 
@@ -76,6 +85,7 @@ def train(
     checkpointer: saves the states.
     state: of step `start`; it is donated.
     start: finished steps.
+    profile: steps to trace.
 
   Returns:
     The evaluation of all subjects at the end; None for a submission.
@@ -91,31 +101,47 @@ def train(
       run.resumption.changed,
       scores_again=checkpointer.owes_scores,
     ) as writer,
+    watch.Watch() as watched,
+    contextlib.ExitStack() as stack,
   ):
-    report = logs.Reporter(run.config, run.workdir, writer)
+    guard = finite.Guard(
+      config.skip_nonfinite,
+      run.workdir,
+      run.batch_names,
+      checkpointer.last_whole_step,
+    )
+    report = logs.Reporter(run.config, run.workdir, writer, watched, guard)
+    tracer = stack.enter_context(
+      profiling.Tracer(profile, steps, run.workdir, report.paused)
+    )
     with stopping.held():
       if checkpointer.owes_scores:
-        last = not steps
-        scores = score(run, report, state, steps.start, last)
+        scores = score(run, report, state, steps.start, not steps)
         checkpointer.add_scores(steps.start, scores)
       batch = sharding.put_batch(next(batches), run.mesh) if steps else None
       for i in report.progress(steps):
         # The order matters: while the device is at step i, the host makes batch
-        # i + 1 and reads the metrics of the step before.
-        with jax.transfer_guard("disallow"):
+        # i + 1 and writes the metrics of the steps before.
+        tracer.before(i)
+        with (
+          jax.transfer_guard("disallow"),
+          jax.profiler.StepTraceAnnotation("train", step_num=i),
+        ):
           state, metrics = run.train_step(state, teachers, batch)
         done, last = i + 1, i + 1 == steps.stop
-        if not last:
-          batch = sharding.put_batch(next(batches), run.mesh)
-        report.flush()
-        stops = stopping.reached()
         evaluates = last or _due(done, config.eval_every)
         saves = evaluates or _due(done, config.checkpoint_every)
-        logs_it = saves or done % config.log_every == 0
-        if logs_it or stops:
-          report.metrics_later(done, metrics, logs_it)
+        watched.started(done, metrics, saves or _due(done, config.log_every))
+        if not last:
+          with watched.data():
+            batch = sharding.put_batch(next(batches), run.mesh)
+        report.flush()
+        tracer.after(i)
+        checkpointer.settle(wait=False)
+        stops = stopping.reached()
         if saves or stops:
-          report.flush()  # a state that is not finite is never saved
+          report.flush(wait=True)  # what is not finite is never saved
+          guard.check_state(done, state)
           scores = None
           if evaluates and not stops:
             try:
@@ -131,6 +157,8 @@ def train(
     final = finish(run, checkpointer, state, steps.stop)
     if run.config.eval.subjects and final:
       report.results(steps.stop, final, "eval")
+    # Once more, if it could not be written.
+    checkpointer.save(steps.stop, state, run.metadata, scores)
     return final
 
 
@@ -147,14 +175,15 @@ def score(
     errors.Stopped: a signal came before there were metrics; nothing is
       reported.
   """
-  results = run.evaluator(state.variables)
+  with report.evaluating():
+    results = run.evaluator(state.variables)
   report.evaluation(done, results, last)
   return results.flat() if results else None
 
 
 def finish(
   run: run_lib.Run,
-  checkpointer: checkpoint.Checkpointer,
+  checkpointer: checkpointer_lib.Checkpointer,
   state: step_lib.TrainState,
   step: int,
 ) -> evaluation.Evaluation | None:
@@ -174,15 +203,15 @@ def finish(
 
 
 def initial_state(
-  run: run_lib.Run, checkpointer: checkpoint.Checkpointer
+  run: run_lib.Run, checkpointer: checkpointer_lib.Checkpointer
 ) -> step_lib.TrainState:
   """The newest state of the workdir; of a new run, that of step 0."""
   step = checkpointer.latest_step
   if step is None:
     state = run.init_state(jax.random.key(run.config.seed))
-    return start_from(run.config.train.init_from, state, run.mesh)
+    return start_from(run.config.train.init_from, state, run.place)
   abstract = jax.eval_shape(run.init_state, jax.random.key(0))
-  state = checkpointer.restore(abstract, sharding.replicated(run.mesh))
+  state = checkpointer.restore(abstract, run.place)
   folder = run.workdir / "checkpoints"
   if not jax.process_index():
     print(f"resumed from {folder / str(step)}", flush=True)
@@ -192,20 +221,20 @@ def initial_state(
 
 
 def start_from(
-  path: str, state: step_lib.TrainState, mesh: Mesh
+  path: str, state: step_lib.TrainState, place: placement.Placement
 ) -> step_lib.TrainState:
   """Gives a fresh state what fits it of a checkpoint, and says what did."""
   if not path:
     return state
   variables, taken, stayed = checkpoint.restore_matching(
-    path, state.variables, sharding.replicated(mesh)
+    path, state.variables, place
   )
   print(f"taken from {path}: {len(taken)} arrays ({_parts(taken)})")
   print(f"as initialised: {len(stayed)} arrays ({_parts(stayed)})", flush=True)
   return state.replace(**variables)
 
 
-def _lacks_results(config: Any, workdir: pathlib.Path, step: int) -> bool:
+def _lacks_results(config: Any, workdir: storage.Path, step: int) -> bool:
   """Whether a run was stopped in its last evaluation, of all subjects."""
   return bool(config.eval.subjects) and not logs.has_results(workdir, step)
 

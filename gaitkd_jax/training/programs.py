@@ -13,15 +13,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
-from jax.sharding import Sharding
 
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import cost
 from gaitkd_jax import distill
 from gaitkd_jax import models
+from gaitkd_jax import placement
 from gaitkd_jax import sharding
 from gaitkd_jax.distill import cache as cache_lib
-from gaitkd_jax.evaluation import embed
+from gaitkd_jax.evaluation import embedding
 from gaitkd_jax.training import optim
 from gaitkd_jax.training import step as step_lib
 
@@ -35,17 +35,21 @@ class Programs:
   Attributes:
     config: the whole config.
     mesh: devices of the data axis.
+    place: where the student's arrays lie, and those that follow them.
+    placed_teachers: by name, where the arrays of those that are run lie.
     student: the network that learns.
     teachers: by name; those with a cache are looked up, not run.
     init_state: from a key to the state of step 0, jitted.
     train_step: see `step.make_train_step`.
-    embed_step: see `embed.make_embed_step`.
+    embed_step: see `embedding.make_embed_step`.
     clips: of the global batch of a training step.
     frames: of a clip, at most.
   """
 
   config: Any
   mesh: Mesh
+  place: placement.Placement
+  placed_teachers: Mapping[str, placement.Placement]
   student: models.GaitNetwork
   teachers: Mapping[str, distill.Teacher]
   init_state: Callable[[jax.Array], step_lib.TrainState]
@@ -61,13 +65,12 @@ class Programs:
 
   def train_arguments(self) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """State, teachers' variables and batch of a step, as shapes on the mesh."""
-    whole = sharding.replicated(self.mesh)
     state = jax.eval_shape(self.init_state, jax.random.key(0))
     frozen = {
-      name: models.abstract_variables(teacher.module)
-      for name, teacher in self.run_teachers.items()
+      name: _placed(models.abstract_variables(place.module), place)
+      for name, place in self.placed_teachers.items()
     }
-    return _placed(state, whole), _placed(frozen, whole), self.train_batch()
+    return _placed(state, self.place), frozen, self.train_batch()
 
   def train_batch(self) -> dict[str, jax.ShapeDtypeStruct]:
     """The batch of a step, as shapes on the mesh."""
@@ -79,7 +82,7 @@ class Programs:
     for name, teacher in self.teachers.items():
       if teacher.lookup is not None:
         batch |= self._cached(name, teacher)
-    return _placed(batch, sharding.by_sequence(self.mesh))
+    return _split(batch, self.mesh)
 
   def embed_arguments(
     self, clips: int, frames: int
@@ -94,8 +97,8 @@ class Programs:
       batch[name] = jax.ShapeDtypeStruct((clips,), dtype)
     variables = models.abstract_variables(self.student)
     return (
-      _placed(variables, sharding.replicated(self.mesh)),
-      _placed(batch, sharding.by_sequence(self.mesh)),
+      _placed(variables, self.place),
+      _split(batch, self.mesh),
     )
 
   def flop(self, clips: int, frames: int) -> tuple[float, float]:
@@ -172,12 +175,15 @@ def create(config: Any, mesh: Mesh) -> Programs:
     config.losses.cross_entropy.scale,
   )
   optimizer, schedule = optim.create_optimizer(config.optim, student)
+  choice = config.sharding.classifier
   return Programs(
     config=config,
     mesh=mesh,
+    place=step_lib.place_state(student, objective, choice, mesh),
+    placed_teachers=distill.place_teachers(teachers, choice, mesh),
     student=student,
     teachers=teachers,
-    init_state=step_lib.make_init(student, optimizer, mesh, objective),
+    init_state=step_lib.make_init(student, optimizer, mesh, objective, choice),
     train_step=step_lib.make_train_step(
       student,
       optimizer,
@@ -186,8 +192,9 @@ def create(config: Any, mesh: Mesh) -> Programs:
       objective,
       mesh,
       seed=config.seed,
+      classifier=choice,
     ),
-    embed_step=embed.make_embed_step(student, mesh),
+    embed_step=embedding.make_embed_step(student, mesh),
     clips=config.batch.identities * config.batch.sequences,
     frames=clip_frames(config.clip),
   )
@@ -199,8 +206,16 @@ def clip_frames(clip: Any) -> int:
   return max(clip[key] for key in used if key.endswith("frames"))
 
 
-def _placed(tree: Any, where: Sharding) -> Any:
-  """The same shapes, with a sharding."""
+def _placed(tree: Any, shardings: Callable[[Any], Any]) -> Any:
+  """The same shapes, with shardings."""
   return jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), tree
+    lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
+    tree,
+    shardings(tree),
   )
+
+
+def _split(batch: Any, mesh: Mesh) -> Any:
+  """The shapes of a batch, split over the devices."""
+  where = sharding.by_sequence(mesh)
+  return _placed(batch, lambda tree: jax.tree.map(lambda _: where, tree))

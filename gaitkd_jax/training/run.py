@@ -6,20 +6,23 @@ from collections.abc import Mapping
 import contextlib
 import dataclasses
 import functools
-import pathlib
 from typing import Any
 
 import jax
 from jax.sharding import Mesh
 import numpy as np
 
+from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import models
+from gaitkd_jax import placement
 from gaitkd_jax import sharding
+from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import evaluate
+from gaitkd_jax.hosts import together
 from gaitkd_jax.training import basis
 from gaitkd_jax.training import optim
 from gaitkd_jax.training import step as step_lib
@@ -33,12 +36,14 @@ class Run:
     config: the whole config.
     workdir: takes all results.
     mesh: devices of the data axis.
+    place: where the student's arrays lie, and those that follow them.
     student: the network that learns.
     distillation: the teachers' variables, and what they ask of it.
     init_state: from a key to the state of step 0, jitted.
     train_step: see `step.make_train_step`.
     batches: from a step to this process's shares of its batch and of the next
       ones; to be closed.
+    batch_names: from a step to the names of the sequences of its whole batch.
     evaluator: scores the student on the test split.
     primary_metric: the metric by which checkpoints are compared.
     metadata: JSON that is kept with every checkpoint.
@@ -46,8 +51,9 @@ class Run:
   """
 
   config: Any
-  workdir: pathlib.Path
+  workdir: storage.Path
   mesh: Mesh
+  place: placement.Placement
   student: models.GaitNetwork
   distillation: distill.Distillation
   init_state: Callable[[jax.Array], step_lib.TrainState]
@@ -55,13 +61,14 @@ class Run:
   batches: Callable[
     [int], contextlib.AbstractContextManager[Iterator[dict[str, np.ndarray]]]
   ]
+  batch_names: Callable[[int], list[str]]
   evaluator: evaluate.Evaluator
   primary_metric: str
   metadata: Mapping[str, Any]
   resumption: basis.Resumption
 
 
-def prepare(config: Any, workdir: pathlib.Path) -> Run:
+def prepare(config: Any, workdir: storage.Path) -> Run:
   """Makes all that `config` describes; what cannot work is found here.
 
   What costs nothing to check comes before the data, which may take hours to be
@@ -93,10 +100,17 @@ def prepare(config: Any, workdir: pathlib.Path) -> Run:
     optimizer, schedule = optim.create_optimizer(config.optim, student)
   mistakes.check()
   student = models.create_model(config.model, config.dtype)
-  basis.check_config(config, workdir)
-  teachers = distill.prepare(config, student, mesh)
+  checkpoint.check_place(workdir)
   workdir_lib.make_workdir(workdir)
-  split = training.training_split(config)
+  basis.check_config(config, workdir)
+  choice = config.sharding.classifier
+  teachers = distill.prepare(config, student, mesh)
+  placement.tell(
+    placement.place(student, choice, mesh),
+    *distill.place_teachers(teachers.teachers, choice, mesh).values(),
+  )
+  builder = together.prepare_data(config.data)
+  split = training.training_split(config, builder)
   subjects = training.class_names(config, split)
   distillation = teachers.with_data(split, subjects)
   evaluator = evaluate.Evaluator(config, student, mesh)
@@ -109,10 +123,11 @@ def prepare(config: Any, workdir: pathlib.Path) -> Run:
     config=config,
     workdir=workdir,
     mesh=mesh,
+    place=step_lib.place_state(student, distillation.objective, choice, mesh),
     student=student,
     distillation=distillation,
     init_state=step_lib.make_init(
-      student, optimizer, mesh, distillation.objective
+      student, optimizer, mesh, distillation.objective, choice
     ),
     train_step=step_lib.make_train_step(
       student,
@@ -122,7 +137,10 @@ def prepare(config: Any, workdir: pathlib.Path) -> Run:
       distillation.objective,
       mesh,
       seed=config.seed,
+      skip_nonfinite=config.train.skip_nonfinite > 0,
+      classifier=choice,
     ),
+    batch_names=functools.partial(training.batch_names, config, split),
     batches=functools.partial(_batches, config, split, distillation),
     evaluator=evaluator,
     primary_metric=primary_metric,

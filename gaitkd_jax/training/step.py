@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import functools
 from typing import Any
 
 from flax import struct
@@ -13,6 +14,7 @@ import optax
 from gaitkd_jax import distill
 from gaitkd_jax import losses
 from gaitkd_jax import models
+from gaitkd_jax import placement
 from gaitkd_jax import sharding
 from gaitkd_jax.models import inputs
 
@@ -54,9 +56,42 @@ def make_init(
   optimizer: optax.GradientTransformation,
   mesh: Mesh,
   objective: distill.Objective | None = None,
+  classifier: str = "whole",
 ) -> Callable[[jax.Array], TrainState]:
-  """Returns the jitted function from a key to the state of step 0."""
+  """Returns the jitted function from a key to the state of step 0.
+
+  Its arrays lie as the step of the same `classifier` takes them.
+  """
   objective = objective or distill.Objective({})
+  init = _init_function(module, optimizer, objective)
+  place = place_state(module, objective, classifier, mesh)
+  return jax.jit(init, out_shardings=_state_shardings(place, init))
+
+
+def place_state(
+  module: models.GaitNetwork,
+  objective: distill.Objective,
+  classifier: str,
+  mesh: Mesh,
+) -> placement.Placement:
+  """Where the arrays of a training state lie.
+
+  Args:
+    module: the student.
+    objective: of the teachers.
+    classifier: see `placement.place`.
+    mesh: devices of the data axis.
+  """
+  place = placement.place(module, classifier, mesh)
+  return place.with_classes(objective.memories_by_class)
+
+
+def _init_function(
+  module: models.GaitNetwork,
+  optimizer: optax.GradientTransformation,
+  objective: distill.Objective,
+) -> Callable[[jax.Array], TrainState]:
+  """The function from a key to the state of step 0."""
 
   def init(key: jax.Array) -> TrainState:
     variables = models.init_variables(module, key)
@@ -69,7 +104,13 @@ def make_init(
       **variables,
     )
 
-  return jax.jit(init, out_shardings=sharding.replicated(mesh))
+  return init
+
+
+def _state_shardings(
+  place: placement.Placement, init: Callable[[jax.Array], TrainState]
+) -> Any:
+  return place.shardings(lambda: jax.eval_shape(init, jax.random.key(0)))
 
 
 def make_train_step(
@@ -80,6 +121,8 @@ def make_train_step(
   objective: distill.Objective,
   mesh: Mesh,
   seed: int = 0,
+  skip_nonfinite: bool = False,
+  classifier: str = "whole",
 ) -> Callable[
   [TrainState, Mapping[str, Any], Batch],
   tuple[TrainState, dict[str, jax.Array]],
@@ -95,6 +138,9 @@ def make_train_step(
     objective: of the teachers; without teachers it is plain training.
     mesh: devices of the data axis.
     seed: of what a network drops and terms draw at random.
+    skip_nonfinite: whether a step changes nothing but the number of steps where
+      its loss or the norm of its gradient is not finite.
+    classifier: see `placement.place`; of the student and the teachers.
 
   Returns:
     A function `(state, teacher variables, batch) -> (state, metrics)`. The
@@ -103,6 +149,9 @@ def make_train_step(
     and, for clips of unequal length, "lengths" int32 `[n]`. Metrics are float32
     scalars of this step, before its update.
   """
+  student = place_state(module, objective, classifier, mesh)
+  teachers = distill.place_teachers(objective.teachers, classifier, mesh)
+  splits = any(place.split for place in (student, *teachers.values()))
 
   def train_step(
     state: TrainState, teacher_variables: Mapping[str, Any], batch: Batch
@@ -110,7 +159,15 @@ def make_train_step(
     key = jax.random.fold_in(jax.random.key(seed), state.step)
     aux = {"params": {}, "batch_stats": {}, "memory": {}} | state.aux
     loss_fn = _loss_function(
-      module, loss_config, objective, state, aux, teacher_variables, batch, key
+      module,
+      loss_config,
+      objective,
+      state,
+      aux,
+      teacher_variables,
+      batch,
+      key,
+      functools.partial(placement.split_logits, mesh=mesh if splits else None),
     )
     (
       (loss, (batch_stats, new_aux, metrics)),
@@ -123,16 +180,27 @@ def make_train_step(
       "gradient_norm": optax.tree.norm(grads),
       "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
     }
-    state = _updated(optimizer, state, grads, aux_grads)
-    new_aux["params"] = state.aux.get("params", {})
-    return state.replace(batch_stats=batch_stats, aux=new_aux), metrics
+    new = _updated(optimizer, state, grads, aux_grads)
+    new_aux["params"] = new.aux.get("params", {})
+    new = new.replace(batch_stats=batch_stats, aux=new_aux)
+    if skip_nonfinite:
+      new = _kept_if_finite(state.replace(aux=aux), new, metrics)
+    return new, metrics
 
-  whole, split = sharding.replicated(mesh), sharding.by_sequence(mesh)
+  whole = sharding.replicated(mesh)
+  of_state = _state_shardings(
+    student, _init_function(module, optimizer, objective)
+  )
+  of_teachers = {name: place.of_variables() for name, place in teachers.items()}
   return jax.jit(
     train_step,
     donate_argnums=0,
-    in_shardings=(whole, whole, split),
-    out_shardings=(whole, whole),
+    in_shardings=(
+      of_state,
+      of_teachers if splits else whole,
+      sharding.by_sequence(mesh),
+    ),
+    out_shardings=(of_state, whole),
   )
 
 
@@ -145,8 +213,11 @@ def _loss_function(
   teacher_variables: Mapping[str, Any],
   batch: Batch,
   key: jax.Array,
+  placed: Callable[[distill.Outputs], distill.Outputs],
 ) -> Callable[[Any, Any], tuple[jax.Array, Any]]:
   """The loss of a batch, as a function of what learns.
+
+  `placed` puts a network's outputs where the step has them.
 
   Returns:
     A function of the student's parameters and those of `aux`, to the loss and
@@ -155,13 +226,16 @@ def _loss_function(
   rngs = {stream: key for stream in module.rng_streams}
 
   def teachers_forward(batch: Batch) -> dict[str, distill.Outputs]:
-    return distill.teacher_outputs(objective.teachers, teacher_variables, batch)
+    found = distill.teacher_outputs(
+      objective.teachers, teacher_variables, batch
+    )
+    return {name: placed(outputs) for name, outputs in found.items()}
 
   teacher_outputs = teachers_forward(batch)
 
   def loss_fn(params: Any, aux_params: Any) -> tuple[jax.Array, Any]:
     def forward(batch: Batch) -> tuple[distill.Outputs, Any]:
-      return module.apply(
+      out, updated = module.apply(
         {"params": params, "batch_stats": state.batch_stats},
         inputs.network_input(batch, module.in_channels),
         batch.get("lengths"),
@@ -169,6 +243,7 @@ def _loss_function(
         mutable=["batch_stats"],
         rngs=rngs,
       )
+      return placed(out), updated
 
     out, updated = forward(batch)
     loss, metrics = _supervised_loss(loss_config, out, batch["labels"])
@@ -210,6 +285,16 @@ def _updated(
     aux=aux,
     aux_opt_state=aux_opt_state,
   )
+
+
+def _kept_if_finite(
+  old: TrainState, new: TrainState, metrics: Mapping[str, jax.Array]
+) -> TrainState:
+  """The new state, or the old one under the new number."""
+  finite = jnp.isfinite(metrics["loss"])
+  finite &= jnp.isfinite(metrics["gradient_norm"])
+  kept = jax.tree.map(lambda x, y: jnp.where(finite, y, x), old, new)
+  return kept.replace(step=new.step)
 
 
 def _supervised_loss(

@@ -16,6 +16,7 @@ from tests.helpers import configs
     ({"batch.sampler": "random"}, "sampler is 'random'.*triplet, shuffled"),
     ({"train.steps": 0}, "train.steps is 0"),
     ({"train.eval_every": -1}, "train.eval_every is -1"),
+    ({"train.skip_nonfinite": -1}, "train.skip_nonfinite is -1"),
     ({"dtype": "float16"}, "dtype"),
     ({"eval.map": "pca"}, "eval.map is 'pca'; give one of tsne, umap, ''"),
     ({"eval.saliency": -1}, "eval.saliency is -1"),

@@ -95,6 +95,9 @@ def test_load_reads_a_file_by_path():
   for path in ("none.py", "", "README.md"):
     with pytest.raises(errors.UserError, match="no config file"):
       config_lib.load(configs.FOLDER / path)
+  # As absl divides gs://bucket/file.py.
+  with pytest.raises(errors.UserError, match="read from the disk"):
+    config_lib.load("gs", "//bucket/file.py")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Any folder of sequences, as the search reads it."""
 
+import pathlib
 import pickle
 
 import cv2
@@ -8,6 +9,7 @@ import pytest
 
 from data_pipelines import folders
 from gaitkd_jax import errors
+from tests.helpers import mistakes
 from tests.helpers import trees
 
 
@@ -50,6 +52,12 @@ def read(root):
     name: split.decode(split.read(i))["silhouettes"].numpy()
     for i, name in enumerate(split.names)
   }
+
+
+def test_a_folder_in_a_store_is_told_to_be_copied():
+  for root in ("gs://bucket/walks", pathlib.Path("s3://bucket/walks")):
+    line = mistakes.message(folders.find_sequences, root, "--probe")
+    assert "lies in an object store" in line and "copy" in line
 
 
 def test_normalised_frames_are_taken_as_they_are(tmp_path):

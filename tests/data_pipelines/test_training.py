@@ -8,6 +8,7 @@ from data_pipelines import training
 from gaitkd_jax import errors
 from tests.helpers import batches
 from tests.helpers import configs
+from tests.helpers import untrained
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +71,12 @@ def test_cached_batches_are_numbered_clips(config, split):
   np.testing.assert_array_equal(
     batch["silhouettes"], next(clips)["silhouettes"][rows]
   )
+
+
+@pytest.mark.parametrize("sampler", ["triplet", "shuffled"])
+def test_names_are_those_of_the_batch(config, split, sampler):
+  config = untrained.changed(config, **{"batch.sampler": sampler})
+  (batch,) = batches.take(training.train_batches(config, split, 7, True), 1)
+  names = training.batch_names(config, split, 7)
+  assert names == [split.names[i] for i in batch["sequence"]]
+  assert len(names) == 8 and names != training.batch_names(config, split, 8)

@@ -336,7 +336,7 @@ def test_an_interrupted_build_is_not_reused(tmp_path):
     def stop(folder, *arguments):
       if folder.subject == "003":
         os.kill(os.getpid(), signal.SIGKILL)
-      return builds.read(folder, *arguments)
+      return read(folder, *arguments)
     frames.read_sequence = stop
     builder = casiab_dataset_builder.Builder.from_tree(*sys.argv[1:])
     builder.download_and_prepare()

@@ -10,6 +10,7 @@ from orbax import checkpoint as ocp
 import pytest
 
 from gaitkd_jax import checkpoint
+from gaitkd_jax import checkpointer as checkpointer_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import losses
@@ -240,7 +241,7 @@ def test_checkpoints_of_earlier_releases_are_restored(tmp_path):
       ),
     )
   abstract = jax.eval_shape(lambda: state)
-  with checkpoint.Checkpointer(tmp_path, "rank1") as c:
+  with checkpointer_lib.Checkpointer(tmp_path, "rank1") as c:
     restored = c.restore(abstract, sharding.replicated(sharding.create_mesh(1)))
   assert restored.aux["memory"].keys() == {
     f"{name}/a" for name in helpers.WITH_MEMORY

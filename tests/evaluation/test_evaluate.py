@@ -157,7 +157,7 @@ def test_listed_probes_that_are_not_there_are_said(
   _, _, store = evaluated
   names = store_lib.EmbeddingStore.open(store).names.tolist()
   listed = {"probes": names[::9]}
-  monkeypatch.setattr(datasets, "roles", lambda data: listed)
+  monkeypatch.setattr(datasets, "roles", lambda data, builder: listed)
   absent = ("x-nm-01-000", "y-nm-01-000")
   monkeypatch.setattr(datasets, "absent_probes", lambda data: absent)
   config = changed(

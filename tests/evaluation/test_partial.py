@@ -7,9 +7,10 @@ from data_pipelines import datasets
 from data_pipelines import pipeline
 from data_pipelines import store as store_lib
 from gaitkd_jax import errors
-from gaitkd_jax import stopping
 from gaitkd_jax.evaluation import embed
+from gaitkd_jax.evaluation import embedding
 from gaitkd_jax.evaluation import partial
+from gaitkd_jax.hosts import stopping
 from tests.helpers import configs
 
 
@@ -114,14 +115,16 @@ def test_a_stopped_embedding_goes_on(tmp_path, monkeypatch):
   monkeypatch.setattr(stopping, "reached", lambda: next(asked, False))
   done = partial.Partial(tmp_path / "x", {})
   with pytest.raises(errors.Stopped, match="after 6 of 10 sequences") as e:
-    embed.embed(step, None, batches, 10, None, None, done)
+    embedding.embed(step, None, batches, 10, None, None, done)
   assert e.value.saved and seen == [0, 2, 4]
   done = partial.Partial(tmp_path / "x", {})
-  result = embed.embed(step, None, batches[done.done :], 10, None, None, done)
+  result = embedding.embed(
+    step, None, batches[done.done :], 10, None, None, done
+  )
   assert seen == [0, 2, 4, 6, 8]
   np.testing.assert_array_equal(result, found)
   # Without such a place nothing is kept, but it stops as well.
   asked = iter([True])
   with pytest.raises(errors.Stopped) as e:
-    embed.embed(step, None, batches, 10, None)
+    embedding.embed(step, None, batches, 10, None)
   assert not e.value.saved

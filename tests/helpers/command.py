@@ -19,15 +19,31 @@ def run(*args, program=("-m", "gaitkd_jax.main"), **environment):
     cwd=paths.ROOT,
     capture_output=True,
     text=True,
-    env={
-      "JAX_PLATFORMS": "cpu",
-      "PATH": "",
-      "HOME": "/nonexistent",
-      "XLA_FLAGS": QUICK,
-      "PYTHONPATH": os.pathsep.join([str(paths.ROOT), *sys.path]),
-      **environment,
-    },
+    env=_environment(environment),
   )
+
+
+def start(*args, program=("-m", "gaitkd_jax.main"), **environment):
+  """Starts a program, whose output is read by `communicate`."""
+  return subprocess.Popen(
+    [sys.executable, *program, *args],
+    cwd=paths.ROOT,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+    env=_environment(environment),
+  )
+
+
+def _environment(more):
+  return {
+    "JAX_PLATFORMS": "cpu",
+    "PATH": "",
+    "HOME": "/nonexistent",
+    "XLA_FLAGS": QUICK,
+    "PYTHONPATH": os.pathsep.join([str(paths.ROOT), *sys.path]),
+    **more,
+  }
 
 
 def output(*args, **options):

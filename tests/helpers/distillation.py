@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
-from gaitkd_jax import checkpoint
+from gaitkd_jax import checkpointer as checkpointer_lib
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import models
@@ -147,9 +147,9 @@ def train(num_devices, steps=4, kind="memory", folder=None):
     )
     history.append({k: float(v) for k, v in metrics.items()})
     if folder and i == 1:
-      with checkpoint.Checkpointer(folder, "rank1") as c:
+      with checkpointer_lib.Checkpointer(folder, "rank1") as c:
         c.save(2, state, {}, None)
-      with checkpoint.Checkpointer(folder, "rank1") as c:
+      with checkpointer_lib.Checkpointer(folder, "rank1") as c:
         abstract = jax.eval_shape(init, jax.random.key(0))
         state = c.restore(abstract, sharding.replicated(mesh))
   return history, state

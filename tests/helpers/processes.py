@@ -18,18 +18,19 @@ def start(program, log, *arguments):
     )
 
 
-def run_two(program, folder, *arguments):
+def run_two(program, folder, *arguments, count=2):
   """Runs two processes of one program, which are to find each other.
 
   Args:
     program: as text.
     folder: for what they print.
     *arguments: of both; a port and the number of the process follow them.
+    count: how many, if not two.
   """
   with socket.socket() as s:
     s.bind(("localhost", 0))
     port = s.getsockname()[1]
-  logs = [folder / f"{i}.log" for i in range(2)]
+  logs = [folder / f"{i}.log" for i in range(count)]
   processes = [
     start(program, log, *arguments, port, i) for i, log in enumerate(logs)
   ]

@@ -22,5 +22,11 @@ def config(prepared, folder):
     models.create_model(c.model), jax.random.key(0)
   )
   checkpoint.save_model(folder / "untrained", variables, {}, step=4)
-  path = str(folder / "untrained")
+  return of_checkpoint(prepared, folder / "untrained")
+
+
+def of_checkpoint(prepared, checkpoint_folder):
+  """`config`, whose checkpoint is there."""
+  c = configs.smoke_config(prepared, "walkers_baseline")
+  path = str(checkpoint_folder)
   return changed(c, **{"eval.checkpoint": path, "eval.report": True})

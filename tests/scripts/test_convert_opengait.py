@@ -22,11 +22,12 @@ def gaitbase():
   return weights.state_dict(meta["state"]), config
 
 
-def run_script(*args):
-  return command.run(*args, program=("scripts/convert_opengait.py",))
+def run_script(*args, **environment):
+  program = ("scripts/convert_opengait.py",)
+  return command.run(*args, program=program, **environment)
 
 
-def convert_file(path, output, config, *more):
+def convert_file(path, output, config, *more, **environment):
   """Runs the script; the config is CASIA-B's baseline made narrow."""
   model = " ".join(
     f"--config.model.{key}={str(value).replace(' ', '')}"
@@ -39,6 +40,7 @@ def convert_file(path, output, config, *more):
     "--config=configs/gaitbase.py:casiab",
     *model.split(),
     *more,
+    **environment,
   )
 
 
@@ -183,3 +185,32 @@ def test_reads_tensors_only(gaitbase, tmp_path):
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1 and name in done.stderr
   assert not (tmp_path / "ran").exists()
+
+
+def test_there_and_back_in_a_store(gaitbase, bucket, tmp_path):
+  state, config = gaitbase
+  np.savez(tmp_path / "x.npz", **state)
+  bucket.write("x.npz", (tmp_path / "x.npz").read_bytes())
+  runs = ("x.npz", "out"), ("out", "back.npz")
+  for (source, output), more in zip(runs, ((), ("--reverse",)), strict=True):
+    done = convert_file(
+      f"{bucket.url}/{source}",
+      f"{bucket.url}/{output}",
+      config,
+      *more,
+      **bucket.environment,
+    )
+    assert done.returncode == 0, done.stderr
+  (tmp_path / "back.npz").write_bytes(bucket.read("back.npz"))
+  with np.load(tmp_path / "back.npz") as back:
+    assert set(state) <= set(back.files)
+    for key, value in state.items():
+      np.testing.assert_array_equal(back[key], value)
+  done = convert_file(
+    f"{bucket.url}/x.npz",
+    f"{bucket.url}-other/out",
+    config,
+    **bucket.environment,
+  )
+  assert done.returncode == 2 and done.stderr.count("\n") == 1
+  assert "no such bucket" in done.stderr

@@ -18,7 +18,7 @@ from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
 from gaitkd_jax.evaluation import distances
-from gaitkd_jax.evaluation import embed
+from gaitkd_jax.evaluation import embedding
 from gaitkd_jax.evaluation import store as store_lib
 from tests.helpers import command
 from tests.helpers import paths
@@ -86,8 +86,8 @@ def evaluated(tmp_path_factory):
   variables = draw(module)
   checkpoint.save_model(root / "model", variables, {}, step=3)
   mesh = sharding.create_mesh(1)
-  values = embed.embed(
-    embed.make_embed_step(module, mesh),
+  values = embedding.embed(
+    embedding.make_embed_step(module, mesh),
     jax.device_put(variables, sharding.replicated(mesh)),
     pipeline.eval_batches(split, batch_size=8, max_frames=MAX_FRAMES),
     len(split),

@@ -1,5 +1,6 @@
 """The whole program on the tiny embedded data."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -9,13 +10,15 @@ import numpy as np
 import pytest
 
 from gaitkd_jax import checkpoint
+from gaitkd_jax import checkpointer as checkpointer_lib
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
-from gaitkd_jax import stopping
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import evaluate
+from gaitkd_jax.hosts import stopping
 from gaitkd_jax.training import loop
+from gaitkd_jax.training import run as run_lib
 from gaitkd_jax.training import writers
 from tests.helpers import configs
 from tests.helpers import untrained
@@ -33,7 +36,7 @@ def variables(config, workdir):
 def rows(workdir):
   """The lines of metrics.jsonl without times."""
   return [
-    {k: v for k, v in json.loads(line).items() if "second" not in k}
+    {k: v for k, v in json.loads(line).items() if k not in writers.MEASURED}
     for line in (workdir / "metrics.jsonl").read_text().splitlines()
   ]
 
@@ -180,7 +183,7 @@ def test_a_run_goes_on_with_other_settings(prepared, tmp_path, capsys):
   assert len(old) == 1
   assert len({scores[step]["basis"] for step in ("4", *old)}) == 2
   folder = tmp_path / "checkpoints"
-  with checkpoint.Checkpointer(
+  with checkpointer_lib.Checkpointer(
     folder, "mean/rank1", scores["4"]["basis"]
   ) as one:
     assert one.best_step in (3, 4)
@@ -262,3 +265,98 @@ def test_a_loss_that_is_not_finite_stops_the_run(prepared, tmp_path):
   )
   with pytest.raises(errors.UserError, match="loss is (nan|inf) at step 1"):
     loop.train_and_evaluate(config, tmp_path)
+
+
+class Spoilt:
+  """The step of a run, with teachers that are not finite at some steps."""
+
+  def __init__(self, run, spoilt):
+    self._step, self._spoilt, self._done = run.train_step, spoilt, 0
+    self._bad = jax.tree.map(
+      lambda x: x * jax.numpy.nan, run.distillation.variables
+    )
+
+  def __call__(self, state, teachers, batch):
+    self._done += 1
+    teachers = self._bad if self._done in self._spoilt else teachers
+    return self._step(state, teachers, batch)
+
+
+def train_spoilt(config, workdir, spoilt):
+  run = run_lib.prepare(config, workdir)
+  run = dataclasses.replace(run, train_step=Spoilt(run, spoilt))
+  with checkpointer_lib.Checkpointer(
+    workdir / "checkpoints", run.primary_metric
+  ) as checkpointer:
+    state = loop.initial_state(run, checkpointer)
+    loop.train(run, checkpointer, state, None)
+
+
+@pytest.mark.slow
+def test_steps_that_are_not_finite_are_skipped_and_counted(
+  prepared, tmp_path, capsys
+):
+  config = configs.smoke_config(
+    prepared,
+    **{
+      "train.skip_nonfinite": 2,
+      "train.steps": 6,
+      "train.log_every": 6,
+      "train.checkpoint_every": 3,
+      "eval.verification": False,
+      "eval.report": False,
+    },
+  )
+  train_spoilt(config, tmp_path / "skips", {2, 3, 5})
+  said = capsys.readouterr().err
+  assert "step 3 is skipped (2 in a row of 2 allowed, 2 since" in said
+  assert "decision/deepgaitv2 is nan" in said
+  trained = [
+    json.loads(line)
+    for line in (tmp_path / "skips" / "metrics.jsonl").read_text().splitlines()
+    if "train" in line
+  ]
+  skipped = [line["step"] for line in trained if line.get("train/skipped")]
+  assert skipped == [2, 3, 5]
+  assert np.isfinite(trained[-1]["train/loss"])
+  # A third one in a row ends the run; the last checkpoint is whole.
+  with pytest.raises(errors.UserError) as e:
+    train_spoilt(config, tmp_path / "ends", {4, 5, 6})
+  text = str(e.value)
+  assert "the loss is nan at step 6" in text and "2 steps before it" in text
+  assert "the last whole checkpoint is that of step 3" in text
+  for leaf in jax.tree.leaves(variables(config, tmp_path / "ends")):
+    assert np.isfinite(leaf).all()
+
+
+@pytest.mark.slow
+def test_a_state_that_is_not_finite_is_never_saved(prepared, tmp_path):
+  """Of steps that are not logged, and of an update that is too large."""
+  quiet = {"train.log_every": 100, "train.checkpoint_every": 3}
+  config = configs.smoke_config(prepared, **quiet)
+  with pytest.raises(errors.UserError, match="loss is nan at step 2: .*decis"):
+    train_spoilt(config, tmp_path / "a", {2})
+  assert checkpoint.newest_step(tmp_path / "a") is None
+  config = configs.smoke_config(prepared, "walkers_baseline", **quiet)
+  run = run_lib.prepare(config, tmp_path / "b")
+
+  overflow = jax.jit(
+    lambda stats: jax.tree.map(lambda x: x + jax.numpy.inf, stats)
+  )
+
+  def overflowing(state, teachers, batch):
+    state, metrics = run.train_step(state, teachers, batch)
+    return state.replace(batch_stats=overflow(state.batch_stats)), metrics
+
+  with (
+    pytest.raises(errors.UserError, match="state after step 1 is not") as e,
+    checkpoint.Checkpointer(tmp_path / "b" / "checkpoints", "x") as c,
+  ):
+    state = loop.initial_state(run, c)
+    once = config.copy_and_resolve_references()
+    with once.unlocked():
+      once.train.checkpoint_every = 1
+    changed = dataclasses.replace(run, train_step=overflowing, config=once)
+    loop.train(changed, c, state, None)
+  assert "\n" not in str(e.value)
+  assert checkpoint.newest_step(tmp_path / "b") is None

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from gaitkd_jax import checkpoint
+from gaitkd_jax import checkpointer as checkpointer_lib
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
@@ -140,9 +140,9 @@ def test_state_of_groups_survives_a_checkpoint(tmp_path):
     opt_state=optimizer.init(params),
   )
   state = jax.tree.map(lambda x: x + 3, state)
-  with checkpoint.Checkpointer(tmp_path, "rank1") as c:
+  with checkpointer_lib.Checkpointer(tmp_path, "rank1") as c:
     c.save(1, state, {"model": {}}, None)
-  with checkpoint.Checkpointer(tmp_path, "rank1") as c:
+  with checkpointer_lib.Checkpointer(tmp_path, "rank1") as c:
     abstract = jax.eval_shape(lambda: state)
     restored = c.restore(abstract, sharding.replicated(mesh))
   assert jax.tree.structure(restored) == jax.tree.structure(state)

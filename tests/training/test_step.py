@@ -293,3 +293,67 @@ def test_the_compiled_step_asks_nothing_of_the_host():
   # The new state takes the place of the old one.
   state = sum(x.nbytes for x in jax.tree.leaves(initial_state()))
   assert program.memory_analysis().alias_size_in_bytes >= state
+
+
+@functools.cache
+def skipping(skip):
+  """Three steps, of which a teacher that is not finite spoils the second."""
+  module = models.create_model(helpers.model())
+  wide = dict(model=helpers.model(embedding_dim=6), connector=True)
+  teachers = helpers.make_teachers(a=wide)
+  optimizer, schedule = optim.create_optimizer(helpers.SGD)
+  mesh = sharding.create_mesh(8)
+  objective = distill.create_objective(
+    module, teachers, None, helpers.WITH_MEMORY
+  )
+  state = step.make_init(module, optimizer, mesh, objective)(jax.random.key(0))
+  good = {
+    name: models.init_variables(t.module, jax.random.key(1))
+    for name, t in teachers.items()
+  }
+  bad = jax.tree.map(lambda x: x * jnp.nan, good)
+  good, bad = jax.device_put((good, bad), sharding.replicated(mesh))
+  train_step = step.make_train_step(
+    module,
+    optimizer,
+    schedule,
+    LOSSES,
+    objective,
+    mesh,
+    skip_nonfinite=skip,
+  )
+  states, history = [jax.device_get(state)], []
+  for i, frozen in enumerate((good, bad, good)):
+    batch = sharding.put_batch(helpers.batch(i), mesh)
+    state, metrics = train_step(state, frozen, batch)
+    states.append(jax.device_get(state))
+    history.append({k: float(v) for k, v in metrics.items()})
+  return states, history, train_step._cache_size()
+
+
+def leaves(state):
+  return jax.tree.leaves(state.replace(step=0))
+
+
+def test_a_step_that_is_not_finite_changes_nothing_but_its_number():
+  states, history, programs = skipping(True)
+  assert programs == 1
+  assert np.isnan(history[1]["loss"]) and np.isfinite(history[2]["loss"])
+  assert [int(s.step) for s in states] == [0, 1, 2, 3]
+  for before, after in zip(leaves(states[1]), leaves(states[2]), strict=True):
+    np.testing.assert_array_equal(before, after)
+  for i in (1, 3):
+    assert any(
+      np.any(a != b)
+      for a, b in zip(leaves(states[i]), leaves(states[i - 1]), strict=True)
+    )
+
+
+@pytest.mark.slow
+def test_nothing_is_kept_where_nothing_is_skipped():
+  states, history, _ = skipping(False)
+  kept, _, _ = skipping(True)
+  assert np.isnan(history[2]["loss"])
+  assert not all(np.isfinite(x).all() for x in leaves(states[2]))
+  for a, b in zip(leaves(states[1]), leaves(kept[1]), strict=True):
+    np.testing.assert_array_equal(a, b)

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 import os
-import pathlib
 import time
 from typing import Any
 
@@ -24,10 +23,13 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
+from gaitkd_jax import placement
 from gaitkd_jax import sharding
-from gaitkd_jax import stopping
+from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.distill import cache as cache_lib
+from gaitkd_jax.hosts import stopping
+from gaitkd_jax.hosts import together
 
 Arrays = dict[str, jax.Array]
 # Batches between two records of progress.
@@ -69,11 +71,12 @@ def fill(
       "--mode=cache runs teachers, but the config has none without a "
       "config.teachers.<name>.cache; add one, or unset it"
     )
+  workdir_lib.make_workdir(workdir)
   teachers = distill.create_teachers(config.teachers, config.dtype)
   layouts = {name: _layout(config, t) for name, t in teachers.items()}
   variables = distill.restore_teachers(config, teachers, mesh)
-  workdir_lib.make_workdir(workdir)
-  split = training.training_split(config)
+  builder = together.prepare_data(config.data)
+  split = training.training_split(config, builder)
   data = cache_lib.describe_data(config.data, split)
   metrics = {}
   for name, teacher in teachers.items():
@@ -86,7 +89,7 @@ def fill(
       teacher,
       variables[name],
       split,
-      pathlib.Path(workdir) / name,
+      storage.path(workdir) / name,
       header,
       mesh,
     )
@@ -152,8 +155,11 @@ def _make_run(
     stored = cache_lib.decode(rows, header["classes"])["logits"]
     return rows, cache_lib.error(out["logits"], stored, scale, temperature)
 
+  place = placement.place(teacher.module, config.sharding.classifier, mesh)
   whole, split = sharding.replicated(mesh), sharding.by_sequence(mesh)
-  return jax.jit(run, in_shardings=(whole, split), out_shardings=whole)
+  return jax.jit(
+    run, in_shardings=(place.of_variables(), split), out_shardings=whole
+  )
 
 
 def _fill_one(
@@ -161,15 +167,15 @@ def _fill_one(
   teacher: distill.Teacher,
   variables: Any,
   split: Any,
-  folder: pathlib.Path,
+  folder: storage.Path,
   header: Mapping[str, Any],
   mesh: Mesh,
 ) -> dict[str, float]:
   """Fills the store of one teacher; see `fill`."""
   # All processes run; the first writes, and says where all of them begin.
-  writer = None
-  if not jax.process_index():
-    writer = cache_lib.Writer(folder, header)
+  writer = together.first_alone(
+    lambda: cache_lib.Writer(folder, header), f"open the store {folder}"
+  )
   done = writer.done if writer else 0
   done = int(multihost_utils.broadcast_one_to_all(np.int32(done)))
   total = len(split) * config.cache.views
@@ -241,7 +247,7 @@ def _batches(
 
 
 class _Keeper:
-  """Fetches rows from the device and, in the first process, writes them.
+  """In the first process, fetches rows from the device and writes them.
 
   Attributes:
     sums: metrics, summed over the rows that are done.
@@ -258,12 +264,13 @@ class _Keeper:
 
   def __call__(self, first: int, out: tuple[Arrays, Arrays]) -> None:
     """Keeps the rows from number `first` on, and what storing cost."""
-    rows, wrong = jax.device_get(out)
     count = min(self._size, self._total - first)
     self._bar.update(count)
     self.done = first + count
     if self._writer is None:
+      jax.block_until_ready(out)
       return
+    rows, wrong = jax.device_get(out)
     self._writer.write(first, {key: x[:count] for key, x in rows.items()})
     for key, values in wrong.items():
       added = float(values[:count].sum(dtype=np.float64))
@@ -280,7 +287,7 @@ class _Keeper:
 
 
 def _report(
-  folder: pathlib.Path,
+  folder: storage.Path,
   header: Mapping[str, Any],
   teacher: distill.Teacher,
   cache: Any,

@@ -4,7 +4,7 @@ header.json says what the store was made from and what arrays there are. Of V
 clips of every sequence, clip v of sequence i is row i * V + v of <array>.npy.
 progress.json says how many rows are written. It is replaced only after they
 are, so that a run that was killed at any moment goes on from there and gives
-the same bytes.
+the same bytes. In an object store the arrays are in parts, see `remote`.
 """
 
 from collections.abc import Iterable
@@ -21,8 +21,10 @@ import numpy as np
 
 from gaitkd_jax import checkpoint
 from gaitkd_jax import errors
+from gaitkd_jax import storage
 from gaitkd_jax.distill import teachers as teachers_lib
 from gaitkd_jax.distill.cache import header as header_lib
+from gaitkd_jax.distill.cache import remote
 from gaitkd_jax.distill.cache import rows as rows_lib
 
 _HEADER, _PROGRESS = "header.json", "progress.json"
@@ -48,7 +50,7 @@ class Writer:
     Raises:
       errors.UserError: the folder has another store, or cannot be written.
     """
-    self._folder = pathlib.Path(folder)
+    self._folder = storage.path(folder)
     shapes = [array["shape"] for array in header["arrays"].values()]
     self.total = shapes[0][0]
     self.row_bytes = sum(
@@ -56,7 +58,8 @@ class Writer:
       for array in header["arrays"].values()
     )
     try:
-      self._folder.mkdir(parents=True, exist_ok=True)
+      if isinstance(self._folder, pathlib.Path):
+        self._folder.mkdir(parents=True, exist_ok=True)
       found = _read(self._folder, _HEADER)
       if found is None:
         _write(self._folder, _HEADER, header)
@@ -64,9 +67,12 @@ class Writer:
         header_lib.check(self._folder, found, header)
       progress = _read(self._folder, _PROGRESS)
       if progress is None:
-        for name, array in header["arrays"].items():
-          _create(self._folder / f"{name}.npy", array)
         progress = {"done": 0, "total": self.total, "sums": {}}
+        if isinstance(self._folder, pathlib.Path):
+          for name, array in header["arrays"].items():
+            _create(self._folder / f"{name}.npy", array)
+        else:
+          progress["parts"] = []
         _write(self._folder, _PROGRESS, progress)
     except OSError as e:
       raise errors.UserError(
@@ -75,7 +81,17 @@ class Writer:
         f"{self.total * self.row_bytes / 2**30:.2f} GiB"
       ) from e
     self.done, self.sums = progress["done"], progress["sums"]
-    self._arrays = _open(self._folder, header, "r+")
+    self._arrays: dict[str, np.memmap] = {}
+    self._parts: remote.Parts | None = None
+    if isinstance(self._folder, pathlib.Path):
+      self._arrays = _open(self._folder, header, "r+")
+    else:
+      self._parts = remote.Parts(self._folder, progress.get("parts", []))
+      if "parts" not in progress and self.done < self.total:
+        raise errors.UserError(
+          f"{self._folder} was begun on a disk; fill it there, or give another "
+          "--workdir"
+        )
 
   def write(self, first: int, rows: Mapping[str, np.ndarray]) -> None:
     """Writes rows first, first + 1, ...; see `commit`.
@@ -90,13 +106,20 @@ class Writer:
           f"{values.dtype}; set config.cache.dtype=float32, or look at its "
           "checkpoint"
         )
-      self._arrays[name][first : first + len(values)] = values
+      if self._parts:
+        self._parts.add(name, first, values)
+      else:
+        self._arrays[name][first : first + len(values)] = values
 
   def commit(self, done: int, sums: Mapping[str, float]) -> None:
     """Records that rows up to `done` are written, and their summed metrics."""
-    for array in self._arrays.values():
-      array.flush()
     progress = {"done": done, "total": self.total, "sums": dict(sums)}
+    if self._parts:
+      self._parts.write()
+      progress["parts"] = self._parts.firsts
+    else:
+      for array in self._arrays.values():
+        array.flush()
     _write(self._folder, _PROGRESS, progress)
     self.done, self.sums = done, dict(sums)
 
@@ -134,7 +157,7 @@ class Store:
       errors.UserError: there is none, it is not finished or damaged, or it was
         made from something else.
     """
-    folder = pathlib.Path(folder).expanduser()
+    folder = storage.path(folder)
     header, progress = _read(folder, _HEADER), _read(folder, _PROGRESS)
     if header is None:
       raise errors.UserError(
@@ -148,7 +171,13 @@ class Store:
         f"{folder} has {done} of {total} rows; start --mode=cache again with "
         "the same config and workdir, so that it goes on"
       )
-    return cls(header, _open(folder, header, "r"))
+    if isinstance(folder, pathlib.Path):
+      return cls(header, _open(folder, header, "r"))
+    try:
+      local = remote.fetch(folder, header, (progress or {}).get("parts"))
+    except (FileNotFoundError, ValueError) as e:
+      raise _damaged(folder, folder, e) from e
+    return cls(header, _open(local, header, "r"))
 
   def rows(
     self, sequences: np.ndarray, clips: np.ndarray
@@ -260,23 +289,31 @@ def _open(
       if (found.shape, found.dtype) != (wanted, np.dtype(array["dtype"])):
         raise ValueError(f"it is {found.dtype} {list(found.shape)}")
     except (OSError, ValueError) as e:
-      raise errors.UserError(
-        f"{path} of a teacher's store cannot be read "
-        f"({' '.join(str(e).split())[:200]}); delete {folder} and fill it again"
-      ) from e
+      raise _damaged(path, folder, e) from e
     arrays[name] = found
   return arrays
 
 
-def _read(folder: pathlib.Path, name: str) -> dict[str, Any] | None:
+def _damaged(
+  path: storage.Path, folder: storage.Path, error: Exception
+) -> errors.UserError:
+  return errors.UserError(
+    f"{path} of a teacher's store cannot be read "
+    f"({' '.join(str(error).split())[:200]}); delete {folder} and fill it again"
+  )
+
+
+def _read(folder: storage.Path, name: str) -> dict[str, Any] | None:
   """Reads a JSON of the store; None if there is none."""
   path = folder / name
-  if not path.exists():
-    return None
   try:
-    value = json.loads(path.read_text())
+    value = json.loads(storage.read_text(path))
     if not isinstance(value, dict):
       raise ValueError("no mapping")
+  except FileNotFoundError:
+    return None
+  except storage.StoreError:
+    raise
   except (OSError, ValueError) as e:
     raise errors.UserError(
       f"{path} of a teacher's store cannot be read ({e}); delete {folder} and "
@@ -285,8 +322,11 @@ def _read(folder: pathlib.Path, name: str) -> dict[str, Any] | None:
   return value
 
 
-def _write(folder: pathlib.Path, name: str, value: Mapping[str, Any]) -> None:
+def _write(folder: storage.Path, name: str, value: Mapping[str, Any]) -> None:
   """Writes a JSON of the store: the whole of it or nothing."""
+  if not isinstance(folder, pathlib.Path):
+    storage.write_text(folder / name, json.dumps(value, indent=2) + "\n")
+    return
   new = folder / f"{name}.tmp"
   with new.open("w") as file:
     file.write(json.dumps(value, indent=2) + "\n")

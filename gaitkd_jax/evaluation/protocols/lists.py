@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import csv
 import dataclasses
+import io
 import os
 from typing import Any
 
 import numpy as np
 
 from gaitkd_jax import errors
+from gaitkd_jax import storage
 from gaitkd_jax.evaluation import embedded as embedded_lib
 from gaitkd_jax.evaluation import metrics as metrics_lib
 from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
@@ -196,8 +198,9 @@ def read(path: str | os.PathLike[str]) -> dict[str, list[str]]:
     errors.UserError: not such a file; bad lines are named by their numbers.
   """
   try:
-    with open(path, newline="", encoding="utf-8-sig") as f:
-      result, faults = _read_lines(csv.reader(f), path)
+    text = storage.read_bytes(path).decode("utf-8-sig")
+    lines = csv.reader(io.StringIO(text, newline=""))
+    result, faults = _read_lines(lines, path)
   except OSError as e:
     raise errors.UserError(
       f"the lists {path} cannot be read ({e.strerror}); give a CSV with the "

@@ -13,6 +13,7 @@ from gaitkd_jax import errors
 from gaitkd_jax.evaluation import search
 from gaitkd_jax.evaluation.protocols import rank_blocks
 from gaitkd_jax.evaluation.protocols import ranks as ranks_lib
+from gaitkd_jax.hosts import together
 
 # If a probe has more right items than this, distances are sorted instead of
 # compared with each.
@@ -29,6 +30,10 @@ class Ranker:
   than the number of items ahead of it, which adds up over blocks. Where the
   gallery is more than one block, distances of the right items are found first;
   blocks without any are not computed for that.
+
+  Of several processes each ranks for a part of the probes, and all get all
+  ranks: `first_matches`, `first_matches_by_view` and `all_matches` are to be
+  called by all of them. Blocks are those of this process.
 
   Attributes:
     embeddings: finite, `[n, p, d]`.
@@ -129,11 +134,35 @@ class Ranker:
       For each probe its ranks, ascending, from 1; none where the gallery lacks
       the subject.
     """
-    if not len(probes) or not len(gallery):
-      return [np.zeros(0, np.int32) for _ in probes]
     if views is not None:
       views = np.unique(views, return_inverse=True)[1].astype(np.int32)
     matching = self._matching_items(probes, gallery, views)
+    sizes = np.array([len(items) for items in matching], np.int64)
+    mine = together.share(len(probes))
+    ranks = self._all_matches(probes[mine], gallery, views, matching[mine])
+    every = together.joined(
+      np.concatenate([np.zeros(0, np.int32), *ranks]),
+      [int(sizes[part].sum()) for part in together.shares(len(probes))],
+    )
+    return np.split(every, np.cumsum(sizes)[:-1]) if len(probes) else []
+
+  def _all_matches(
+    self,
+    probes: np.ndarray,
+    gallery: np.ndarray,
+    views: np.ndarray | None,
+    matching: list[np.ndarray],
+  ) -> list[np.ndarray]:
+    """`all_matches` of this process's probes.
+
+    Args:
+      probes: int `[a]`, rows.
+      gallery: int `[b]`, rows.
+      views: int32 `[n]`, codes, or None.
+      matching: of `_matching_items`.
+    """
+    if not len(probes) or not len(gallery):
+      return [np.zeros(0, np.int32) for _ in probes]
     if max(map(len, matching)) > _MANY:
       return self._many_matches(probes, gallery, views, matching)
     blocks, codes = self._blocks(probes, gallery, views)
@@ -223,6 +252,18 @@ class Ranker:
     Returns:
       int32 `[a, count]`, from 1; `ranks.ABSENT` where there is no right item.
     """
+    mine = probes[together.share(len(probes))]
+    found = self._first_matches_of(mine, gallery, groups, count)
+    return together.joined_shares(found, len(probes))
+
+  def _first_matches_of(
+    self,
+    probes: np.ndarray,
+    gallery: np.ndarray,
+    groups: np.ndarray,
+    count: int,
+  ) -> np.ndarray:
+    """`_first_matches` of this process's probes."""
     result = np.full((len(probes), count), ranks_lib.ABSENT, np.int32)
     if not len(probes) or not len(gallery):
       return result

@@ -16,6 +16,7 @@ from gaitkd_jax.evaluation import search
 from gaitkd_jax.evaluation.protocols import probe_gallery
 from gaitkd_jax.evaluation.protocols import protocol
 from gaitkd_jax.evaluation.search import rerank as rerank_lib
+from gaitkd_jax.hosts import together
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,12 +81,8 @@ class RankedSubjects(protocol.Submission):
     """See `protocol.Submission`."""
     labels = embedded.labels
     (compared,) = self.probe_galleries(labels)
-    _, nearest = search.nearest(
-      search.Rows(embedded.embeddings, compared.probes),
-      search.Rows(embedded.embeddings, compared.gallery),
-      self.length,
-      metric,
-      memory_gib,
+    nearest = _nearest(
+      embedded.embeddings, compared, self.length, metric, memory_gib
     )
     header = ["videoId", *(f"rank{k}" for k in range(1, self.length + 1))]
     subjects = labels.subjects[compared.gallery].astype(int).astype(str)
@@ -158,16 +155,17 @@ class NearestSubject(protocol.Submission):
     memory_gib: float = 1.0,
   ) -> list[str]:
     """See `protocol.Submission`; re-ranks unless option "rerank" is False."""
-    labels = embedded.labels
+    labels, embeddings = embedded.labels, embedded.embeddings
     (compared,) = self.probe_galleries(labels)
-    probes, gallery = (
-      search.Rows(embedded.embeddings, rows)
-      for rows in (compared.probes, compared.gallery)
-    )
     if embedded.options.get("rerank", True):
-      nearest = self._reranked(probes, gallery, metric, memory_gib)
+      nearest = self._reranked(
+        search.Rows(embeddings, compared.probes),
+        search.Rows(embeddings, compared.gallery),
+        metric,
+        memory_gib,
+      )
     else:
-      nearest = search.nearest(probes, gallery, 1, metric, memory_gib)[1][:, 0]
+      nearest = _nearest(embeddings, compared, 1, metric, memory_gib)[:, 0]
     rows = zip(
       _video_names(labels[compared.probes]),
       labels.subjects[compared.gallery][nearest],
@@ -182,7 +180,10 @@ class NearestSubject(protocol.Submission):
     metric: str,
     memory_gib: float,
   ) -> np.ndarray:
-    """The nearest gallery item of each probe after re-ranking, `[a]`."""
+    """The nearest gallery item of each probe after re-ranking, `[a]`.
+
+    Of several processes each re-ranks for a part of the probes.
+    """
     best = np.full(len(probe), np.inf, np.float32)
     nearest = np.zeros(len(probe), np.int64)
     for rows, items, distance in rerank_lib.rerank(
@@ -199,7 +200,30 @@ class NearestSubject(protocol.Submission):
       closer = value < best[rows]
       nearest[rows] = np.where(closer, items.start + column, nearest[rows])
       best[rows] = np.where(closer, value, best[rows])
-    return nearest
+    return together.joined_shares(
+      nearest[together.share(len(probe))], len(probe)
+    )
+
+
+def _nearest(
+  embeddings: Any,
+  compared: probe_gallery.ProbeGallery,
+  k: int,
+  metric: str,
+  memory_gib: float,
+) -> np.ndarray:
+  """Positions in the gallery of the k nearest of each probe, int32 `[a, k]`.
+
+  Of several processes each searches for a part of the probes.
+  """
+  gallery = search.Rows(embeddings, compared.gallery)
+  mine = compared.probes[together.share(len(compared.probes))]
+  probes = search.Rows(embeddings, mine)
+  _, found = together.at_once(
+    lambda: search.nearest(probes, gallery, k, metric, memory_gib),
+    "search the gallery",
+  )
+  return together.joined_shares(found, len(compared.probes))
 
 
 def _video_names(labels: embedded_lib.Labels) -> np.ndarray:

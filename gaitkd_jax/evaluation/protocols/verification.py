@@ -17,6 +17,7 @@ from gaitkd_jax.evaluation import metrics as metrics_lib
 from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
 from gaitkd_jax.evaluation.protocols import probe_gallery
 from gaitkd_jax.evaluation.protocols import ranker as ranker_lib
+from gaitkd_jax.hosts import together
 
 RATES = (0.1, 0.01, 0.001)
 # Thresholds are known to a millionth of the range of distances.
@@ -116,16 +117,21 @@ def verify(
 def find_curve(
   ranker: ranker_lib.Ranker, compared: probe_gallery.ProbeGallery
 ) -> Curve:
-  """Finds the accept rates at every threshold; see `verify`."""
+  """Finds the accept rates at every threshold; see `verify`.
+
+  Of several processes each counts for a part of the probes; all are to call it.
+  """
   scale = _BINS / ranker.longest
   total = np.zeros(2 * _BINS, np.int64)
+  mine = compared.probes[together.share(len(compared.probes))]
   for block in ranker.blocks_on_device(
-    compared.probes, compared.gallery, compared.view_codes()
+    mine, compared.gallery, compared.view_codes()
   ):
     total += np.asarray(
       _histogram(*block, np.float32(scale), compared.excluded)
     )
-  counts = total.reshape(2, _BINS)  # of strangers, of one subject
+  # Of strangers, of one subject.
+  counts = together.total(total).reshape(2, _BINS)
   used = np.flatnonzero(counts.any(axis=0))
   sums = np.cumsum(counts[:, used], axis=1, dtype=np.float64)
   totals = counts.sum(axis=1)

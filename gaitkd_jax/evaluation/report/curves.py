@@ -4,13 +4,13 @@ from collections.abc import Mapping
 import json
 import math
 import os
-import pathlib
 import types
 from typing import Any
 
 import numpy as np
 
 from gaitkd_jax import errors
+from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import metrics as metrics_lib
 from gaitkd_jax.evaluation.report import charts
@@ -20,12 +20,18 @@ Points = tuple[np.ndarray, np.ndarray]
 Series = dict[str, Points]
 # Nobody can follow more curves than this in one chart.
 _MAX_CURVES = 12
-# Counts, norms and speeds are useful during a run, but not after it.
+# Counts, norms, speeds and memory are useful during a run, but not after it.
 _LEFT_OUT = (
   "active_triplets",
+  "data_wait",
+  "device_gib",
   "gradient_norm",
+  "host_gib",
+  "hours_left",
   "seconds_per_step",
   "sequences_per_second",
+  "skipped",
+  "steps_per_second",
 )
 _EVALUATIONS = ("eval", "eval_subset")
 _OTHERWISE, _OTHERWISE_SHORT = "resumed with other settings", "other settings"
@@ -52,7 +58,7 @@ def read(path: str | os.PathLike[str]) -> Series:
     errors.UserError: the file cannot be read.
   """
   try:
-    lines = pathlib.Path(path).read_text(errors="replace").splitlines()
+    lines = storage.read_text(path, "replace").splitlines()
   except OSError as e:
     raise errors.UserError(
       f"{path}: the log of the training cannot be read ({e.strerror}); check "

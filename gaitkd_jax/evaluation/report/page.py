@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import contextlib
 import importlib.metadata
 import os
-import pathlib
 
 import numpy as np
 
 from gaitkd_jax import errors
+from gaitkd_jax import storage
 from gaitkd_jax.evaluation import metrics as metrics_lib
 from gaitkd_jax.evaluation import results as results_lib
 from gaitkd_jax.evaluation.report import cards
@@ -32,7 +32,7 @@ def write(
   embedding_map: str = "",
   saliency: saliency_cards.Saliency | None = None,
   saliency_count: int = 0,
-) -> pathlib.Path:
+) -> storage.Path:
   """Writes the page, and its charts as PNGs in a folder of its name beside it.
 
   The page is one file: styles and pictures are inside. Nothing is written
@@ -60,7 +60,7 @@ def write(
   Raises:
     errors.UserError: a file cannot be read or written.
   """
-  path = pathlib.Path(path)
+  path = storage.path(path)
   primary = evaluation.protocol.primary_metric
   extremes = matches.find(evaluation.ranker, evaluation.ranks)
   names = evaluation.labels.names.tolist()
@@ -188,16 +188,21 @@ def _version(package: str) -> str:
 
 
 def _write(
-  path: pathlib.Path, page: str, charts: list[charts_lib.Chart]
+  path: storage.Path, page: str, charts: list[charts_lib.Chart]
 ) -> None:
   """Writes all files under other names first; the page takes its place last."""
   folder = path.with_suffix("")
   files = {folder / f"{chart.name}.png": chart.light for chart in charts}
   files[path] = page.encode()
-  temporary = {
-    file: file.with_name(f".{file.name}.{os.getpid()}.tmp") for file in files
-  }
+  temporary: dict[storage.Path, storage.Path] = {}
   try:
+    if storage.is_remote(path):
+      for file, content in files.items():
+        storage.write_bytes(file, content)
+      return
+    temporary |= {
+      file: file.with_name(f".{file.name}.{os.getpid()}.tmp") for file in files
+    }
     folder.mkdir(parents=True, exist_ok=True)
     for file, content in files.items():
       temporary[file].write_bytes(content)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 import dataclasses
 import os
-import pathlib
 import re
 
 import numpy as np
 
+from gaitkd_jax import storage
 from gaitkd_jax.evaluation import metrics as metrics_lib
 from gaitkd_jax.evaluation import results as results_lib
 from gaitkd_jax.evaluation import tables
@@ -303,9 +303,9 @@ def training(
   path: str | os.PathLike[str] | None, primary_metric: metrics_lib.MetricName
 ) -> Section | None:
   """Curves of the training, if its log is there."""
-  if path is None or not pathlib.Path(path).exists():
+  if path is None or not storage.exists(path):
     return None
-  rules = curves.marks(pathlib.Path(path).parent)
+  rules = curves.marks(storage.path(path).parent)
   drawn = tuple(curves.draw(curves.read(path), primary_metric, rules))
   if not drawn:
     return None

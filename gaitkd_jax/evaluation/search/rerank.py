@@ -14,6 +14,7 @@ import numpy as np
 from gaitkd_jax import errors
 from gaitkd_jax.evaluation.search import blocks as blocks_lib
 from gaitkd_jax.evaluation.search import neighbours
+from gaitkd_jax.hosts import together
 
 # Values of the arrays that are made for a block of rows.
 _VALUES = 1 << 22
@@ -87,7 +88,9 @@ def rerank(
   """Re-ranks embeddings without ever holding a matrix of all items.
 
   All distances are computed twice (the neighbours; the largest of each item and
-  those within neighbourhoods), those of probes to the gallery once more.
+  those within neighbourhoods), those of probes to the gallery once more. Of
+  several processes, which all have to call it, each computes those of a part of
+  the items, and re-ranks for a part of the probes.
 
   Args:
     probe: finite, `[q, p, d]`, float16 or float32: an array, or what has a
@@ -102,7 +105,8 @@ def rerank(
 
   Yields:
     A slice of the probes, a slice of the gallery and their distances, float32
-    `[k, l]`: all probes with the first items, then with the next.
+    `[k, l]`: all of this process's probes (`together.share`) with the first
+    items, then with the next.
 
   Raises:
     errors.UserError: no probe or no gallery, k1, k2 or lambda_value out of
@@ -113,10 +117,11 @@ def rerank(
   _check(queries, len(gallery), k1, k2, lambda_value)
   items = _Joined(probe, gallery)
   sets, largest = _weighted(items, k1, k2, metric, memory_gib)
-  blocks = blocks_lib.Blocks(probe, gallery, metric, memory_gib / 2)
+  mine = _Part(probe, together.share(queries))
+  blocks = blocks_lib.Blocks(mine, gallery, metric, memory_gib / 2)
   before = None
   for block in blocks:
-    p, g = block.probes, block.gallery
+    p, g = mine.rows(block.probes), block.gallery
     if g != before:
       columns = _Columns(sets, slice(queries + g.start, queries + g.stop))
       before = g
@@ -129,14 +134,19 @@ def _weighted(
 ) -> tuple["_Sets", np.ndarray]:
   """The neighbourhoods of all items, and the largest distance of each `[n]`."""
   wanted = min(max(k1 + 1, k2), len(items))
-  _, order = neighbours.nearest(items, items, wanted, metric, memory_gib)
+  mine = _Part(items, together.share(len(items)))
+  _, order = together.at_once(
+    lambda: neighbours.nearest(mine, items, wanted, metric, memory_gib),
+    "find neighbours",
+  )
+  order = together.joined_shares(order, len(items))
   sets = _neighbourhoods(order, k1)
   # Half of the budget: matrices of a block are on the host, too.
-  blocks = blocks_lib.Blocks(items, items, metric, memory_gib / 2)
+  blocks = blocks_lib.Blocks(mine, items, metric, memory_gib / 2)
   largest = np.zeros(len(items), np.float32)
   inside = np.zeros(len(sets.items), np.float32)
   for block in blocks:
-    p, g = block.probes, block.gallery
+    p, g = mine.rows(block.probes), block.gallery
     distance = blocks.distances_on_host(block)
     np.maximum(largest[p], distance.max(axis=1), out=largest[p])
     entries = np.arange(sets.start[p.start], sets.start[p.stop])
@@ -144,6 +154,15 @@ def _weighted(
     here = (column >= g.start) & (column < g.stop)
     row = sets.rows(p)[here] - p.start
     inside[entries[here]] = distance[row, column[here] - g.start]
+  largest = together.joined_shares(largest[mine.part], len(items))
+  first, last = sets.start[mine.part.start], sets.start[mine.part.stop]
+  inside = together.joined(
+    inside[first:last],
+    [
+      int(sets.start[part.stop] - sets.start[part.start])
+      for part in together.shares(len(items))
+    ],
+  )
   largest = _positive(largest)
   sets.weigh(inside / largest[sets.rows()])
   return _averaged(sets, order, k2), largest
@@ -180,6 +199,38 @@ class _Joined:
       self.gallery[max(first - q, 0) : max(last - q, 0)],
     )
     return np.concatenate([np.asarray(x) for x in pieces if len(x)])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+  """A part of some items; sliced like an array.
+
+  Attributes:
+    whole: the items.
+    part: of them.
+  """
+
+  whole: Any
+  part: slice
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    return (len(self), *self.whole.shape[1:])
+
+  @property
+  def dtype(self) -> np.dtype:
+    return self.whole.dtype
+
+  def __len__(self) -> int:
+    return self.part.stop - self.part.start
+
+  def __getitem__(self, part: slice) -> np.ndarray:
+    return self.whole[self.rows(part)]
+
+  def rows(self, part: slice) -> slice:
+    """The rows of the whole that are rows of this part."""
+    first, last, _ = part.indices(len(self))
+    return slice(self.part.start + first, self.part.start + last)
 
 
 class _Sets:

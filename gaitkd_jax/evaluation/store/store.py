@@ -14,12 +14,14 @@ import json
 import math
 import os
 import pathlib
+import re
 import tempfile
 from typing import Any
 
 import numpy as np
 
 from gaitkd_jax import errors
+from gaitkd_jax import storage
 from gaitkd_jax.evaluation import embedded as embedded_lib
 from gaitkd_jax.evaluation.store import shard as shard_lib
 
@@ -31,10 +33,16 @@ Texts = Sequence[str] | np.ndarray
 # The header's key of what the embeddings were made from.
 _METADATA = "facts"
 _SHARD_BYTES = 64 * 2**20
+_OURS = re.compile(r"header\.json|embeddings-\d+\.npz")
 
 
 def is_store(path: str | os.PathLike[str]) -> bool:
   """Whether `path` looks like a store, whole or damaged."""
+  if storage.is_remote(path):
+    place = storage.path(path)
+    if place.suffix == ".npz" and storage.exists(place):
+      return True
+    return any(_OURS.fullmatch(name) for name in storage.names(place))
   path = pathlib.Path(path)
   if path.is_file():
     return path.suffix == ".npz"
@@ -50,12 +58,14 @@ def write(
   names: Texts,
   metadata: Mapping[str, Any],
   dtype: str = "float32",
-) -> pathlib.Path:
+) -> storage.Path:
   """Writes a store, the whole of it or nothing.
 
   It is written beside `folder`, below a hidden name that begins like it, and
   then takes its place. What an earlier store of that path holds stays until
-  then.
+  then. In an object store an earlier one is gone as soon as its header is,
+  which is before the first new shard, and the new one is there with its header,
+  which comes last.
 
   Args:
     folder: the store; a new or empty folder, or a store to be replaced.
@@ -75,7 +85,11 @@ def write(
       finite or beyond float16, or the folder is something else or cannot be
       written.
   """
-  folder = pathlib.Path(os.path.abspath(folder))
+  target = storage.path(folder)
+  if storage.is_remote(target):
+    local = storage.scratch() / target.name
+  else:
+    target = local = pathlib.Path(os.path.abspath(target))
   given = zip(TEXTS, (subjects, conditions, views, names), strict=True)
   columns = {key: np.asarray(x, dtype=str) for key, x in given}
   _check_columns(embeddings, columns)
@@ -84,7 +98,7 @@ def write(
       f"embeddings cannot be stored as {dtype!r}; give one of "
       f"{', '.join(DTYPES)}"
     )
-  _check_place(folder)
+  _check_place(target)
   row_bytes = math.prod(embeddings.shape[1:]) * np.dtype(dtype).itemsize
   rows = max(1, _SHARD_BYTES // max(1, row_bytes))
   starts = range(0, len(embeddings), rows)
@@ -98,9 +112,9 @@ def write(
   }
   text = json.dumps(header, indent=2) + "\n"
   try:
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    local.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
-      prefix=f".{folder.name}-", dir=folder.parent
+      prefix=f".{local.name}-", dir=local.parent
     ) as aside:
       # A folder of its own, since only this process may read `aside`.
       new = pathlib.Path(aside, "new")
@@ -114,13 +128,25 @@ def write(
           **texts,  # type: ignore[arg-type]  # no key is allow_pickle
         )
       (new / HEADER).write_text(text)
-      _swap(new, folder, pathlib.Path(aside, "old"))
+      _swap(new, local, pathlib.Path(aside, "old"))
+    if target is not local:
+      _upload(local, target)
   except OSError as e:
     raise errors.UserError(
-      f"{folder} cannot be written ({e.strerror or e}); give another folder, "
+      f"{target} cannot be written ({e.strerror or e}); give another folder, "
       "or make room"
     ) from e
-  return folder
+  return target
+
+
+def _upload(folder: pathlib.Path, target: storage.Path) -> None:
+  """Replaces a store in an object store."""
+  storage.remove(target / HEADER)
+  storage.upload(folder, target, HEADER)
+  for name in storage.names(target):
+    # Of a larger store of before.
+    if _OURS.fullmatch(name) and not (folder / name).exists():
+      storage.remove(target / name)
 
 
 def _swap(new: pathlib.Path, folder: pathlib.Path, old: pathlib.Path) -> None:
@@ -188,14 +214,26 @@ class EmbeddingStore:
       errors.UserError: there is no store, or it is incomplete, damaged or of
         another program.
     """
-    path = pathlib.Path(path).expanduser()
+    path = storage.path(path)
+    if not storage.is_remote(path):
+      return cls._open(path)
+    try:
+      local = storage.fetch(path)
+    except FileNotFoundError:
+      raise _absent(path) from None
+    try:
+      return cls._open(local)
+    except errors.UserError as e:
+      text = str(e).replace(str(local), str(path))
+      raise errors.UserError(text) from e
+
+  @classmethod
+  def _open(cls, path: pathlib.Path) -> "EmbeddingStore":
+    """Opens a store on the disk."""
     if path.is_file():
       return cls(path, [shard_lib.open_shard(path)], {})
     if not path.is_dir():
-      raise errors.UserError(
-        f"{path}: there is no such store of embeddings; write one with "
-        "--mode=embed, or give the path of another"
-      )
+      raise _absent(path)
     header = _read_header(path)
     shards = []
     for i, rows in enumerate(header["shards"]):
@@ -267,6 +305,13 @@ class EmbeddingStore:
     return np.asarray(self[:], dtype)
 
 
+def _absent(path: storage.Path) -> errors.UserError:
+  return errors.UserError(
+    f"{path}: there is no such store of embeddings; write one with "
+    "--mode=embed, or give the path of another"
+  )
+
+
 def _place(folder: pathlib.Path, number: int) -> pathlib.Path:
   return folder / f"embeddings-{number:05}.npz"
 
@@ -298,13 +343,20 @@ def _check_names(names: np.ndarray, where: str) -> None:
     )
 
 
-def _check_place(folder: pathlib.Path) -> None:
+def _check_place(folder: storage.Path) -> None:
   """Raises a UserError if the folder is something else than a store."""
-  if not folder.exists():
+  if storage.is_remote(folder):
+    found = storage.names(folder)
+    # Shards without a header are what a killed run leaves.
+    foreign = [name for name in found if not _OURS.fullmatch(name)]
+    other = bool(foreign) and HEADER not in found
+  elif not folder.exists():
     return
-  if not folder.is_dir():
+  elif not folder.is_dir():
     raise errors.UserError(f"{folder} is a file; give another folder")
-  if any(folder.iterdir()) and not (folder / HEADER).exists():
+  else:
+    other = any(folder.iterdir()) and not (folder / HEADER).exists()
+  if other:
     raise errors.UserError(
       f"{folder} holds something else than embeddings; give another folder"
     )

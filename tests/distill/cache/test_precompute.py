@@ -22,6 +22,7 @@ from gaitkd_jax.distill.cache import precompute
 from gaitkd_jax.training import optim
 from gaitkd_jax.training import step as step_lib
 from tests.helpers import teacher_cache
+from tests.helpers import untrained
 
 STEPS = 3
 
@@ -114,6 +115,21 @@ def test_one_device_fills_what_eight_do(filled, tmp_path, monkeypatch):
   for path in folder.rglob("*.npy"):
     stored = np.load(tmp_path / path.relative_to(folder))
     np.testing.assert_allclose(stored, np.load(path), atol=2e-5)
+
+
+def test_split_classes_fill_what_whole_ones_do(filled, tmp_path):
+  config, folder, _ = filled
+  changes = {"sharding.classifier": "split"}
+  precompute.fill(untrained.changed(config, **changes), tmp_path)
+  for path in folder.rglob("*.npy"):
+    stored = np.load(tmp_path / path.relative_to(folder))
+    np.testing.assert_allclose(stored, np.load(path), atol=2e-5)
+  for name in config.teachers:
+    of_whole, of_split = (
+      json.loads((place / name / "header.json").read_text())["digest"]
+      for place in (folder, tmp_path)
+    )
+    assert of_whole == of_split
 
 
 def test_a_killed_run_goes_on_with_the_same_bytes(

@@ -9,10 +9,10 @@ import jax
 from jax.experimental import multihost_utils
 import numpy as np
 
-from gaitkd_jax import coordinator
 from gaitkd_jax import errors
-from gaitkd_jax import peers
-from gaitkd_jax import stopping
+from gaitkd_jax.hosts import coordinator
+from gaitkd_jax.hosts import peers
+from gaitkd_jax.hosts import stopping
 
 # How much longer JAX itself waits than we do: when its own time is up it aborts
 # the process, with a stack trace of C++.

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from gaitkd_jax import errors
-from gaitkd_jax import stopping
+from gaitkd_jax.hosts import stopping
 from tests.helpers import paths
 
 
@@ -39,6 +39,15 @@ def test_a_signal_that_nobody_asked_for_is_raised_at_the_end():
   assert not e.value.saved
 
 
+def test_what_is_done_is_not_stopped():
+  with stopping.listening():
+    stopping.done()
+    send()
+    assert not stopping.reached()
+  with pytest.raises(errors.Stopped), stopping.listening():
+    send()
+
+
 def test_where_nothing_is_held_a_signal_raises_at_once():
   with stopping.listening():
     assert not stopping.reached()
@@ -65,7 +74,8 @@ def test_other_threads_hold_nothing():
 PROGRAM = """
 import ctypes, os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from gaitkd_jax import cli, stopping
+from gaitkd_jax import cli
+from gaitkd_jax.hosts import stopping
 def main(argv):
   with stopping.held():
     child = os.fork()

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from gaitkd_jax import multihost
+from gaitkd_jax.hosts import multihost
 from tests.helpers import command
 from tests.helpers import mistakes
 from tests.helpers import paths

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from gaitkd_jax import errors
-from gaitkd_jax import peers as peers_lib
+from gaitkd_jax.hosts import peers as peers_lib
 from tests.helpers import mistakes
 from tests.helpers import paths
 
@@ -120,7 +120,7 @@ def test_the_end_of_one_is_known_to_all(group):
 
 
 def test_who_says_that_it_leaves_is_waited_for(group, monkeypatch):
-  monkeypatch.setattr(peers_lib, "GRACE", 0.2)
+  monkeypatch.setattr(peers_lib, "GRACE", 2.0)
   group[2].leave(2)
   assert not group[0].ends
   until(lambda: group[0].ends and group[1].ends)
@@ -183,7 +183,8 @@ import jax
 jax.config.update("jax_platforms", "cpu")
 from jax.experimental import multihost_utils
 import numpy as np
-from gaitkd_jax import cli, multihost, stopping
+from gaitkd_jax import cli
+from gaitkd_jax.hosts import multihost, stopping
 port, index, computes = (int(a) for a in sys.argv[1:])
 def main(argv):
   multihost.connect(multihost.Place(f"localhost:{port}", 2, index), 100)

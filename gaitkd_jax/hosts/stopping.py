@@ -17,7 +17,7 @@ import threading
 import time
 
 from gaitkd_jax import errors
-from gaitkd_jax import peers as peers_lib
+from gaitkd_jax.hosts import peers as peers_lib
 
 # Of a program that is left at once, by a second ctrl-C.
 INTERRUPTED = 130
@@ -30,6 +30,7 @@ class _Stop:
   def __init__(self) -> None:
     self.number: int | None = None  # of the signal
     self.depth = 0  # of `held`
+    self.done = False  # so that nothing is left to stop
     self.pipe: int | None = None  # on which `listening` hears of signals
     self.peers: peers_lib.Peers | None = None
     self.goes_on = False  # the same command, when it is started again
@@ -71,6 +72,7 @@ def listening() -> Iterator[None]:
     for number, handler in before.items():
       signal.signal(number, handler)
     _stop.number = _stop.pipe = None
+    _stop.done = False
 
 
 @contextlib.contextmanager
@@ -136,6 +138,11 @@ def is_alone() -> bool:
   return _stop.peers is None
 
 
+def done() -> None:
+  """The work is done: from now on a signal stops nothing."""
+  _stop.done = True
+
+
 def leave(status: int) -> None:
   """Tells other processes that this one ends."""
   if _stop.peers:
@@ -154,6 +161,8 @@ def await_verdict() -> None:
 def _handle(number: int, frame: object) -> None:
   """Python calls it in the main thread, between two instructions of its own."""
   del frame
+  if _stop.done:
+    return
   if _stop.number is not None:
     return  # it is stopping; of a second ctrl-C `_count` takes care
   _stop.number = number
@@ -175,7 +184,8 @@ def _tell(number: int) -> None:
 def _told(why: str) -> None:
   """Another process is to stop; where nothing is held, so is this one."""
   del why
-  if not _stop.depth and signal.getsignal(signal.SIGTERM) is _handle:
+  free = not (_stop.depth or _stop.done)
+  if free and signal.getsignal(signal.SIGTERM) is _handle:
     _thread.interrupt_main(signal.SIGTERM)
 
 
@@ -199,7 +209,7 @@ def _leave(number: int, pipe: int) -> None:
   """
   time.sleep(peers_lib.GRACE)
   waits = _stop.pipe == pipe and _stop.number is None
-  if waits and not _stop.depth:
+  if waits and not (_stop.depth or _stop.done):
     _stop.number = number
     _tell(number)
     print(_stop.why, file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""Processes of several hosts: they find, hear and stop one another."""
