@@ -7,7 +7,6 @@ from logging import LogRecord
 import os
 import pathlib
 import re
-import signal
 import sys
 import traceback
 from typing import Any
@@ -27,8 +26,6 @@ from gaitkd_jax.hosts import stopping
 
 # Of a program whose reader has gone (`| head`).
 _UNREAD = 141
-# Added to the number of a signal that stops a program which does not go on.
-_SIGNALLED = 128
 
 
 def run(main: Callable[[list[str]], None]) -> None:
@@ -55,8 +52,7 @@ def run(main: Callable[[list[str]], None]) -> None:
   except config_lib.Help as text:
     _print(str(text))
   except errors.Stopped as e:
-    lost = _SIGNALLED + (e.signal or signal.SIGTERM)
-    _end(str(e), errors.STOPPED if e.saved else lost)
+    _end(str(e), errors.STOPPED if e.saved else stopping.status(e.signal))
   except KeyboardInterrupt:
     _end("interrupted", stopping.INTERRUPTED)
   except BrokenPipeError:
@@ -69,6 +65,9 @@ def run(main: Callable[[list[str]], None]) -> None:
     if reason is None:
       if stopping.is_alone():
         raise
+      if (stop := _stopped(e)) and not stop.saved:
+        # On its way out it waited for a process that was stopped as well.
+        _end(str(stop), stopping.status(stop.signal))
       traceback.print_exc()
       _end("", 1)  # JAX would wait for the others, and they for this one
     _end(f"error: {reason}", 2)
@@ -102,6 +101,13 @@ def _end(text: str, status: int) -> None:
   os._exit(status)
 
 
+def _stopped(error: BaseException | None) -> errors.Stopped | None:
+  """The stop in whose course an error was raised."""
+  while error is not None and not isinstance(error, errors.Stopped):
+    error = error.__cause__ or error.__context__
+  return error
+
+
 def _hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
   """Leaves out what TensorStore's threads say of a read that has failed."""
   if str(error) != "Event loop is closed":
@@ -130,7 +136,9 @@ def _main(main: Callable[[list[str]], None], argv: list[str]) -> None:
   logging.get_absl_handler().addFilter(_is_shown)
   main(argv)
   stopping.done()
-  stopping.leave(0)
+  if not stopping.is_alone():
+    # JAX's own end waits for all processes, and aborts if one dies meanwhile.
+    _end("", 0)
 
 
 def _is_shown(record: LogRecord) -> bool:

@@ -76,6 +76,7 @@ class Peers:
     self._through: set[int] = set()
     self._left: dict[int, int] = {}  # status by process
     self._leaving = False
+    self._ended: set[int] = set()  # their connections are closed
     for peer, connection in sockets.items():
       threading.Thread(
         target=self._listen, args=(peer, connection), daemon=True
@@ -126,6 +127,11 @@ class Peers:
       self._changed.wait_for(
         lambda: len(self._left) == self.count, GRACE if status else None
       )
+      # The others lean on process 0, so it is the last.
+      if not self.index and len(self._left) == self.count:
+        self._changed.wait_for(
+          lambda: len(self._ended) == self.count - 1, GRACE
+        )
 
   def _to_first(self, message: dict[str, Any]) -> None:
     if self.index:
@@ -197,6 +203,9 @@ class Peers:
           self._take(message)
         else:
           self._decide(message)
+    with self._changed:
+      self._ended.add(peer)
+      self._changed.notify_all()
     if peer in self._left:
       return
     if not self.index:
