@@ -293,6 +293,7 @@ class Checkpointer:
   @property
   def owes_scores(self) -> bool:
     """Whether an evaluation of the newest checkpoint is still to be done."""
+    self.settle()
     step = self._manager.latest_step()
     if step is None or not checkpoint.restored_meta(
       self._folder / str(step)

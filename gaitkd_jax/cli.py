@@ -7,7 +7,6 @@ from logging import LogRecord
 import os
 import pathlib
 import re
-import signal
 import sys
 import traceback
 from typing import Any
@@ -27,8 +26,6 @@ from gaitkd_jax.hosts import stopping
 
 # Of a program whose reader has gone (`| head`).
 _UNREAD = 141
-# Added to the number of a signal that stops a program which does not go on.
-_SIGNALLED = 128
 
 
 def run(main: Callable[[list[str]], None]) -> None:
@@ -63,7 +60,9 @@ def run(main: Callable[[list[str]], None]) -> None:
   except errors.UserError as e:
     _end(f"error: {e}", 2)
   except Exception as e:
-    if stop := stopping.verdict():
+    stop, raised = stopping.verdict(), _stopped(e)
+    if stop and not (raised and raised.saved):
+      # It was in what it computes with a process that was stopped as well.
       _end(str(stop), _status(stop))
     reason = failures.reason(e)
     if reason is None:
@@ -89,8 +88,7 @@ def run_name(config: str) -> str:
 
 def _status(stop: errors.Stopped) -> int:
   """The status of a program that was stopped."""
-  lost = _SIGNALLED + (stop.signal or signal.SIGTERM)
-  return errors.STOPPED if stop.saved else lost
+  return errors.STOPPED if stop.saved else stopping.status(stop.signal)
 
 
 def _end(text: str, status: int) -> None:
@@ -106,6 +104,13 @@ def _end(text: str, status: int) -> None:
   storage.remove_scratch()
   stopping.leave(status)
   os._exit(status)
+
+
+def _stopped(error: BaseException | None) -> errors.Stopped | None:
+  """The stop in whose course an error was raised."""
+  while error is not None and not isinstance(error, errors.Stopped):
+    error = error.__cause__ or error.__context__
+  return error
 
 
 def _hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
@@ -136,9 +141,9 @@ def _main(main: Callable[[list[str]], None], argv: list[str]) -> None:
   logging.get_absl_handler().addFilter(_is_shown)
   main(argv)
   stopping.done()
-  stopping.leave(0)
   if not stopping.is_alone():
-    _end("", 0)  # JAX would wait for all once more, and abort if one is killed
+    # JAX's own end waits for all processes, and aborts if one dies meanwhile.
+    _end("", 0)
 
 
 def _is_shown(record: LogRecord) -> bool:

@@ -286,6 +286,26 @@ def test_earlier_names_do_not_hide_another_network(earlier):
   assert "stage4_block0/conv1/norm/mean, [8] there" in str(e.value)
 
 
+def test_scores_are_added_to_a_checkpoint_that_owes_them(tmp_path):
+  mesh = sharding.create_mesh(1)
+  folder = tmp_path / "checkpoints"
+  with checkpointer_lib.Checkpointer(folder, "rank1") as c:
+    c.save(1, state_of(1, mesh), {}, {"rank1": 50.0})
+    c.save(2, state_of(2, mesh), {"x": 1}, None, owes_scores=True)
+  with checkpointer_lib.Checkpointer(folder, "rank1") as c:
+    assert c.owes_scores and c.best_step == 1
+    c.add_scores(2, {"rank1": 60.0})
+    assert not c.owes_scores and c.best_step == 2
+    for step in (3, 4):
+      c.save(step, state_of(step, mesh), {}, None)
+      assert not c.owes_scores
+  assert steps(tmp_path) == {2, 3, 4}
+  everything = checkpoint.read_arrays(folder / "2")
+  assert everything["optimizer/step"] == 2
+  assert everything["model/params/fc/kernel"][0, 0] == 2
+  assert any(name.startswith("optimizer/opt_state") for name in everything)
+
+
 # Threads of TensorStore find the event loop closed where a write has failed.
 FAILING = pytest.mark.filterwarnings(
   "ignore::pytest.PytestUnraisableExceptionWarning",

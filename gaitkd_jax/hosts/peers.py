@@ -76,6 +76,7 @@ class Peers:
     self._through: set[int] = set()
     self._left: dict[int, int] = {}  # status by process
     self._leaving = False
+    self._ended: set[int] = set()  # their connections are closed
     for peer, connection in sockets.items():
       threading.Thread(
         target=self._listen, args=(peer, connection), daemon=True
@@ -124,6 +125,11 @@ class Peers:
     self._to_first({"left": status, "process": self.index})
     with self._changed:
       self._changed.wait_for(self._is_over, GRACE if status else None)
+      # The others lean on process 0, so it is the last.
+      if not self.index and len(self._left) == self.count:
+        self._changed.wait_for(
+          lambda: len(self._ended) == self.count - 1, GRACE
+        )
 
   def _is_over(self) -> bool:
     """Whether all have left, or process 0, through which they hear of it."""
@@ -199,6 +205,9 @@ class Peers:
           self._take(message)
         else:
           self._decide(message)
+    with self._changed:
+      self._ended.add(peer)
+      self._changed.notify_all()
     if peer in self._left:
       return
     if not self.index:

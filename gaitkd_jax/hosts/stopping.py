@@ -21,6 +21,8 @@ from gaitkd_jax.hosts import peers as peers_lib
 
 # Of a program that is left at once, by a second ctrl-C.
 INTERRUPTED = 130
+# Added to the number of a signal that stops a program which does not go on.
+_SIGNALLED = 128
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -143,6 +145,17 @@ def done() -> None:
   _stop.done = True
 
 
+def status(number: int | None) -> int:
+  """That of a program which a signal stops where nothing is held.
+
+  Args:
+    number: of the signal; None: another process got it.
+  """
+  if _stop.goes_on:
+    return errors.STOPPED
+  return _SIGNALLED + (number or signal.SIGTERM)
+
+
 def leave(status: int) -> None:
   """Tells other processes that this one ends."""
   if _stop.peers:
@@ -222,9 +235,8 @@ def _leave(number: int, pipe: int) -> None:
     _stop.number = number
     _tell(number)
     print(_stop.why, file=sys.stderr, flush=True)
-    status = errors.STOPPED if _stop.goes_on else 128 + number
-    leave(status)
-    os._exit(status)
+    leave(status(number))
+    os._exit(status(number))
 
 
 def _before_fork() -> None:

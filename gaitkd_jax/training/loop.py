@@ -114,6 +114,7 @@ def train(
     tracer = stack.enter_context(
       profiling.Tracer(profile, steps, run.workdir, report.paused)
     )
+    scores = None  # of the last state
     with stopping.held():
       if checkpointer.owes_scores:
         scores = score(run, report, state, steps.start, not steps)

@@ -105,9 +105,10 @@ class JsonlWriter:
       for line in storage.read_text(earlier, "replace").splitlines():
         try:
           row = json.loads(line)
+          step = row["step"]
           scores = not any(key.startswith("train/") for key in row)
-          again = scores and scores_again and row["step"] == last_step
-          if row["step"] <= last_step and not again:
+          again = scores and scores_again and step == last_step
+          if step <= last_step and not again:
             kept.append(line + "\n")
         except (ValueError, KeyError, TypeError, AttributeError):
           continue  # no line of ours, or cut off when the program was killed

@@ -121,13 +121,15 @@ def test_the_end_of_one_is_known_to_all(group):
 
 def test_who_says_that_it_leaves_is_waited_for(group, monkeypatch):
   monkeypatch.setattr(peers_lib, "GRACE", 2.0)
+  began = time.monotonic()
   group[2].leave(2)
-  assert not group[0].ends
   until(lambda: group[0].ends and group[1].ends)
+  assert time.monotonic() - began >= 0.2
   assert group[0].ends == group[1].ends == [(2, 2)]
 
 
-def test_those_that_are_done_wait_for_each_other(group):
+def test_those_that_are_done_wait_for_each_other(group, monkeypatch):
+  monkeypatch.setattr(peers_lib, "GRACE", 0.2)  # for their connections to end
   began = time.monotonic()
   together(
     group,

@@ -59,6 +59,19 @@ def test_lines_that_are_not_ours_are_dropped(tmp_path):
   assert path.read_bytes() == kept
 
 
+def test_scores_that_are_made_again_are_dropped(tmp_path):
+  path = tmp_path / "m"
+  writer = writers.JsonlWriter(path, None)
+  for step in (1, 2):
+    writer.write(step, {"train/loss": 1.0})
+    writer.write(step, {"eval/rank1": 1.0})
+  writer.close()
+  writers.JsonlWriter(path, 2, scores_again=True).close()
+  kept = [list(json.loads(x)) for x in path.read_text().splitlines()]
+  train, scores = ["step", "train/loss"], ["step", "eval/rank1"]
+  assert kept == [train, scores, train]
+
+
 def test_a_full_disk_does_not_end_the_run(tmp_path, capsys):
   path = tmp_path / "a.jsonl"
   with writers.MultiWriter(

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import json
+import os
 import signal
 import socket
 import time
@@ -15,6 +16,7 @@ from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
+from gaitkd_jax import stopping
 from gaitkd_jax.distill import cache as cache_lib
 from gaitkd_jax.distill.cache import precompute
 from gaitkd_jax.training import optim
@@ -163,6 +165,29 @@ def test_a_killed_run_goes_on_with_the_same_bytes(
   precompute.fill(config, killed)
   assert teacher_cache.contents(killed) == teacher_cache.contents(folder)
   teacher_cache.open_stores(config, killed)
+
+
+def test_a_stopped_run_goes_on_with_the_same_bytes(
+  filled, tmp_path, monkeypatch
+):
+  config, folder, _ = filled
+  asked = iter([False, True])
+  real = stopping.reached
+
+  def reached():
+    if next(asked, False):
+      os.kill(os.getpid(), signal.SIGTERM)
+    return real()
+
+  monkeypatch.setattr(stopping, "reached", reached)
+  with pytest.raises(errors.Stopped, match="stopped by SIGTERM after ") as e:
+    precompute.fill(config, tmp_path)
+  assert e.value.saved
+  (progress,) = tmp_path.glob("*/progress.json")
+  clips = config.batch.identities * config.batch.sequences
+  assert json.loads(progress.read_text())["done"] == 2 * clips
+  precompute.fill(config, tmp_path)
+  assert teacher_cache.contents(tmp_path) == teacher_cache.contents(folder)
 
 
 @pytest.mark.slow
