@@ -296,6 +296,7 @@ def test_the_compiled_step_asks_nothing_of_the_host():
 
 
 @functools.cache
+@functools.cache
 def skipping(skip):
   """Three steps, of which a teacher that is not finite spoils the second."""
   module = models.create_model(helpers.model())
@@ -335,6 +336,7 @@ def leaves(state):
   return jax.tree.leaves(state.replace(step=0))
 
 
+@pytest.mark.slow
 def test_a_step_that_is_not_finite_changes_nothing_but_its_number():
   states, history, programs = skipping(True)
   assert programs == 1
