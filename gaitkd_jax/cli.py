@@ -52,7 +52,7 @@ def run(main: Callable[[list[str]], None]) -> None:
   except config_lib.Help as text:
     _print(str(text))
   except errors.Stopped as e:
-    _end(str(e), errors.STOPPED if e.saved else stopping.status(e.signal))
+    _end(str(e), _status(e))
   except KeyboardInterrupt:
     _end("interrupted", stopping.INTERRUPTED)
   except BrokenPipeError:
@@ -60,14 +60,12 @@ def run(main: Callable[[list[str]], None]) -> None:
   except errors.UserError as e:
     _end(f"error: {e}", 2)
   except Exception as e:
-    stopping.await_verdict()
+    if stop := stopping.verdict():
+      _end(str(stop), _status(stop))
     reason = failures.reason(e)
     if reason is None:
       if stopping.is_alone():
         raise
-      if (stop := _stopped(e)) and not stop.saved:
-        # On its way out it waited for a process that was stopped as well.
-        _end(str(stop), stopping.status(stop.signal))
       traceback.print_exc()
       _end("", 1)  # JAX would wait for the others, and they for this one
     _end(f"error: {reason}", 2)
@@ -86,6 +84,11 @@ def run_name(config: str) -> str:
   return "_".join(filter(None, (pathlib.Path(file).stem, variant)))
 
 
+def _status(stop: errors.Stopped) -> int:
+  """The status of a program that was stopped."""
+  return errors.STOPPED if stop.saved else stopping.status(stop.signal)
+
+
 def _end(text: str, status: int) -> None:
   """Ends the program with one line on standard error.
 
@@ -99,13 +102,6 @@ def _end(text: str, status: int) -> None:
   storage.remove_scratch()
   stopping.leave(status)
   os._exit(status)
-
-
-def _stopped(error: BaseException | None) -> errors.Stopped | None:
-  """The stop in whose course an error was raised."""
-  while error is not None and not isinstance(error, errors.Stopped):
-    error = error.__cause__ or error.__context__
-  return error
 
 
 def _hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:

@@ -78,7 +78,8 @@ def embed(
     errors.Stopped: see `stopping.held`.
   """
   collected = _Collected(count, rows, done)
-  pending, shapes = [], set()
+  pending: list[Any] = []
+  shapes = set()
   began = time.monotonic()
   with tqdm.tqdm(total=count, desc="embed", unit="seq", disable=None) as bar:
     bar.update(collected.count)

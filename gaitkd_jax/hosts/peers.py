@@ -124,14 +124,16 @@ class Peers:
     self._leaving = status != 0
     self._to_first({"left": status, "process": self.index})
     with self._changed:
-      self._changed.wait_for(
-        lambda: len(self._left) == self.count, GRACE if status else None
-      )
+      self._changed.wait_for(self._is_over, GRACE if status else None)
       # The others lean on process 0, so it is the last.
       if not self.index and len(self._left) == self.count:
         self._changed.wait_for(
           lambda: len(self._ended) == self.count - 1, GRACE
         )
+
+  def _is_over(self) -> bool:
+    """Whether all have left, or process 0, through which they hear of it."""
+    return len(self._left) == self.count or bool(self.index and 0 in self._left)
 
   def _to_first(self, message: dict[str, Any]) -> None:
     if self.index:

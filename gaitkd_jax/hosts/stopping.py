@@ -162,13 +162,22 @@ def leave(status: int) -> None:
     _stop.peers.leave(status)
 
 
-def await_verdict() -> None:
-  """Gives the news that another process is gone the time to end this one.
+def verdict() -> errors.Stopped | None:
+  """The stop for which a computation has failed; None: it failed otherwise.
 
-  To be called where a computation failed, which may be for that reason.
+  Of several processes one may be stopped while another is still in what both
+  compute. The news that another process is gone gets the time to end this one.
   """
-  if _stop.peers:
-    threading.Event().wait(peers_lib.GRACE)
+  if not _stop.peers:
+    return None
+  last = time.monotonic() + peers_lib.GRACE
+  while _stop.peers.why is None:
+    if time.monotonic() > last:
+      return None
+    time.sleep(0.05)
+  stop = errors.Stopped(_stop.peers.why)
+  stop.saved = _stop.goes_on
+  return stop
 
 
 def _handle(number: int, frame: object) -> None:

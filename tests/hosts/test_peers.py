@@ -180,18 +180,24 @@ def test_who_does_not_come_is_missed():
 
 
 PROGRAM = """
-import sys, time
+import contextlib, sys, time
 import jax
 jax.config.update("jax_platforms", "cpu")
 from jax.experimental import multihost_utils
 import numpy as np
-from gaitkd_jax import cli
+from gaitkd_jax import cli, errors
 from gaitkd_jax.hosts import multihost, stopping
-port, index, computes = (int(a) for a in sys.argv[1:])
+port, index, computes, held = (int(a) for a in sys.argv[1:])
 def main(argv):
   multihost.connect(multihost.Place(f"localhost:{port}", 2, index), 100)
   stopping.advise(lambda: "start again", goes_on=True)
-  with stopping.held():
+  try:
+    work(computes, index, stopping.held() if held else contextlib.nullcontext())
+  except errors.Stopped as e:
+    e.saved = True
+    raise
+def work(computes, index, held):
+  with held:
     for step in range(1_000_000):
       if computes or not step:
         multihost_utils.broadcast_one_to_all(np.int32(step))
@@ -206,14 +212,15 @@ cli.run(main)
 """
 
 
-def pair(number, to, computes):
+def pair(number, to, computes, held=True):
   """Two processes, one of which gets a signal; statuses, lines and seconds."""
   with socket.socket() as s:
     s.bind(("localhost", 0))
     port = s.getsockname()[1]
   both = [
     subprocess.Popen(
-      [sys.executable, "-c", PROGRAM, *map(str, (port, i, int(computes)))],
+      [sys.executable, "-c", PROGRAM]
+      + [str(int(x)) for x in (port, i, computes, held)],
       cwd=paths.ROOT,
       stdout=subprocess.PIPE,
       stderr=subprocess.PIPE,
@@ -256,3 +263,12 @@ def test_processes_stop_at_the_same_step(to):
   lines = [text.splitlines()[-1] for text in said]
   assert lines[to].startswith("stopped by SIGTERM after step ")
   assert lines[1 - to].startswith(f"process {to} of 2 was stopped by SIGTERM")
+
+
+def test_processes_stop_where_nothing_is_held():
+  """In what both compute: one leaves, and what the other computes fails."""
+  statuses, said, _ = pair(signal.SIGTERM, 0, True, held=False)
+  assert statuses == [errors.STOPPED] * 2, said
+  for text in said:
+    assert "stopped by SIGTERM" in text.splitlines()[-1]
+    assert "Traceback" not in text
