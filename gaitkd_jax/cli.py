@@ -60,7 +60,9 @@ def run(main: Callable[[list[str]], None]) -> None:
   except errors.UserError as e:
     _end(f"error: {e}", 2)
   except Exception as e:
-    if stop := stopping.verdict():
+    stop, raised = stopping.verdict(), _stopped(e)
+    if stop and not (raised and raised.saved):
+      # It was in what it computes with a process that was stopped as well.
       _end(str(stop), _status(stop))
     reason = failures.reason(e)
     if reason is None:
