@@ -106,6 +106,13 @@ def _end(text: str, status: int) -> None:
   os._exit(status)
 
 
+def _stopped(error: BaseException | None) -> errors.Stopped | None:
+  """The stop in whose course an error was raised."""
+  while error is not None and not isinstance(error, errors.Stopped):
+    error = error.__cause__ or error.__context__
+  return error
+
+
 def _hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
   """Leaves out what TensorStore's threads say of a read that has failed."""
   if str(error) != "Event loop is closed":
