@@ -39,6 +39,7 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import cli
 from gaitkd_jax import errors
 from gaitkd_jax.hosts import peers
+from gaitkd_jax.training import writers
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _OUTPUT = flags.DEFINE_string("output", None, "folder for all results")
@@ -251,10 +252,10 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def rows(workdir: pathlib.Path) -> list[dict[str, Any]]:
-  """The lines of metrics.jsonl, without times."""
+  """The lines of metrics.jsonl, without what is measured of the machine."""
   lines = (workdir / "metrics.jsonl").read_text().splitlines()
   return [
-    {k: v for k, v in json.loads(line).items() if "second" not in k}
+    {k: v for k, v in json.loads(line).items() if k not in writers.MEASURED}
     for line in lines
   ]
 
