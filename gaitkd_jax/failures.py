@@ -41,11 +41,11 @@ def reason(error: BaseException) -> str | None:
 def short(error: BaseException) -> str:
   """What is wrong in a few words: those of the system, where it said them."""
   for cause in _causes(error):
+    number = _number_and_path(cause)[0]
+    if number is not None and not isinstance(cause, storage.StoreError):
+      return os.strerror(number)
     if why := storage.refusal(cause):
       return why
-    number = _number_and_path(cause)[0]
-    if number is not None:
-      return os.strerror(number)
   return first_line(error)
 
 

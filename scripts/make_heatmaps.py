@@ -33,12 +33,6 @@ def _check(args: argparse.Namespace) -> None:
     storage.on_disk(getattr(args, flag) or "", f"--{flag}")
   if args.processes < 1:
     raise errors.UserError(f"--processes is {args.processes}; give 1 or more")
-  for flag in ("input", "silhouettes", "output"):
-    if str(getattr(args, flag)).startswith(("gs:/", "s3:/")):
-      raise errors.UserError(
-        f"--{flag} {getattr(args, flag)} lies in an object store; poses are"
-        " read on the disk: copy the folder, and give that"
-      )
   if not args.input.is_dir() and not (
     args.input.is_file() and args.input.suffix.lower() == ".csv"
   ):

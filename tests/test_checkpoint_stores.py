@@ -148,13 +148,13 @@ def test_copies_are_tried_again(s3_bucket):
 def test_scores_that_are_added_later(any_bucket):
   mesh = sharding.create_mesh(1)
   folder = f"{any_bucket.url}/run/checkpoints"
-  with checkpoint.Checkpointer(folder, "rank1") as c:
+  with checkpointer_lib.Checkpointer(folder, "rank1") as c:
     c.save(1, state_of(1, mesh), META, None, owes_scores=True)
-  with checkpoint.Checkpointer(folder, "rank1") as c:
+  with checkpointer_lib.Checkpointer(folder, "rank1") as c:
     assert c.owes_scores and c.best_step is None
     c.add_scores(1, {"rank1": 50.0})
   assert finished(any_bucket, "run") == {1}
-  with checkpoint.Checkpointer(folder, "rank1") as c:
+  with checkpointer_lib.Checkpointer(folder, "rank1") as c:
     assert not c.owes_scores and c.best_step == 1
 
 

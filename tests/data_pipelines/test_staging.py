@@ -4,7 +4,6 @@ import pathlib
 import re
 import tempfile
 
-import fsspec
 import pytest
 
 from data_pipelines import datasets
@@ -17,7 +16,6 @@ from gaitkd_jax import errors
 from gaitkd_jax import storage
 from tests.helpers import builds
 from tests.helpers import mistakes
-from tests.helpers import object_store
 from tests.helpers import trees
 
 UPLOAD = "/upload/"
@@ -213,30 +211,25 @@ def test_an_index_fits_the_files_that_it_was_made_from(bucket, data):
   assert f"{SHARD}-00000-of-00001: cannot be read (it is missing)" in line
 
 
-def test_amazons_store_and_the_command(tree, tmp_path, monkeypatch, capsys):
-  monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-  fsspec.get_filesystem_class("s3").clear_instance_cache()
-  with object_store.s3() as store:
-    for name, value in store.environment.items():
-      monkeypatch.setenv(name, value)
-    arguments = ["--dataset=casiab", f"--root={tree}"]
-    prepare.main([*arguments, f"--prepared={store.url}/p"])
-    printed = capsys.readouterr().out
-    assert "train: 8 sequences in 1 files" in printed
-    assert f"prepared: {store.url}/p/casiab/" in printed
-    assert "share of white pixels" in printed
-    assert {staging.LAST, "index_train.npz", f"{SHARD}-00000-of-00001"} <= kept(
-      store
-    )
-    data = builds.data_of("casiab", prepared=f"{store.url}/p")
-    there = records(datasets.prepare(data))
-    here = records(datasets.prepare(builds.data_of("casiab", tree)))
-    assert there == here
-    line = mistakes.message(
-      prepare.main, [*arguments, "--prepared=s3://nothing/p"]
-    )
-    assert "s3://nothing/p cannot be written" in line
-  fsspec.get_filesystem_class("s3").clear_instance_cache()
+def test_amazons_store_and_the_command(tree, s3_bucket, capsys):
+  store = s3_bucket
+  arguments = ["--dataset=casiab", f"--root={tree}"]
+  prepare.main([*arguments, f"--prepared={store.url}/p"])
+  printed = capsys.readouterr().out
+  assert "train: 8 sequences in 1 files" in printed
+  assert f"prepared: {store.url}/p/casiab/" in printed
+  assert "share of white pixels" in printed
+  assert {staging.LAST, "index_train.npz", f"{SHARD}-00000-of-00001"} <= kept(
+    store
+  )
+  data = builds.data_of("casiab", prepared=f"{store.url}/p")
+  there = records(datasets.prepare(data))
+  here = records(datasets.prepare(builds.data_of("casiab", tree)))
+  assert there == here
+  line = mistakes.message(
+    prepare.main, [*arguments, "--prepared=s3://nothing/p"]
+  )
+  assert "s3://nothing/p cannot be written" in line
 
 
 def test_a_stop_while_copying_goes_on(bucket, data, monkeypatch):

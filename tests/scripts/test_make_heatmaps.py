@@ -136,7 +136,7 @@ def test_the_script_refuses_in_one_line(tmp_path):
     ([f"--input={tmp_path}/empty", f"--output={out}"], "holds no <id>"),
     ([f"--input={poses}", f"--output={poses}/x"], "is in --input"),
     ([f"--input={poses}", f"--output={out}", "--processes=0"], "--processes"),
-    ([f"--input={poses}", "--output=gs://a/b"], "lies in an object store"),
+    ([f"--input={poses}", "--output=gs://a/b"], "has to be on the disk"),
     (
       [f"--input={poses}", f"--output={out}", f"--silhouettes={poses}/no"],
       "no is not a folder",
