@@ -60,17 +60,21 @@ def _object_store():
   forget_connections()
 
 
+def _emptied(store, folder, monkeypatch):
+  monkeypatch.setattr(tempfile, "tempdir", str(folder / "staging"))
+  (folder / "staging").mkdir(exist_ok=True)
+  store.proxy.clear()
+  for name in store.names():
+    store.remove(name)
+  store.proxy.requests.clear()
+  yield store
+  store.proxy.clear()
+
+
 @pytest.fixture
 def bucket(_object_store, tmp_path, monkeypatch):
   """The same, empty and without faults; data are staged in a fresh folder."""
-  monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "staging"))
-  (tmp_path / "staging").mkdir(exist_ok=True)
-  _object_store.proxy.clear()
-  for name in _object_store.names():
-    _object_store.remove(name)
-  _object_store.proxy.requests.clear()
-  yield _object_store
-  _object_store.proxy.clear()
+  yield from _emptied(_object_store, tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -91,14 +95,7 @@ def _s3():
 @pytest.fixture
 def s3_bucket(_s3, tmp_path, monkeypatch):
   """The same, empty and without faults; copies are in a fresh folder."""
-  monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "staging"))
-  (tmp_path / "staging").mkdir(exist_ok=True)
-  _s3.proxy.clear()
-  for name in _s3.names():
-    _s3.remove(name)
-  _s3.proxy.requests.clear()
-  yield _s3
-  _s3.proxy.clear()
+  yield from _emptied(_s3, tmp_path, monkeypatch)
 
 
 @pytest.fixture(params=["gs", "s3"])
