@@ -16,9 +16,9 @@ from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
-from gaitkd_jax import stopping
 from gaitkd_jax.distill import cache as cache_lib
 from gaitkd_jax.distill.cache import precompute
+from gaitkd_jax.hosts import stopping
 from gaitkd_jax.training import optim
 from gaitkd_jax.training import step as step_lib
 from tests.helpers import teacher_cache
