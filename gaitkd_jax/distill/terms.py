@@ -101,6 +101,7 @@ KINDS: Mapping[str, kinds.Kind] = {
   "rkd": kinds.Kind(losses.rkd_loss, "embedding"),
   "similarity": kinds.Kind(losses.similarity_preserving_loss, "embedding"),
   "correlation": kinds.Kind(losses.correlation_congruence_loss, "embedding"),
+  "idc": kinds.Kind(losses.idc_loss, "embedding"),
   "contrastive": kinds.Kind(losses.info_nce_loss, "embedding"),
   "relation": kinds.Kind(losses.relation_batch_loss, "embedding"),
   "relation_bank": kinds.Kind(

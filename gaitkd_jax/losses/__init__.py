@@ -38,6 +38,7 @@ from gaitkd_jax.losses.instance import Threshold
 from gaitkd_jax.losses.instance import hard_share
 from gaitkd_jax.losses.instance import init_threshold
 from gaitkd_jax.losses.instance import instance_loss
+from gaitkd_jax.losses.inter_class import idc_loss
 from gaitkd_jax.losses.logit_kd import ka_lsr_loss
 from gaitkd_jax.losses.logit_kd import ka_ps_loss
 from gaitkd_jax.losses.logit_kd import kd_loss
@@ -88,6 +89,7 @@ __all__ = [
   "grouped_kd_loss",
   "grouped_kl_loss",
   "hard_share",
+  "idc_loss",
   "info_nce_loss",
   "init_anchors",
   "init_bank",

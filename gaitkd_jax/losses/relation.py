@@ -162,12 +162,8 @@ def _both(
 
 def _relative_distances(x: jax.Array) -> jax.Array:
   """`[p, n, n]`, of mean 1 where they are not zero."""
-  x = jnp.swapaxes(x, 0, 1).astype(jnp.float32)
-  # Differences, not the expanded square: close clips would lose their digits.
-  square = jnp.sum(jnp.square(x[:, :, None] - x[:, None, :]), axis=-1)
-  apart = square > 0.0
-  distance = jnp.where(apart, jnp.sqrt(jnp.where(apart, square, 1.0)), 0.0)
-  count = jnp.sum(apart, axis=(1, 2), keepdims=True, dtype=jnp.float32)
+  distance = similarity.distances(x)
+  count = jnp.sum(distance > 0.0, axis=(1, 2), keepdims=True, dtype=jnp.float32)
   mean = jnp.sum(distance, axis=(1, 2), keepdims=True)
   mean = mean / jnp.maximum(count, 1.0)
   return distance / jnp.where(mean > 0.0, mean, 1.0)

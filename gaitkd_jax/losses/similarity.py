@@ -1,4 +1,4 @@
-"""Directions of embeddings, and products between them."""
+"""Directions of embeddings, and products and distances between them."""
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,24 @@ def products(left: jax.Array, right: jax.Array) -> jax.Array:
     right.astype(jnp.float32),
     precision=jax.lax.Precision.HIGHEST,
   )
+
+
+def distances(x: jax.Array) -> jax.Array:
+  """Euclidean distances of every pair, part by part.
+
+  Embeddings that coincide are at distance 0 without a gradient.
+
+  Args:
+    x: `[n, p, d]`.
+
+  Returns:
+    float32 `[p, n, n]`.
+  """
+  x = jnp.swapaxes(x, 0, 1).astype(jnp.float32)
+  # Differences, not the expanded square: close clips would lose their digits.
+  square = jnp.sum(jnp.square(x[:, :, None] - x[:, None, :]), axis=-1)
+  apart = square > 0.0
+  return jnp.where(apart, jnp.sqrt(jnp.where(apart, square, 1.0)), 0.0)
 
 
 def huber(x: jax.Array, delta: float = 1.0) -> jax.Array:

@@ -16,6 +16,7 @@ from tests.helpers import distillation as helpers
     (dict(kind="rkd", margin=1.0), "no option margin"),
     (dict(kind="attention", end_points=("set", "sett")), "has no sett"),
     (dict(kind="relation_bank", against="me"), "not 'me'"),
+    (dict(kind="idc", variant="kl"), "not 'kl'"),
     (dict(kind="feature_mse", weight="big"), "weight"),
     (dict(kind="channel_wise", end_points=("stage1", "set")), "compare"),
   ],

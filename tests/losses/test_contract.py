@@ -65,6 +65,8 @@ EMBEDDINGS = {
   "similarity_preserving": losses.similarity_preserving_loss,
   "correlation_congruence": losses.correlation_congruence_loss,
   "info_nce": losses.info_nce_loss,
+  "idc": lambda s, t: losses.idc_loss(s, t, LABELS),
+  "idc_softmax": lambda s, t: losses.idc_loss(s, t, LABELS, "softmax"),
   "ekd": lambda s, t: losses.ekd_loss(
     s, t, LABELS, losses.init_anchors(P), softness=0.5
   )[0],
@@ -212,6 +214,7 @@ def test_of_unequal_parts_the_first_are_compared(name):
       ),
       r"centres \(4, 3, 7\)",
     ),
+    (lambda s, t: losses.idc_loss(s, t, LABELS, "kl"), "'kl'"),
     (lambda s, t: losses.patch_swap_loss(s, t[:2], LABELS), "differ"),
     (lambda s, t: losses.cross_view_loss(s, t, s[:2], t[:2]), "differ"),
     (
