@@ -25,6 +25,7 @@ from orbax import checkpoint as ocp
 from gaitkd_jax import array_names
 from gaitkd_jax import errors
 from gaitkd_jax import mirror
+from gaitkd_jax import quantize
 from gaitkd_jax import storage
 
 Paths = str | os.PathLike[str]
@@ -36,7 +37,10 @@ _REACHED = "gs://"
 
 
 def restore_model(
-  path: Paths, abstract: Mapping[str, Any], sharding: Where
+  path: Paths,
+  abstract: Mapping[str, Any],
+  sharding: Where,
+  quantization: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
   """Reads the variables of a checkpoint, and nothing else in it.
 
@@ -44,14 +48,50 @@ def restore_model(
     path: a workdir, its `checkpoints` folder, or one step in it.
     abstract: shapes of `{"params": ..., "batch_stats": ...}`.
     sharding: of every array, or a function from a tree to theirs.
+    quantization: `quantize.Settings.form` of the network; None: it is float.
 
   Returns:
     The variables.
 
   Raises:
-    errors.UserError: there is no checkpoint, or it is of another model.
+    errors.UserError: there is no checkpoint, or it is of another model, or of
+      one in other bits.
   """
+  check_quantization(path, quantization)
   return read_item(_find(path), "model", abstract, sharding)
+
+
+def check_quantization(path: Paths, wanted: Mapping[str, Any] | None) -> None:
+  """Refuses a checkpoint in other bits than the network has.
+
+  Args:
+    path: see `restore_model`.
+    wanted: see `restore_model`.
+
+  Raises:
+    errors.UserError: there is no checkpoint, or its form is another one.
+  """
+  stored = restored_meta(path).get("quantization") or {}
+  wanted = wanted or {}
+  if stored == wanted:
+    return
+  keys = stored or dict.fromkeys(wanted, 0)
+  advice = " ".join(
+    f"--config.quantization.{key}={value}"
+    for key, value in keys.items()
+    if value != wanted.get(key)
+    and (stored or key in ("weights", "activations"))
+  )
+  more = (
+    ""
+    if stored
+    else (", or make it one with --mode=quantize or --config.train.init_from")
+  )
+  raise errors.UserError(
+    f"checkpoint {_find(path)} is {quantize.describe(stored)}, and "
+    f"config.quantization asks for {quantize.describe(wanted)}; give "
+    f"{advice}{more}"
+  )
 
 
 def stored_shapes(path: Paths) -> dict[str, tuple[int, ...]]:
@@ -68,7 +108,10 @@ def stored_shapes(path: Paths) -> dict[str, tuple[int, ...]]:
 
 
 def restore_matching(
-  path: Paths, variables: Mapping[str, Any], sharding: Where
+  path: Paths,
+  variables: Mapping[str, Any],
+  sharding: Where,
+  quantized: bool = False,
 ) -> tuple[dict[str, Any], list[str], list[str]]:
   """Takes those arrays from a checkpoint that have the same name and shape.
 
@@ -79,15 +122,20 @@ def restore_matching(
     path: see `restore_model`.
     variables: of the network that starts.
     sharding: of every array, or a function from a tree to theirs.
+    quantized: whether the network that starts is. One that is not takes
+      nothing from one that is: its weights only make sense with their steps.
 
   Returns:
     The variables, the names of the arrays that were taken from the checkpoint,
     and the names of those that were not.
 
   Raises:
-    errors.UserError: there is no checkpoint, or nothing in it fits.
+    errors.UserError: there is no checkpoint, or nothing in it fits, or it is
+      quantised and the network is not.
   """
   place = _find(path)
+  if not quantized:
+    check_quantization(path, None)
   stored = _stored(place, "model")
   wanted, found = (
     array_names.shapes(variables),

@@ -13,12 +13,13 @@ from tests.helpers.paths import ROOT
 LAYERS = (
   ("errors", "array_names"),
   ("storage", "hosts"),
-  ("mirror", "failures"),
+  ("mirror", "failures", "quantize"),
   ("losses", "sharding", "checkpoint", "workdir", "compilation"),
   ("checkpointer", "training.schedules", "training.writers"),
   ("evaluation.distances", "evaluation.metrics", "evaluation.embedded"),
   ("models", "evaluation.search", "evaluation.store"),
   ("cost", "opengait", "placement", "evaluation.protocols"),
+  ("quantize.calibration",),
   ("evaluation.results", "evaluation.tables"),
   ("evaluation.scoring", "evaluation.report"),
   ("config",),
@@ -54,6 +55,7 @@ ROOMS = {
   "losses",
   "models",
   "opengait",
+  "quantize",
   "training",
 }
 

@@ -33,6 +33,9 @@ from gaitkd_jax.config.networks import gaitpart
 from gaitkd_jax.config.networks import gaitset
 from gaitkd_jax.config.networks import skeletongaitpp
 from gaitkd_jax.config.networks import swingait
+from gaitkd_jax.config.quantized import qgait
+from gaitkd_jax.config.quantized import two_stages
+from gaitkd_jax.config.quantized import walkers_qgait
 from gaitkd_jax.config.recipes import gaitkd
 from gaitkd_jax.config.recipes import supervised
 from gaitkd_jax.config.recipes import walkers_gaitkd
@@ -89,6 +92,7 @@ __all__ = [
   "load_module",
   "multistep",
   "onecycle",
+  "qgait",
   "rival",
   "select",
   "skeletongaitpp",
@@ -98,7 +102,9 @@ __all__ = [
   "swingait_optim",
   "teacher",
   "term",
+  "two_stages",
   "walkers_gaitkd",
+  "walkers_qgait",
   "walkers_student",
   "walkers_teacher",
   "walkers_teacher_maps",

@@ -74,6 +74,7 @@ def default() -> ConfigDict:
   # share of kernel, gradient and momentum; where they divide evenly), "whole"
   # (each holds all), or "auto" (split from 32 MiB of kernel on).
   c.sharding = ConfigDict(dict(classifier="auto"))
+  c.quantization = _quantization()
   c.optim = _optim()
   c.train = _train()
   # Where JAX keeps compiled programs, for the next start: a folder, also gs://;
@@ -260,6 +261,36 @@ def _optim() -> ConfigDict:
   # How the learning rate changes with the step: training/schedules.py.
   optim.schedule = ConfigDict(dict(kind="constant"))
   return optim
+
+
+def _quantization() -> ConfigDict:
+  """In how many bits the network computes; `quantize.Settings` explains more.
+
+  `weights` and `activations` are bits, 0 for float. `rounding` is "ste",
+  "soft", "ewgs" or "dsq"; `sharpness`, a schedule, is that of "soft". `batches`
+  of the training data give steps their start. From step `rounding_from` on the rounding has its own derivative, and is
+  straight-through before; from `hold_norms_from` on normalisations keep their
+  statistics, from `freeze_scales_from` on steps their values; 0: never. Learned
+  steps learn at `scale_rate` times the rate of the weights.
+  """
+  return ConfigDict(
+    dict(
+      weights=0,
+      activations=0,
+      rounding="ste",
+      sharpness=ConfigDict(dict(kind="constant", value=4.0)),
+      ewgs_delta=0.02,
+      forward="hard",
+      scales="learned",
+      observer="least_squares",
+      range="full",
+      batches=4,
+      scale_rate=1.0,
+      rounding_from=0,
+      hold_norms_from=0,
+      freeze_scales_from=0,
+    )
+  )
 
 
 def _train() -> ConfigDict:

@@ -180,7 +180,9 @@ def smoke(c: ConfigDict) -> None:
   c.eval.report = False
   for model in defaults.networks_of(c):
     model.update(models.create_model(model).smoke_size)
+  c.train.init_from = ""
   for t in c.teachers.values():
+    del t.checkpoint  # a reference to another key, maybe
     t.checkpoint = defaults.RANDOM
   for source in (c.data, c.eval.data):
     if len(source):

@@ -262,7 +262,7 @@ def restore(
     The network, whose number of classes is that of the checkpoint, its
     variables, and where they were read.
   """
-  planned = models.create_model(config.model, config.dtype)
+  planned = models.create_model(config.model, config.dtype, config.quantization)
   config_lib.check_frames("the network", planned)
   path = config.eval.checkpoint or str(workdir)
   if path.isdecimal():
@@ -273,6 +273,7 @@ def restore(
     config.model,
     config.dtype,
     placement.place(planned, config.sharding.classifier, mesh),
+    config.quantization,
   )
   return module, variables, path
 

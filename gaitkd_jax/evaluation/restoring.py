@@ -13,7 +13,11 @@ _KEY = "num_classes"
 
 
 def restore_network(
-  path: Any, config: Mapping[str, Any], dtype: str, sharding: checkpoint.Where
+  path: Any,
+  config: Mapping[str, Any],
+  dtype: str,
+  sharding: checkpoint.Where,
+  quantization: Mapping[str, Any] | None = None,
 ) -> tuple[models.GaitNetwork, dict[str, Any]]:
   """Builds a network and reads its checkpoint, with any number of classes.
 
@@ -25,6 +29,7 @@ def restore_network(
     config: of the model.
     dtype: of the computation.
     sharding: of every array, or a function from a tree to theirs.
+    quantization: `config.quantization`; None is a float network.
 
   Returns:
     The network, with the checkpoint's number of classes, and its variables.
@@ -32,12 +37,14 @@ def restore_network(
   Raises:
     errors.UserError: there is no checkpoint, or it is of another network.
   """
-  module = models.create_model(config, dtype)
+  module = models.create_model(config, dtype, quantization)
+  form = module.quantization.form if module.quantization else None
+  checkpoint.check_quantization(path, form)
   wanted = models.abstract_variables(module)
   found = checkpoint.stored_shapes(path)
   if found != array_names.shapes(wanted) and _KEY in config:
-    classes = _num_classes(config, found)
-    other = models.create_model({**config, _KEY: classes}, dtype)
+    classes = _num_classes(config, found, quantization)
+    other = models.create_model({**config, _KEY: classes}, dtype, quantization)
     shapes = models.abstract_variables(other)
     if found == array_names.shapes(shapes):
       if not jax.process_index():
@@ -47,21 +54,26 @@ def restore_network(
           flush=True,
         )
       module, wanted = other, shapes
-  return module, checkpoint.restore_model(path, wanted, sharding)
+  return module, checkpoint.restore_model(path, wanted, sharding, form)
 
 
 def _num_classes(
-  config: Mapping[str, Any], found: Mapping[str, tuple[int, ...]]
+  config: Mapping[str, Any],
+  found: Mapping[str, tuple[int, ...]],
+  quantization: Mapping[str, Any] | None,
 ) -> int:
   """How many classes a stored network has.
 
   Args:
     config: of a network that has a classifier.
     found: shapes by the names of arrays.
+    quantization: see `restore_network`.
   """
   one, two = (
     array_names.shapes(
-      models.abstract_variables(models.create_model({**config, _KEY: k}))
+      models.abstract_variables(
+        models.create_model({**config, _KEY: k}, quantization=quantization)
+      )
     )
     for k in (1, 2)
   )

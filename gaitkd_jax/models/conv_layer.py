@@ -8,9 +8,11 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from gaitkd_jax import quantize
 from gaitkd_jax.models import activations
 from gaitkd_jax.models import convolution
 from gaitkd_jax.models import normalization
+from gaitkd_jax.models import quantizers
 
 conv_init = nn.initializers.xavier_uniform()
 
@@ -47,6 +49,8 @@ class ConvLayer(nn.Module):
     padding: zeros on both sides of the convolved axes; () is half the window.
     normalized: whether there is a normalisation.
     activation: of `activations.ACTIVATIONS`.
+    reads_frames: whether it is the first one. Its weights then keep 8 bits in
+      any quantised network.
     dtype: of the computation.
   """
 
@@ -56,6 +60,7 @@ class ConvLayer(nn.Module):
   padding: tuple[int, ...] = ()
   normalized: bool = True
   activation: str = "none"
+  reads_frames: bool = False
   dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
@@ -88,16 +93,21 @@ class ConvLayer(nn.Module):
       if self.normalized
       else None
     )
+    kernel = quantizers.weights(
+      kernel,
+      shared=range(len(shape) - 1),
+      edge=self.reads_frames,
+    )
     if norm and not train:
       kernel, bias = _folded(kernel, *norm.constants())
     x = self._convolve(x.astype(self.dtype), kernel.astype(self.dtype), frames)
     if norm and train:
-      x = norm(x, train=True, mask=mask)
-      if rectified:
-        return x
+      x = norm(x, train=True, mask=mask, held=_held())
     if bias is not None:
       x = x + normalization.over(bias.astype(self.dtype), x)
-    return activations.ACTIVATIONS[self.activation](x)
+    if not (norm and train and rectified):
+      x = activations.ACTIVATIONS[self.activation](x)
+    return quantizers.activation(x, rectified=rectified, train=train)
 
   def _convolve(
     self, x: jax.Array, kernel: jax.Array, frames: int
@@ -162,6 +172,12 @@ def fold_layers(
       params, statistics = params[name], statistics.get(name, {})
     found["/".join(path)] = layer.fold(params, statistics)
   return found
+
+
+def _held() -> jax.Array | None:
+  """Whether normalisations use their running statistics by now."""
+  attached = quantize.current()
+  return attached.phase.holds if attached and attached.phase else None
 
 
 def _folded(

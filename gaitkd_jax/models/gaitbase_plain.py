@@ -98,7 +98,7 @@ class GaitBasePlain(network.GaitNetwork):
     self._check_rows(frames.pixels.shape[2])
     x, clips = frames.merged, frames.clips
     stage = functools.partial(
-      leaky_stages.stage, dtype=self.dtype, frames=clips.frames
+      leaky_stages.stage, dtype=self.dtype, frames=clips.frames, train=train
     )
     out = {}
     for i, features in enumerate(self.channels):
@@ -107,6 +107,7 @@ class GaitBasePlain(network.GaitNetwork):
         features,
         name=f"stage{i + 1}",
         first_size=3 if i else 5,
+        reads_frames=i == 0,
         pool=i < self.halvings,
       )
       out[f"stage{i + 1}"] = clips.split(x)
@@ -120,6 +121,7 @@ class GaitBasePlain(network.GaitNetwork):
       self.num_classes,
       self.dtype,
       train,
+      rectified=False,
     )
 
   @property

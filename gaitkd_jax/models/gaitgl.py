@@ -19,6 +19,7 @@ from gaitkd_jax.models import normalization
 from gaitkd_jax.models import opengait_keys
 from gaitkd_jax.models import padding
 from gaitkd_jax.models import pooling
+from gaitkd_jax.models import quantizers
 
 # Convolutions of the stem, global-local layers of a stage, local strips.
 VARIANTS: Mapping[str, tuple[int, int, int]] = {
@@ -111,9 +112,8 @@ class GaitGL(network.GaitNetwork):
     stem, depth, strips = VARIANTS[self.variant]
     out = {}
     for i in range(stem):
-      x = _conv(self.channels[0], self.dtype, f"stem{i}")(
-        padding.zero_outside(x, clips.mask)
-      )
+      layer = _conv(self.channels[0], self.dtype, f"stem{i}", i == 0)
+      x = layer(padding.zero_outside(x, clips.mask), train=train)
     out["stage0"] = x
     # One frame of every three; the rest is dropped.
     pace = conv_layer.ConvLayer(
@@ -126,7 +126,7 @@ class GaitGL(network.GaitNetwork):
       dtype=self.dtype,
       name="pace",
     )
-    x = layers.over_time(lambda x, mask: pace(x), x, clips)
+    x = layers.over_time(lambda x, _: pace(x, train=train), x, clips)
     lengths = None if lengths is None else lengths // _PACE
     valid = padding.frame_mask(lengths, x.shape[1])
     mask = padding.map_mask(valid)
@@ -140,7 +140,7 @@ class GaitGL(network.GaitNetwork):
           stack=i == 2 and j == depth - 1,
           dtype=self.dtype,
           name=f"stage{i + 1}" + (f"_layer{j}" if depth > 1 else ""),
-        )(x, mask)
+        )(x, mask, train=train)
       if i == 0:
         x = leaky_stages.max_pool(x)
       out[f"stage{i + 1}"] = x
@@ -153,11 +153,14 @@ class GaitGL(network.GaitNetwork):
     d = x.shape[-1]
     if self.neck:
       return heads.describe_parts(x, d, self.num_classes, self.dtype, train)
-    x = heads.SeparateFC(d, dtype=self.dtype, name="fc")(x)
+    fc = heads.SeparateFC(d, rectified=True, dtype=self.dtype, name="fc")
+    x = fc(x, train=train)
     x = normalization.BatchNorm(d, name="bn")(x, train=train)
     out = {"embedding": x}
     if self.num_classes:
-      out["logits"] = heads.SeparateFC(self.num_classes, name="classifier")(x)
+      out["logits"] = heads.SeparateFC(
+        self.num_classes, training_only=True, name="classifier"
+      )(x)
     return out
 
 
@@ -177,7 +180,9 @@ class GlobalLocal(nn.Module):
   dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+  def __call__(
+    self, x: jax.Array, mask: jax.Array | None, *, train: bool = False
+  ) -> jax.Array:
     """Maps `[n, s, h, w, c]` to `[n, s, h or 2 h, w, features]`."""
     n, s, h, w, c = x.shape
     leaky_stages.check_strips(h, self.strips)
@@ -187,20 +192,28 @@ class GlobalLocal(nn.Module):
     )
     y = x.reshape(n, s, self.strips, h // self.strips, w, c)
     y = y.swapaxes(1, 2).reshape(n * self.strips, s, h // self.strips, w, c)
-    y = local(y).reshape(n, self.strips, s, -1, w, self.features)
+    y = local(y, train=train).reshape(n, self.strips, s, -1, w, self.features)
     y = y.swapaxes(1, 2).reshape(n, s, h, w, self.features)
-    x = whole(x)
-    return jnp.concatenate([x, y], axis=2) if self.stack else x + y
+    x = whole(x, train=train)
+    if self.stack:
+      return jnp.concatenate([x, y], axis=2)
+    return quantizers.activation(
+      x + y, rectified=False, name="sum", train=train
+    )
 
 
 def _conv(
-  features: int, dtype: jax.typing.DTypeLike, name: str
+  features: int,
+  dtype: jax.typing.DTypeLike,
+  name: str,
+  reads_frames: bool = False,
 ) -> conv_layer.ConvLayer:
   return conv_layer.ConvLayer(
     features,
     (3, 3, 3),
     normalized=False,
     activation="leaky_relu",
+    reads_frames=reads_frames,
     dtype=dtype,
     name=name,
   )

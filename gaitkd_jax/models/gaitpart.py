@@ -18,6 +18,7 @@ from gaitkd_jax.models import network
 from gaitkd_jax.models import opengait_keys
 from gaitkd_jax.models import padding
 from gaitkd_jax.models import pooling
+from gaitkd_jax.models import quantizers
 
 # Strips of the focal convolutions, and whether the image is halved, by stage.
 STAGES: Mapping[str, tuple[tuple[int, bool], ...]] = {
@@ -99,7 +100,6 @@ class GaitPart(network.GaitNetwork):
     self, frames: inputs.Frames, *, train: bool
   ) -> dict[str, jax.Array]:
     """Computes the end points; see `GaitNetwork.encode`."""
-    del train
     x, clips = frames.merged, frames.clips
     out = {}
     stages = zip(self.channels, STAGES[self.variant], strict=True)
@@ -111,17 +111,21 @@ class GaitPart(network.GaitNetwork):
         dtype=self.dtype,
         frames=clips.frames,
         first_size=3 if i else 5,
+        reads_frames=i == 0,
+        train=train,
         strips=strips,
         pool=pool,
       )
       out[f"stage{i + 1}"] = clips.split(x)
     x = pooling.horizontal_pooling(x.astype(jnp.float32), _PARTS)
     x = out["parts"] = clips.split(x)
-    x = MicroMotion(dtype=self.dtype, name="motion")(x, frames.valid)
+    x = MicroMotion(dtype=self.dtype, name="motion")(
+      x, frames.valid, train=train
+    )
     out["set"] = x
     out["embedding"] = heads.SeparateFC(
       self.embedding_dim, dtype=self.dtype, name="fc"
-    )(x)
+    )(x, train=train)
     return out
 
 
@@ -131,7 +135,9 @@ class MicroMotion(nn.Module):
   dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array, valid: jax.Array | None) -> jax.Array:
+  def __call__(
+    self, x: jax.Array, valid: jax.Array | None, *, train: bool = False
+  ) -> jax.Array:
     """Maps float32 `[n, s, p, c]` and bool `[n, s]` to `[n, p, c]`."""
     c = x.shape[-1]
     mask = None if valid is None else valid[:, :, None, None]
@@ -140,11 +146,11 @@ class MicroMotion(nn.Module):
     for window, size in ((3, 1), (5, 3)):
       y = PartConv(
         c // _SQUEEZE, 3, dtype=self.dtype, name=f"window{window}_squeeze"
-      )(x)
+      )(x, train=train)
       y = padding.zero_outside(activations.leaky_relu(y), mask)
       score = PartConv(
         c, size, dtype=self.dtype, name=f"window{window}_expand"
-      )(y)
+      )(y, train=train)
       pooled = sum(_windows(x, window, 0.0)) / window
       highest = x if mask is None else jnp.where(mask, x, -jnp.inf)
       highest = functools.reduce(
@@ -165,7 +171,7 @@ class PartConv(nn.Module):
   dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
     """Maps `[n, s, p, c]` to `[n, s, p, features]`."""
     p, c = x.shape[2:]
     shape = (self.size, c, self.features)
@@ -173,6 +179,8 @@ class PartConv(nn.Module):
     kernel = jnp.stack(
       [self.param(f"part{i}", conv_layer.conv_init, shape) for i in range(p)]
     )
+    kernel = quantizers.weights(kernel, shared=(1, 2))
+    x = quantizers.activation(x, rectified=False, name="input", train=train)
     windows = jnp.stack(_windows(x.astype(self.dtype), self.size, 0.0), axis=3)
     return jnp.einsum("nspkc,pkcd->nspd", windows, kernel.astype(self.dtype))
 

@@ -15,6 +15,7 @@ from gaitkd_jax.models import leaky_stages
 from gaitkd_jax.models import network
 from gaitkd_jax.models import opengait_keys
 from gaitkd_jax.models import pooling
+from gaitkd_jax.models import quantizers
 
 _BINS = (16, 8, 4, 2, 1)
 
@@ -72,12 +73,11 @@ class GaitSet(network.GaitNetwork):
     self, frames: inputs.Frames, *, train: bool
   ) -> dict[str, jax.Array]:
     """Computes the end points; see `GaitNetwork.encode`."""
-    del train
     x, clips = frames.merged, frames.clips
     out = {}
     for i, features in enumerate(self.channels):
       stage = functools.partial(
-        leaky_stages.stage, dtype=self.dtype, pool=i < 2
+        leaky_stages.stage, dtype=self.dtype, pool=i < 2, train=train
       )
       x = stage(
         x,
@@ -85,6 +85,7 @@ class GaitSet(network.GaitNetwork):
         name=f"stage{i + 1}",
         frames=clips.frames,
         first_size=3 if i else 5,
+        reads_frames=i == 0,
       )
       out[f"stage{i + 1}"] = clips.split(x)
       highest = pooling.temporal_max(clips.split(x), frames.valid)
@@ -93,7 +94,12 @@ class GaitSet(network.GaitNetwork):
         continue
       # A set is a sequence of one frame.
       total = stage(total, features, name=f"set_stage{i + 1}", frames=1)
-      total = total + highest
+      total = quantizers.activation(
+        total + highest,
+        rectified=False,
+        name=f"set_sum{i + 1}",
+        train=train,
+      )
     out["set"], out["global"] = highest, total
     parts = [
       pooling.horizontal_pooling(x.astype(jnp.float32), bins)
@@ -102,5 +108,5 @@ class GaitSet(network.GaitNetwork):
     ]
     out["embedding"] = heads.SeparateFC(
       self.embedding_dim, dtype=self.dtype, name="fc"
-    )(jnp.concatenate(parts, axis=1))
+    )(jnp.concatenate(parts, axis=1), train=train)
     return out

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gaitkd_jax.models import normalization
+from gaitkd_jax.models import quantizers
 
 
 def part_init(
@@ -25,16 +26,31 @@ def part_init(
 
 
 class SeparateFC(nn.Module):
-  """One bias-free linear layer for every part."""
+  """One bias-free linear layer for every part.
+
+  Attributes:
+    features: width of the result.
+    rectified: whether no value of its input is negative.
+    training_only: whether a search does without it; it then stays float in a
+      quantised network.
+    dtype: of the computation.
+  """
 
   features: int
+  rectified: bool = False
+  training_only: bool = False
   dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
     """Maps `[n, p, c]` to float32 `[n, p, features]`."""
     shape = (x.shape[1], x.shape[2], self.features)
     kernel = self.param("kernel", part_init, shape)
+    if not self.training_only:
+      kernel = quantizers.weights(kernel, shared=(1,), edge=True)
+      x = quantizers.activation(
+        x, rectified=self.rectified, name="input", edge=True, train=train
+      )
     return jnp.einsum(
       "npc,pcd->npd",
       x.astype(self.dtype),
@@ -107,6 +123,7 @@ def describe_parts(
   num_classes: int,
   dtype: jax.typing.DTypeLike,
   train: bool,
+  rectified: bool = True,
 ) -> dict[str, jax.Array]:
   """Embeds and classifies parts.
 
@@ -119,12 +136,14 @@ def describe_parts(
     num_classes: identities `k`; 0 leaves the neck out.
     dtype: of the linear layer.
     train: whether the neck uses the statistics of this batch.
+    rectified: whether no value of `x` is negative.
 
   Returns:
     "embedding" and, if there are classes, "logits" and "neck"; see
     `GaitNetwork.__call__`.
   """
-  out = {"embedding": SeparateFC(embedding_dim, dtype=dtype, name="fc")(x)}
+  fc = SeparateFC(embedding_dim, rectified, dtype=dtype, name="fc")
+  out = {"embedding": fc(x, train=train)}
   if num_classes:
     out["neck"], out["logits"] = Neck(num_classes, name="neck")(
       out["embedding"], train=train

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from gaitkd_jax.models import conv_layer
 from gaitkd_jax.models import padding
+from gaitkd_jax.models import quantizers
 
 # In space, of the four stages of residual networks.
 STRIDES = (1, 2, 2, 1)
@@ -44,7 +45,7 @@ class BasicBlock2D(Block):
     """See `Block`."""
     y = _spatial(self, "conv1", x, clips, train, self.stride, "relu")
     y = _spatial(self, "conv2", y, clips, train)
-    return nn.relu(y + _shortcut(self, x, clips, train))
+    return _rectified_sum(y, _shortcut(self, x, clips, train), train)
 
 
 class P3DBlock(Block):
@@ -61,11 +62,12 @@ class P3DBlock(Block):
     )
 
     def residual(image: jax.Array, mask: jax.Array | None) -> jax.Array:
-      return nn.relu(image + layer(image, train=train, mask=mask))
+      y = layer(image, train=train, mask=mask)
+      return _rectified_sum(image, y, train, "temporal_sum")
 
     y = padding.merge(over_time(residual, clips.split(y), clips))
     y = _spatial(self, "conv2", y, clips, train)
-    return nn.relu(y + _shortcut(self, x, clips, train))
+    return _rectified_sum(y, _shortcut(self, x, clips, train), train)
 
 
 class BasicBlock3D(Block):
@@ -91,7 +93,7 @@ class BasicBlock3D(Block):
       )
       y = padding.zero_outside(clips.split(y), clips.mask)
       y = padding.merge(layer(y, train=train, mask=clips.mask))
-    return nn.relu(y + _shortcut(self, x, clips, train))
+    return _rectified_sum(y, _shortcut(self, x, clips, train), train)
 
 
 def over_time(
@@ -147,7 +149,7 @@ def stem(
     `[n * s, h, w, features]`.
   """
   layer = conv_layer.ConvLayer(
-    features, activation="relu", dtype=dtype, name=name
+    features, activation="relu", reads_frames=True, dtype=dtype, name=name
   )
   return layer(x, train=train, mask=clips.merged_mask, frames=clips.frames)
 
@@ -199,6 +201,15 @@ def stage(
     )
     x = (nn.remat(run) if remat else run)(module, x, clips)
   return x
+
+
+def _rectified_sum(
+  x: jax.Array, y: jax.Array, train: bool, name: str = "sum"
+) -> jax.Array:
+  """The sum behind a rectifier, as further layers read it."""
+  return quantizers.activation(
+    nn.relu(x + y), rectified=True, name=name, train=train
+  )
 
 
 def _spatial(

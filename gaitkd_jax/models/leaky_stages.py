@@ -28,6 +28,8 @@ def stage(
   dtype: jax.typing.DTypeLike,
   frames: int,
   first_size: int = 3,
+  reads_frames: bool = False,
+  train: bool = False,
   strips: int = 1,
   pool: bool = False,
 ) -> jax.Array:
@@ -42,6 +44,8 @@ def stage(
     name: of the stage.
     dtype: of the computation.
     frames: `s`.
+    reads_frames: whether it is the network's first stage.
+    train: whether observed steps of quantisers follow this batch.
     first_size: window of the first convolution; the second has 3 x 3 pixels.
     strips: horizontal strips that are convolved each on its own, with the same
       weights (GaitPart's focal convolution); must divide `h`.
@@ -63,9 +67,10 @@ def stage(
       (size, size),
       normalized=False,
       activation="leaky_relu",
+      reads_frames=reads_frames and i == 1,
       dtype=dtype,
       name=f"{name}_conv{i}",
-    )(x, frames=frames * strips)
+    )(x, train=train, frames=frames * strips)
   x = x.reshape(-1, h, w, features)
   return max_pool(x) if pool else x
 

@@ -12,6 +12,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from gaitkd_jax import quantize
 from gaitkd_jax.models import checks
 from gaitkd_jax.models import inputs
 from gaitkd_jax.models import opengait_keys
@@ -49,6 +50,7 @@ class GaitNetwork(nn.Module, abc.ABC):
     in_channels: channels `c` of a frame: 1 (silhouette), 2 (heat maps of limbs
       and joints) or 3 (both, the silhouette last).
     dtype: of the computation; parameters and embeddings are float32.
+    quantization: in how many bits it computes; None: float.
     num_classes: identities `k` of the classifier. A field of the networks that
       can have one; 0 leaves it out.
     retrieval: the end point that a search compares. A field of the networks
@@ -58,6 +60,7 @@ class GaitNetwork(nn.Module, abc.ABC):
     config_checks: what the values of config keys must be.
     kinds: members of the family that differ in their layers, not in size only:
       the config keys that make one, by its name.
+    float_parts: what of it is not quantised, beside what only training needs.
     expanded_modules: submodules that a table of costs lists by their own
       submodules.
     optimizer_groups: ways to let parameters learn unequally, by the name in
@@ -66,10 +69,12 @@ class GaitNetwork(nn.Module, abc.ABC):
 
   in_channels: int = 1
   dtype: jax.typing.DTypeLike = jnp.float32
+  quantization: quantize.Settings | None = None
 
   # Without an annotation these are no fields: not every network has a choice.
   num_classes = 0
   retrieval = "embedding"
+  float_parts = ""
 
   config_checks: ClassVar[Mapping[str, checks.Check]] = {
     "embedding_dim": checks.at_least(1),
@@ -167,5 +172,6 @@ class GaitNetwork(nn.Module, abc.ABC):
     frames = inputs.read_frames(
       silhouettes, lengths, self.in_channels, self.dtype
     )
-    out = self.encode(frames, train=train)
+    with quantize.attach(self.quantization):
+      out = self.encode(frames, train=train)
     return out | {"retrieval": out[self.retrieval]}

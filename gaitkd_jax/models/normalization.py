@@ -61,7 +61,12 @@ class BatchNorm(nn.Module):
     )
 
   def __call__(
-    self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
+    self,
+    x: jax.Array,
+    *,
+    train: bool,
+    mask: jax.Array | None = None,
+    held: jax.Array | None = None,
   ) -> jax.Array:
     """Normalises `x`.
 
@@ -70,6 +75,8 @@ class BatchNorm(nn.Module):
       train: whether to use (and record) the statistics of this batch.
       mask: bool, broadcastable to `x.shape[:-1] + (1,)`; True where a position
         counts. None counts all.
+      held: bool scalar, whether training, too, uses the running statistics and
+        leaves them as they are. None: it does not.
 
     Returns:
       An array of the shape and dtype of `x`; values outside `mask` are
@@ -78,12 +85,17 @@ class BatchNorm(nn.Module):
     if not train:
       y = _multiply_add(x, *self.constants())
       return nn.relu(y) if self.rectified else y
+    running = None
+    if held is not None:
+      running = held, self.mean.value, self.var.value
     y, mean, var, count = _normalize(
-      self.epsilon, self.rectified, x, self.scale, self.bias, mask
+      self.epsilon, self.rectified, x, self.scale, self.bias, mask, running
     )
     if not self.is_initializing():
       unbiased = var * (count / jnp.maximum(count - 1.0, 1.0))
-      keep = self.momentum
+      keep = (
+        self.momentum if held is None else jnp.where(held, 1.0, self.momentum)
+      )
       self.mean.value = keep * self.mean.value + (1 - keep) * mean
       self.var.value = keep * self.var.value + (1 - keep) * unbiased
     return y
@@ -151,8 +163,10 @@ class _Saved(NamedTuple):
   mean: jax.Array
   var: jax.Array
   samples: jax.Array
+  held: jax.Array | None
 
 
+_Running = tuple[jax.Array, jax.Array, jax.Array] | None
 _Results = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 
 
@@ -164,15 +178,17 @@ def _normalize(
   scale: jax.Array,
   bias: jax.Array,
   mask: jax.Array | None,
+  running: _Running,
 ) -> _Results:
-  """Normalises by the moments of `x`.
+  """Normalises by the moments of `x`, or by others where these are held.
 
-  The moments are returned for the running statistics and have no gradient.
+  The moments are returned for the running statistics and have no gradient;
+  `running` is a flag, a mean and a variance.
 
   Returns:
     The result, of the shape and dtype of `x`, and what `moments` returns.
   """
-  return _forward(epsilon, rectified, x, scale, bias, mask)[0]
+  return _forward(epsilon, rectified, x, scale, bias, mask, running)[0]
 
 
 def _forward(
@@ -182,12 +198,21 @@ def _forward(
   scale: jax.Array,
   bias: jax.Array,
   mask: jax.Array | None,
+  running: _Running,
 ) -> tuple[_Results, _Saved]:
   mean, var, count = moments(x, mask)
+  held = None
+  if running is not None:
+    held, *kept = running
+    mean, var = (
+      jnp.where(held, old, new)
+      for old, new in zip(kept, (mean, var), strict=True)
+    )
   y = _multiply_add(x, *fold(scale, bias, mean, var, epsilon))
   if rectified:
     y = nn.relu(y)
-  return (y, mean, var, count), _Saved(x, scale, bias, mask, mean, var, count)
+  saved = _Saved(x, scale, bias, mask, mean, var, count, held)
+  return (y, mean, var, count), saved
 
 
 def _backward(
@@ -210,12 +235,15 @@ def _backward(
   d_bias = jnp.sum(g, axes)
   d_scale = jnp.sum(g * centred, axes) * inverse
   slope = inverse * d_scale / saved.samples
+  d_mean = d_bias / saved.samples
+  if saved.held is not None:  # constants then
+    slope, d_mean = (jnp.where(saved.held, 0.0, v) for v in (slope, d_mean))
   d_x = over(saved.scale * inverse, x) * (
-    g - over(d_bias / saved.samples, x) - centred * over(slope, x)
+    g - over(d_mean, x) - centred * over(slope, x)
   )
   if mask is not None:
     d_x = jnp.where(mask, d_x, 0.0)
-  return d_x.astype(x.dtype), d_scale, d_bias, None
+  return d_x.astype(x.dtype), d_scale, d_bias, None, None
 
 
 _normalize.defvjp(_forward, _backward)

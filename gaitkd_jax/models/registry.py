@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gaitkd_jax import errors
+from gaitkd_jax import quantize
 from gaitkd_jax.models import deepgaitv2
 from gaitkd_jax.models import gaitbase
 from gaitkd_jax.models import gaitbase_plain
@@ -31,11 +32,13 @@ MODELS: Mapping[str, type[network.GaitNetwork]] = {
   "swingait": swingait.SwinGait,
 }
 # Fields that are no config keys: given by the program or by Flax.
-_NO_KEYS = {"dtype", "name", "parent"}
+_NO_KEYS = {"dtype", "name", "parent", "quantization"}
 
 
 def create_model(
-  config: Mapping[str, Any], dtype: jax.typing.DTypeLike = jnp.float32
+  config: Mapping[str, Any],
+  dtype: jax.typing.DTypeLike = jnp.float32,
+  quantization: Mapping[str, Any] | None = None,
 ) -> network.GaitNetwork:
   """Builds the network that `config` describes.
 
@@ -43,6 +46,7 @@ def create_model(
     config: `name` and, of the attributes of that network's class, those that
       differ from their defaults.
     dtype: of the computation, e.g. "bfloat16"; parameters stay float32.
+    quantization: `config.quantization`; None or no bits is a float network.
 
   Returns:
     A Flax module; see `GaitNetwork.__call__` for its inputs and outputs.
@@ -76,8 +80,11 @@ def create_model(
       f"model.retrieval of {name} is neck, but num_classes is 0: there is no "
       "neck"
     )
+  settings = quantize.create_settings(quantization)
   try:
-    return MODELS[name](dtype=jnp.dtype(dtype), **options)
+    return MODELS[name](
+      dtype=jnp.dtype(dtype), quantization=settings, **options
+    )
   except (TypeError, ValueError) as e:
     raise errors.UserError(f"model {name}: {e}") from e
 

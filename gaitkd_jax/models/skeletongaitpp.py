@@ -17,6 +17,7 @@ from gaitkd_jax.models import network
 from gaitkd_jax.models import opengait_keys
 from gaitkd_jax.models import padding
 from gaitkd_jax.models import pooling
+from gaitkd_jax.models import quantizers
 
 _SQUEEZE = 16
 _FUSION = "fusion.conv.forward_block"
@@ -155,7 +156,12 @@ class AttentionFusion(nn.Module):
     """Maps two `[n * s, h, w, c]` to one."""
     features = silhouette.shape[-1]
     squeezed = max(features // _SQUEEZE, 1)
-    x = jnp.concatenate([silhouette, heat_map], axis=-1)
+    x = quantizers.activation(
+      jnp.concatenate([silhouette, heat_map], axis=-1),
+      rectified=True,
+      name="both",
+      train=train,
+    )
     for name, size in (("squeeze", 1), ("mix", 3)):
       x = conv_layer.ConvLayer(
         squeezed,
@@ -166,7 +172,7 @@ class AttentionFusion(nn.Module):
       )(x, train=train, mask=clips.merged_mask, frames=clips.frames)
     x = conv_layer.ConvLayer(
       2 * features, (1, 1), normalized=False, dtype=self.dtype, name="expand"
-    )(x, frames=clips.frames)
+    )(x, train=train, frames=clips.frames)
     # The softmax of two scores, element by element: compilers then write no
     # float32 array of both.
     first, second = (
@@ -179,4 +185,9 @@ class AttentionFusion(nn.Module):
     first, second = (
       (part / total).astype(self.dtype) for part in (first, second)
     )
-    return silhouette * first + heat_map * second
+    return quantizers.activation(
+      silhouette * first + heat_map * second,
+      rectified=True,
+      name="sum",
+      train=train,
+    )

@@ -65,6 +65,7 @@ class SwinGait(network.GaitNetwork):
   retrieval: str = "embedding"
   remat: bool = False
 
+  float_parts = "the attention blocks and what is between them and the strips"
   config_checks = {
     **network.GaitNetwork.config_checks,
     "channels": checks.integers((1, 1), "two positive numbers"),
@@ -170,6 +171,7 @@ class SwinGait(network.GaitNetwork):
       self.num_classes,
       self.dtype,
       train,
+      rectified=False,
     )
     return out | {name: value[:, :_STRIPS] for name, value in parts.items()}
 

@@ -11,10 +11,12 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import checkpointer as checkpointer_lib
 from gaitkd_jax import errors
 from gaitkd_jax import evaluation
+from gaitkd_jax import models
 from gaitkd_jax import placement
 from gaitkd_jax import sharding
 from gaitkd_jax import storage
 from gaitkd_jax.hosts import stopping
+from gaitkd_jax.quantize import calibration
 from gaitkd_jax.training import finite
 from gaitkd_jax.training import logs
 from gaitkd_jax.training import profiling
@@ -210,7 +212,10 @@ def initial_state(
   step = checkpointer.latest_step
   if step is None:
     state = run.init_state(jax.random.key(run.config.seed))
-    return start_from(run.config.train.init_from, state, run.place)
+    state = start_from(
+      run.config.train.init_from, state, run.place, run.student
+    )
+    return start_quantizers(run, state)
   abstract = jax.eval_shape(run.init_state, jax.random.key(0))
   state = checkpointer.restore(abstract, run.place)
   folder = run.workdir / "checkpoints"
@@ -222,17 +227,51 @@ def initial_state(
 
 
 def start_from(
-  path: str, state: step_lib.TrainState, place: placement.Placement
+  path: str,
+  state: step_lib.TrainState,
+  place: placement.Placement,
+  student: models.GaitNetwork,
 ) -> step_lib.TrainState:
   """Gives a fresh state what fits it of a checkpoint, and says what did."""
   if not path:
     return state
   variables, taken, stayed = checkpoint.restore_matching(
-    path, state.variables, place
+    path, state.variables, place, student.quantization is not None
   )
   print(f"taken from {path}: {len(taken)} arrays ({_parts(taken)})")
   print(f"as initialised: {len(stayed)} arrays ({_parts(stayed)})", flush=True)
   return state.replace(**variables)
+
+
+def start_quantizers(
+  run: run_lib.Run, state: step_lib.TrainState
+) -> step_lib.TrainState:
+  """Gives the steps of a fresh quantised state what its values ask for.
+
+  Those of `train.init_from` are kept if they are of the same bits.
+  """
+  settings, path = run.student.quantization, run.config.train.init_from
+  if settings is None:
+    return state
+  if (
+    path and checkpoint.restored_meta(path).get("quantization") == settings.form
+  ):
+    return state
+  count = run.config.quantization.batches
+  with run.batches(0) as batches:
+    steps = calibration.observe(
+      run.student,
+      state.variables,
+      (sharding.put_batch(next(batches), run.mesh) for _ in range(count)),
+      run.mesh,
+    )
+  if not jax.process_index():
+    print(
+      f"quantised, {settings.name}: steps of {len(jax.tree.leaves(steps))} "
+      f"quantisers from {count} batches ({settings.observer})",
+      flush=True,
+    )
+  return state.replace(**calibration.with_steps(state.variables, steps))
 
 
 def _lacks_results(config: Any, workdir: storage.Path, step: int) -> bool:

@@ -12,11 +12,14 @@ import optax
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax.models import network as network_lib
+from gaitkd_jax.models import quantizers
 from gaitkd_jax.training import schedules
 
 
 def create_optimizer(
-  config: Mapping[str, Any], network: models.GaitNetwork | None = None
+  config: Mapping[str, Any],
+  network: models.GaitNetwork | None = None,
+  quantization: Mapping[str, Any] | None = None,
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
   """Builds the optimiser.
 
@@ -33,6 +36,8 @@ def create_optimizer(
       learn at unequal rates (the schedule then starts at a multiple of
       `learning_rate` for some) and decay or not. Empty: all are alike.
     network: the network that is trained; None knows the groups of all.
+    quantization: `config.quantization`, of which `scale_rate` and
+      `freeze_scales_from` are read. What quantisers learn never decays.
 
   Returns:
     The transformation and the schedule of `learning_rate` itself.
@@ -41,6 +46,10 @@ def create_optimizer(
     UserError: unknown name or schedule, or groups that the network lacks.
   """
   group = _grouping(config.get("groups", ""), network)
+  freeze = 0
+  if network and network.quantization and quantization:
+    group = _with_scales(group, quantization["scale_rate"])
+    freeze = quantization["freeze_scales_from"]
   rate = config["learning_rate"]
 
   def schedule_of(multiple: float) -> optax.Schedule:
@@ -52,7 +61,7 @@ def create_optimizer(
   scale = optax.scale_by_learning_rate(schedule)
   decay = optax.add_decayed_weights(config["weight_decay"])
   if group:
-    scale = _scale_by_group(schedule_of, group)
+    scale = _scale_by_group(schedule_of, group, freeze)
     decay = optax.add_decayed_weights(
       config["weight_decay"],
       mask=lambda params: _by_path(lambda path: group(path).decays, params),
@@ -92,8 +101,24 @@ def _grouping(
   return known[name]
 
 
+def _with_scales(
+  group: network_lib.Grouping | None, rate: float
+) -> network_lib.Grouping:
+  """The groups, and one of what quantisers learn, which does not decay."""
+
+  def grouping(path: Sequence[str]) -> network_lib.ParameterGroup:
+    found = group(path) if group else network_lib.ParameterGroup(1.0, True)
+    if path[-1] in quantizers.LEARNED:
+      found = network_lib.ParameterGroup(rate * found.rate, decays=False)
+    return found
+
+  return grouping
+
+
 def _scale_by_group(
-  schedule_of: Callable[[float], optax.Schedule], group: network_lib.Grouping
+  schedule_of: Callable[[float], optax.Schedule],
+  group: network_lib.Grouping,
+  freeze_scales_from: int,
 ) -> optax.GradientTransformation:
   """Multiplies every update by minus the rate of its group."""
 
@@ -105,9 +130,14 @@ def _scale_by_group(
     updates: Any, state: optax.ScaleByScheduleState, params: Any = None
   ) -> tuple[Any, optax.ScaleByScheduleState]:
     del params
-    rates = _by_path(
-      lambda path: schedule_of(group(path).rate)(state.count), updates
-    )
+
+    def rate_of(path: Sequence[str]) -> jax.Array:
+      rate = schedule_of(group(path).rate)(state.count)
+      if freeze_scales_from and path[-1] in quantizers.LEARNED:
+        rate = jnp.where(state.count < freeze_scales_from, rate, 0.0)
+      return rate
+
+    rates = _by_path(rate_of, updates)
     updates = jax.tree.map(lambda rate, u: -rate * u, rates, updates)
     count = optax.safe_increment(state.count)
     return updates, optax.ScaleByScheduleState(count=count)

@@ -163,7 +163,7 @@ def create(config: Any, mesh: Mesh) -> Programs:
   """
   config_lib.check(config)
   config_lib.check_batch(config, mesh.size)
-  student = models.create_model(config.model, config.dtype)
+  student = models.create_model(config.model, config.dtype, config.quantization)
   teachers = cache_lib.look_up(
     config, distill.create_teachers(config.teachers, config.dtype)
   )

@@ -95,11 +95,18 @@ def prepare(config: Any, workdir: storage.Path) -> Run:
     primary_metric = evaluate.primary_metric(config)
   student = None
   with mistakes.collect():
-    student = models.create_model(config.model)
+    student = models.create_model(
+      config.model, quantization=config.quantization
+    )
   with mistakes.collect():
-    optimizer, schedule = optim.create_optimizer(config.optim, student)
+    optimizer, schedule = optim.create_optimizer(
+      config.optim, student, config.quantization
+    )
+  phase = None
+  with mistakes.collect():
+    phase = step_lib.create_phase(config.quantization)
   mistakes.check()
-  student = models.create_model(config.model, config.dtype)
+  student = models.create_model(config.model, config.dtype, config.quantization)
   checkpoint.check_place(workdir)
   workdir_lib.make_workdir(workdir)
   basis.check_config(config, workdir)
@@ -116,6 +123,7 @@ def prepare(config: Any, workdir: storage.Path) -> Run:
   evaluator = evaluate.Evaluator(config, student, mesh)
   metadata = {
     "model": config.model.to_dict(),
+    "quantization": student.quantization.form if student.quantization else {},
     "classes": subjects,
     **basis.facts(split, distillation, evaluator),
   }
@@ -139,6 +147,7 @@ def prepare(config: Any, workdir: storage.Path) -> Run:
       seed=config.seed,
       skip_nonfinite=config.train.skip_nonfinite > 0,
       classifier=choice,
+      phase=phase,
     ),
     batch_names=functools.partial(training.batch_names, config, split),
     batches=functools.partial(_batches, config, split, distillation),

@@ -12,7 +12,9 @@ _KINDS = {
   "constant": ("value",),
   "linear": ("start", "end", "steps"),
   "cosine": ("start", "end", "steps"),
+  "ramp": ("start", "end", "begin", "steps"),
   "multistep": ("value", "milestones", "gamma"),
+  "drop": ("value", "at", "gamma"),
   "onecycle": ("value", "steps", "warmup"),
   "swin_cosine": ("value", "steps"),
 }
@@ -29,6 +31,8 @@ def create_schedule(
   Kinds and their keys (steps are optimiser steps):
     constant: value.
     linear, cosine: from `start` to `end` within `steps`, `end` afterwards.
+    ramp: `start` until step `begin`, then linear to `end` at `steps`.
+    drop: `value`, times `gamma` from step `at` on.
     multistep: `value`, times `gamma` at each of `milestones` (PyTorch's
       MultiStepLR).
     onecycle: linear from 0 to `value` in `warmup` steps, then a cosine to 0
@@ -72,6 +76,14 @@ def create_schedule(
   if kind == "linear":
     return optax.schedules.linear_schedule(
       keys["start"], keys["end"], keys["steps"]
+    )
+  if kind == "ramp":
+    return optax.schedules.linear_schedule(
+      keys["start"], keys["end"], keys["steps"] - keys["begin"], keys["begin"]
+    )
+  if kind == "drop":
+    return optax.schedules.piecewise_constant_schedule(
+      keys["value"], {keys["at"]: keys["gamma"]}
     )
   if kind == "cosine":
     start, end = keys["start"], keys["end"]

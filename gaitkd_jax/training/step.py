@@ -15,8 +15,10 @@ from gaitkd_jax import distill
 from gaitkd_jax import losses
 from gaitkd_jax import models
 from gaitkd_jax import placement
+from gaitkd_jax import quantize
 from gaitkd_jax import sharding
 from gaitkd_jax.models import inputs
+from gaitkd_jax.training import schedules
 
 Batch = Mapping[str, jax.Array]
 # Streams of random numbers.
@@ -123,6 +125,7 @@ def make_train_step(
   seed: int = 0,
   skip_nonfinite: bool = False,
   classifier: str = "whole",
+  phase: Callable[[jax.Array], quantize.Phase] | None = None,
 ) -> Callable[
   [TrainState, Mapping[str, Any], Batch],
   tuple[TrainState, dict[str, jax.Array]],
@@ -141,6 +144,8 @@ def make_train_step(
     skip_nonfinite: whether a step changes nothing but the number of steps where
       its loss or the norm of its gradient is not finite.
     classifier: see `placement.place`; of the student and the teachers.
+    phase: from the step to the phase of a quantised student; see
+      `create_phase`.
 
   Returns:
     A function `(state, teacher variables, batch) -> (state, metrics)`. The
@@ -168,6 +173,7 @@ def make_train_step(
       batch,
       key,
       functools.partial(placement.split_logits, mesh=mesh if splits else None),
+      phase(state.step) if phase else None,
     )
     (
       (loss, (batch_stats, new_aux, metrics)),
@@ -204,6 +210,34 @@ def make_train_step(
   )
 
 
+def create_phase(
+  config: Mapping[str, Any],
+) -> Callable[[jax.Array], quantize.Phase] | None:
+  """What `config.quantization` changes with the step.
+
+  Returns:
+    A function from the step to the phase; None for a float network.
+
+  Raises:
+    errors.UserError: a sharpness that cannot be read.
+  """
+  sharpness = schedules.create_schedule(
+    config["sharpness"], "quantization.sharpness"
+  )
+  if not (config["weights"] or config["activations"]):
+    return None
+  hold = config["hold_norms_from"]
+
+  def phase(step: jax.Array) -> quantize.Phase:
+    return quantize.Phase(
+      rounds=step >= config["rounding_from"],
+      sharpness=sharpness(step),
+      holds=step >= hold if hold else None,
+    )
+
+  return phase
+
+
 def _loss_function(
   module: models.GaitNetwork,
   loss_config: Mapping[str, Any],
@@ -214,10 +248,12 @@ def _loss_function(
   batch: Batch,
   key: jax.Array,
   placed: Callable[[distill.Outputs], distill.Outputs],
+  phase: quantize.Phase | None,
 ) -> Callable[[Any, Any], tuple[jax.Array, Any]]:
   """The loss of a batch, as a function of what learns.
 
-  `placed` puts a network's outputs where the step has them.
+  `placed` puts a network's outputs where the step has them; `phase` is that of
+  a quantised student.
 
   Returns:
     A function of the student's parameters and those of `aux`, to the loss and
@@ -235,14 +271,15 @@ def _loss_function(
 
   def loss_fn(params: Any, aux_params: Any) -> tuple[jax.Array, Any]:
     def forward(batch: Batch) -> tuple[distill.Outputs, Any]:
-      out, updated = module.apply(
-        {"params": params, "batch_stats": state.batch_stats},
-        inputs.network_input(batch, module.in_channels),
-        batch.get("lengths"),
-        train=True,
-        mutable=["batch_stats"],
-        rngs=rngs,
-      )
+      with quantize.phase(phase):
+        out, updated = module.apply(
+          {"params": params, "batch_stats": state.batch_stats},
+          inputs.network_input(batch, module.in_channels),
+          batch.get("lengths"),
+          train=True,
+          mutable=["batch_stats"],
+          rngs=rngs,
+        )
       return placed(out), updated
 
     out, updated = forward(batch)
