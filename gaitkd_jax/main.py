@@ -1,4 +1,4 @@
-"""Command line: trains, evaluates, embeds, scores, or precomputes teachers.
+"""Command line: trains, quantises, evaluates, embeds, precomputes teachers.
 
 python -m gaitkd_jax.main --config=configs/casiab.py --workdir=runs/casiab
 python -m gaitkd_jax.main --config=configs/casiab.py:help
@@ -25,6 +25,7 @@ from gaitkd_jax.evaluation import embed
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.hosts import multihost
 from gaitkd_jax.hosts import stopping
+from gaitkd_jax.quantize import post_training
 from gaitkd_jax.training import loop
 from gaitkd_jax.training import profiling
 
@@ -34,6 +35,7 @@ MODES = {
   "embed": embed.embed_checkpoint,
   "score": evaluate.score_store,
   "cache": precompute.fill,
+  "quantize": post_training.quantize_checkpoint,
 }
 # Modes that go on where they were stopped.
 _RESUMED = ("train", "cache", "embed")

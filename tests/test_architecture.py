@@ -24,7 +24,7 @@ LAYERS = (
   ("evaluation.scoring", "evaluation.report"),
   ("config",),
   ("distill", "evaluation"),
-  ("training",),
+  ("training", "quantize.post_training"),
   ("arguments",),
   ("cli",),
   ("main",),

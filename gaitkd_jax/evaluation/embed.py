@@ -27,6 +27,7 @@ from gaitkd_jax.evaluation import store as store_lib
 from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
 from gaitkd_jax.hosts import stopping
 from gaitkd_jax.hosts import together
+from gaitkd_jax.quantize import calibration
 
 Batch = Mapping[str, jax.Array]
 
@@ -275,6 +276,7 @@ def restore(
     placement.place(planned, config.sharding.classifier, mesh),
     config.quantization,
   )
+  calibration.tell_float_parts(module)
   return module, variables, path
 
 

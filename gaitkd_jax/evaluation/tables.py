@@ -64,6 +64,32 @@ def format_verification(
   )
 
 
+def format_difference(
+  metric: str,
+  one: tuple[str, Sequence[metrics_lib.Metric]],
+  other: tuple[str, Sequence[metrics_lib.Metric]],
+) -> str:
+  """A metric of two networks by condition, and what the other gains.
+
+  Args:
+    metric: the name, such as "rank1".
+    one: a name and the protocol's metrics.
+    other: the same of the other network.
+  """
+  values = [
+    {m.condition: m.value for m in found if (m.name, m.view) == (metric, None)}
+    for _, found in (one, other)
+  ]
+  cells: dict[tuple[str, str], float | None] = {}
+  for condition, value in values[0].items():
+    cells[condition, one[0]] = value
+    cells[condition, other[0]] = values[1][condition]
+    cells[condition, "difference"] = values[1][condition] - value
+  columns = [one[0], other[0], "difference"]
+  title = f"{metric} (%) of the test set"
+  return "\n".join([title, *_table(cells, list(values[0]), columns)])
+
+
 def format_left_out(left_out: Sequence[left_out_lib.LeftOut]) -> str:
   """A line of each thing that the figures say nothing of; "" for none."""
   if not left_out:

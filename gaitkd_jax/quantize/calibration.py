@@ -59,6 +59,16 @@ def observe(
   return jax.tree.map(lambda *steps: sum(steps) / len(steps), *found)
 
 
+def tell_float_parts(module: models.GaitNetwork) -> None:
+  """Says, in the first process, what of a quantised network stays float."""
+  settings = module.quantization
+  if settings and module.float_parts and not jax.process_index():
+    print(
+      f"quantised, {settings.name}; in float stay {module.float_parts}",
+      flush=True,
+    )
+
+
 def with_steps(
   variables: Mapping[str, Any], steps: Mapping[str, Any]
 ) -> dict[str, Any]:

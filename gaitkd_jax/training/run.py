@@ -23,6 +23,7 @@ from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.hosts import together
+from gaitkd_jax.quantize import calibration
 from gaitkd_jax.training import basis
 from gaitkd_jax.training import optim
 from gaitkd_jax.training import step as step_lib
@@ -116,6 +117,7 @@ def prepare(config: Any, workdir: storage.Path) -> Run:
     placement.place(student, choice, mesh),
     *distill.place_teachers(teachers.teachers, choice, mesh).values(),
   )
+  calibration.tell_float_parts(student)
   builder = together.prepare_data(config.data)
   split = training.training_split(config, builder)
   subjects = training.class_names(config, split)
