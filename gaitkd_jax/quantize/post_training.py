@@ -71,7 +71,7 @@ def quantize_checkpoint(
       "--mode=quantize needs bits; give --config.quantization.weights=8 "
       "--config.quantization.activations=8, or fewer"
     )
-  source = _source(config, workdir)
+  source = source_of(config, workdir)
   step = checkpoint.restored_step(source)
   checkpoint.check_place(workdir)
   workdir_lib.make_workdir(workdir)
@@ -100,13 +100,42 @@ def quantize_checkpoint(
     _write(config, workdir, quantized, new, source)
   _print(f"written: {folder / str(step)}")
   if before is None or after is None:
-    _print(
-      f"no table: protocol {config.eval.protocol} has no figures of its own"
-    )
+    _print(f"no table: a server scores what {config.eval.protocol} writes")
     return {}
   cosine = mean_cosine(before.ranker.embeddings, after.ranker.embeddings)
   _print(_table(settings.name, before, after, cosine))
   return after.flat()
+
+
+def source_of(config: Any, workdir: str | os.PathLike[str]) -> str:
+  """Where the float checkpoint is.
+
+  Args:
+    config: see `quantize_checkpoint`.
+    workdir: see there.
+
+  Raises:
+    errors.UserError: there is none, it is quantised, or the workdir is taken.
+  """
+  if (step := checkpoint.newest_step(workdir)) is not None:
+    place = storage.path(workdir) / "checkpoints" / str(step)
+    raise errors.UserError(
+      f"--workdir {workdir} holds the checkpoint {place}, and nothing is "
+      "overwritten; give another --workdir"
+    )
+  source = config.eval.checkpoint or config.train.init_from
+  if not source:
+    raise errors.UserError(
+      "--mode=quantize needs a float checkpoint; give "
+      "--config.eval.checkpoint=<workdir or step>"
+    )
+  form = checkpoint.restored_meta(source).get("quantization")
+  if form:
+    raise errors.UserError(
+      f"checkpoint {source} is quantised already, "
+      f"{quantize.describe(form)}; give the float one that it was made from"
+    )
+  return str(source)
 
 
 def calibrated(
@@ -186,33 +215,6 @@ def _alone(config: Any) -> Any:
     c.teachers, c.terms = ConfigDict(), ConfigDict()
     c.eval.subjects = 0
   return c
-
-
-def _source(config: Any, workdir: str | os.PathLike[str]) -> str:
-  """The float checkpoint; mistakes in naming it, and the workdir, are found.
-
-  Raises:
-    errors.UserError: there is none, it is quantised, or the workdir is taken.
-  """
-  if (step := checkpoint.newest_step(workdir)) is not None:
-    place = storage.path(workdir) / "checkpoints" / str(step)
-    raise errors.UserError(
-      f"--workdir {workdir} holds the checkpoint {place}, and nothing is "
-      "overwritten; give another --workdir"
-    )
-  source = config.eval.checkpoint or config.train.init_from
-  if not source:
-    raise errors.UserError(
-      "--mode=quantize needs a float checkpoint; give "
-      "--config.eval.checkpoint=<workdir or step>"
-    )
-  form = checkpoint.restored_meta(source).get("quantization")
-  if form:
-    raise errors.UserError(
-      f"checkpoint {source} is quantised already, "
-      f"{quantize.describe(form)}; give the float one that it was made from"
-    )
-  return str(source)
 
 
 def _train_batches(config: Any, mesh: Mesh) -> Iterator[dict[str, jax.Array]]:
