@@ -90,9 +90,8 @@ def quantize_checkpoint(
   evaluator = evaluate.Evaluator(alone, quantized, mesh)
   new = calibrated(alone, quantized, variables, mesh)
   before = evaluate.Evaluator(alone, module, mesh)(variables)
-  after = evaluator(new)
   folder = storage.path(workdir) / "checkpoints"
-  evaluator.finish(new, step, workdir, str(folder / str(step)))
+  after = evaluator.finish(new, step, workdir, str(folder / str(step)))
   # All is done but for seconds of writing, and then the workdir is taken: the
   # same command could neither go on nor start anew.
   with stopping.listening():

@@ -231,6 +231,7 @@ def test_init_from_is_the_other_name_of_the_source(config):
   assert post_training.source_of(c, "/new") == config.eval.checkpoint
 
 
+@pytest.mark.slow
 def test_a_submission_has_no_table(config, tmp_path, capsys):
   for name, subject in (
     ("gallery/0500/00", 1),
@@ -258,6 +259,7 @@ def test_a_submission_has_no_table(config, tmp_path, capsys):
   assert checkpoint.restored_step(tmp_path / "run") == 4
 
 
+@pytest.mark.slow
 def test_a_signal_leaves_nothing_or_all(config, tmp_path, monkeypatch):
   """In an evaluation nothing is written yet; later, little is left to do."""
   call, save_model = evaluate.Evaluator.__call__, checkpoint.save_model
