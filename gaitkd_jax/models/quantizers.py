@@ -10,6 +10,7 @@ are learned, else a running statistic.
 """
 
 from collections.abc import Sequence
+import math
 
 from flax import linen as nn
 import jax
@@ -150,10 +151,17 @@ class Quantizer(nn.Module):
     observer = quantize.OBSERVERS[attached.settings.observer]
     axes: tuple[int, ...] = self.shared
     if not self.is_kernel:
-      stride = -(-x.size // _SAMPLE)
-      x, axes = x.reshape(-1)[::stride], (0,)
+      x, axes = _sample(x), (0,)
     step = jax.lax.stop_gradient(observer(x, self.grid, axes))
     return jnp.squeeze(step, axes)
+
+
+def _sample(x: jax.Array) -> jax.Array:
+  """Evenly spaced values of an array, of all its channels and places."""
+  stride = max(-(-x.size // _SAMPLE), 1)
+  while math.gcd(stride, x.size // x.shape[0]) > 1:
+    stride += 1
+  return x.reshape(-1)[::stride]
 
 
 def _rounding(
