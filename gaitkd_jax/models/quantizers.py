@@ -117,6 +117,7 @@ class Quantizer(nn.Module):
     alpha = None
     if attached.settings.rounding == "dsq":
       alpha = self.param("dsq_alpha", nn.initializers.constant(_ALPHA), ())
+      alpha = quantize.scale_gradient(alpha, self._factor(x))
     if attached.observes:
       self.sow("observed", "step_size", self._observe(wide, attached))
       return x
@@ -134,10 +135,7 @@ class Quantizer(nn.Module):
     ones = nn.initializers.ones_init()
     if attached.settings.scales == "learned":
       step = self.param("step_size", ones, shape)
-      # Of a batch's array an entry counts, however many there are.
-      values = x.size // (step.size if self.is_kernel else x.shape[0])
-      factor = quantize.lsq_factor(values, self.grid)
-      return quantize.scale_gradient(step, factor)
+      return quantize.scale_gradient(step, self._factor(x))
     if self.is_kernel:
       return self._observe(x, attached)
     state = self.variable("batch_stats", "step_size", jnp.ones, shape)
@@ -145,6 +143,14 @@ class Quantizer(nn.Module):
       observed = self._observe(x, attached)
       state.value = _MOMENTUM * state.value + (1 - _MOMENTUM) * observed
     return state.value
+
+  def _factor(self, x: jax.Array) -> float:
+    """LSQ's factor of the gradient of what is learned."""
+    # Of a batch's array an entry counts, however many there are.
+    shared = x.size // x.shape[0]
+    if self.is_kernel:
+      shared = math.prod(x.shape[axis] for axis in self.shared)
+    return quantize.lsq_factor(shared, self.grid)
 
   def _observe(self, x: jax.Array, attached: quantize.Attached) -> jax.Array:
     """The step that these values ask for."""
