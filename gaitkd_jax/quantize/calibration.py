@@ -57,7 +57,9 @@ def observe(
     )
 
   program = jax.jit(noted, out_shardings=sharding.replicated(mesh))
-  found = [program(variables, batch) for batch in batches]
+  # One after another: batches that wait would be in memory together, and many
+  # devices of a slow host could wait for each other until XLA gives up.
+  found = [jax.block_until_ready(program(variables, b)) for b in batches]
   return jax.tree.map(lambda *steps: sum(steps) / len(steps), *found)
 
 
