@@ -350,7 +350,7 @@ def test_a_state_that_is_not_finite_is_never_saved(prepared, tmp_path):
 
   with (
     pytest.raises(errors.UserError, match="state after step 1 is not") as e,
-    checkpoint.Checkpointer(tmp_path / "b" / "checkpoints", "x") as c,
+    checkpointer_lib.Checkpointer(tmp_path / "b" / "checkpoints", "x") as c,
   ):
     state = loop.initial_state(run, c)
     once = config.copy_and_resolve_references()
