@@ -286,18 +286,18 @@ def test_what_does_not_pass_is_one_line(store, place, workdir, fault, words):
 
 
 @pytest.mark.slow
-def test_a_bucket_that_is_lost_midway(store, place, disk, tmp_path):
-  """Access to it is denied; where the run went on, the bucket is gone."""
-  for status, step in ((403, 3), (404, 5)):
-    reached = store.proxy.hold("POST", f"lost/checkpoints/{step}/", times=1)
-    process = place.start("lost")
-    assert reached.met.wait(300)
-    store.proxy.fail(status, target="gait")
-    reached.release()
-    out, err = process.communicate(timeout=300)
-    done = subprocess.CompletedProcess((), process.returncode, out, err)
-    assert "not be written" in _one_line(done)
-    store.proxy.clear()
-    assert max(_whole(store, "lost")) == step - 1
-  place.output("lost")
-  _assert_equal(store, "lost", disk, tmp_path)
+@pytest.mark.parametrize("status", [403, 404], ids=["denied", "gone"])
+def test_a_bucket_that_is_lost_midway(store, place, disk, tmp_path, status):
+  workdir = f"lost{status}"
+  third = store.proxy.hold("POST", f"{workdir}/checkpoints/3/", times=1)
+  process = place.start(workdir)
+  assert third.met.wait(300)
+  store.proxy.fail(status, target="gait")
+  third.release()
+  out, err = process.communicate(timeout=300)
+  done = subprocess.CompletedProcess((), process.returncode, out, err)
+  assert "not be written" in _one_line(done)
+  store.proxy.clear()
+  assert max(_whole(store, workdir)) == 2
+  place.output(workdir)
+  _assert_equal(store, workdir, disk, tmp_path)
