@@ -39,6 +39,7 @@ from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import storage
 from gaitkd_jax.evaluation import evaluate
+from gaitkd_jax.quantize import post_training
 from gaitkd_jax.training import loop
 
 _STUDY = flags.DEFINE_string("study", "objectives", "of scripts/studies")
@@ -92,7 +93,8 @@ def load_study(name: str) -> ModuleType:
   It has `ROWS`, functions by name that make a config, given how to find the
   folder of another row's run by the same seed; `COMPARED`, the row that the
   others are compared with; `HEAD` and `AGAINST`, the heads of its column and of
-  the differences; `TITLE`; `STUDENT`, what is trained; and `DOCS`, its page.
+  the differences; `UNTRAINED`, the rows that are only quantised; `TITLE`;
+  `STUDENT`, what is trained; and `DOCS`, its page.
   """
   path = _STUDIES / f"{name}.py"
   if not path.exists():
@@ -136,7 +138,10 @@ def run(name: str, seed: int) -> None:
   steps = config.train.steps
   if read_metrics(workdir, steps) is None:
     print(f"== {name}, seed {seed}", flush=True)
-    loop.train_and_evaluate(config, workdir)
+    if name in study().UNTRAINED:
+      post_training.quantize_checkpoint(config, workdir)
+    else:
+      loop.train_and_evaluate(config, workdir)
   if _RECORDED.value and read_metrics(workdir / "recorded", steps) is None:
     print(f"== {name}, seed {seed}: recorded walks", flush=True)
     config.data = config_lib.data("casiab", root=_RECORDED.value)

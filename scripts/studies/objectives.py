@@ -17,6 +17,7 @@ STUDENT = "a narrow GaitBase (46,408 parameters)"
 HEAD, COMPARED = "objective", "student alone"
 AGAINST = f"against the {COMPARED}"
 DOCS = "study"
+UNTRAINED = ()
 _CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 
 Row = Callable[[Callable[[str], str]], ConfigDict]

@@ -16,6 +16,9 @@ STUDENT = "the walkers' student (46,408 parameters)"
 HEAD, COMPARED = "network", "float, trained on"
 AGAINST = "against float, trained on"
 DOCS = "study_quantisation"
+UNTRAINED = {
+  f"{bits}, without training": bits.lower() for bits in ("W8A8", "W4A8", "W4A4")
+}
 _FLOAT = "float"
 _CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 # RKD's own weights make its loss many times that of the labels, which are to
@@ -31,6 +34,7 @@ def create_rows(width: int) -> dict[str, Row]:
   return {
     _FLOAT: _float(width),
     COMPARED: _trained("", width),
+    **{name: _untrained(bits, width) for name, bits in UNTRAINED.items()},
     "W8A8": _trained("w8a8", width),
     "W4A8": _trained("w4a8", width),
     "W4A4, straight-through": _trained("w4a4", width),
@@ -58,6 +62,20 @@ def _float(width: int) -> Row:
     del run
     c = config_lib.load(_CONFIGS / "walkers_baseline.py")
     _widen(c.model, width)
+    return c
+
+  return row
+
+
+def _untrained(bits: str, width: int) -> Row:
+  """The float network, only quantised."""
+
+  def row(run: Callable[[str], str]) -> ConfigDict:
+    c = _float(width)(run)
+    c.train.init_from = run(_FLOAT)
+    c.quantization.weights, c.quantization.activations = config_lib.read_bits(
+      bits
+    )
     return c
 
   return row
