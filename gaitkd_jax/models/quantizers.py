@@ -10,6 +10,7 @@ are learned, else a running statistic.
 """
 
 from collections.abc import Sequence
+import math
 
 from flax import linen as nn
 import jax
@@ -142,7 +143,10 @@ class Quantizer(nn.Module):
     state = self.variable("batch_stats", "step_size", jnp.ones, shape)
     if train and not attached.observes and not self.is_initializing():
       observed = self._observe(x, attached)
-      state.value = _MOMENTUM * state.value + (1 - _MOMENTUM) * observed
+      step = _MOMENTUM * state.value + (1 - _MOMENTUM) * observed
+      if attached.phase and attached.phase.freezes is not None:
+        step = jnp.where(attached.phase.freezes, state.value, step)
+      state.value = step
     return state.value
 
   def _observe(self, x: jax.Array, attached: quantize.Attached) -> jax.Array:
@@ -150,10 +154,18 @@ class Quantizer(nn.Module):
     observer = quantize.OBSERVERS[attached.settings.observer]
     axes: tuple[int, ...] = self.shared
     if not self.is_kernel:
-      stride = -(-x.size // _SAMPLE)
-      x, axes = x.reshape(-1)[::stride], (0,)
+      x, axes = _sampled(x), (0,)
     step = jax.lax.stop_gradient(observer(x, self.grid, axes))
     return jnp.squeeze(step, axes)
+
+
+def _sampled(x: jax.Array) -> jax.Array:
+  """Values from all over an array: `[m]`, at most `_SAMPLE` of them."""
+  stride = -(-x.size // _SAMPLE)
+  # A stride that divides the channels would only ever see some of them.
+  while math.gcd(stride, x.size) > 1:
+    stride += 1
+  return x.reshape(-1)[::stride]
 
 
 def _rounding(
