@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import placement
+from gaitkd_jax import quantize
 from gaitkd_jax.config import defaults
 from gaitkd_jax.models import network
 
@@ -69,6 +70,7 @@ def _values(c: ConfigDict) -> Iterator[str]:
   yield from _one_of("sharding.classifier", choice, placement.CHOICES)
   yield from _one_of("batch.sampler", c.batch.sampler, defaults.SAMPLERS)
   yield from _distillation(c)
+  yield from _quantization(c.quantization)
   yield from _clip(c.clip)
   yield from _modalities(c)
   yield from _nan("config", c)
@@ -185,6 +187,19 @@ def _distillation(c: ConfigDict) -> Iterator[str]:
         yield (
           f"config.teachers.{name}.{key} is {one[key]}; give a positive number"
         )
+
+
+def _quantization(c: ConfigDict) -> Iterator[str]:
+  yield from quantize.mistakes(c)
+  sharpness = c.sharpness
+  if isinstance(sharpness, int | float):
+    sharpness = {"value": sharpness}
+  for key in ("value", "start", "end"):
+    if (value := sharpness.get(key, 0)) < 0:
+      yield (
+        f"config.quantization.sharpness has a {key} of {value}; give 0 "
+        "(straight) or more"
+      )
 
 
 def _clip(c: ConfigDict) -> Iterator[str]:
