@@ -191,11 +191,12 @@ def _distillation(c: ConfigDict) -> Iterator[str]:
 
 def _quantization(c: ConfigDict) -> Iterator[str]:
   yield from quantize.mistakes(c)
-  sharpness = c.sharpness
-  if isinstance(sharpness, int | float):
+  sharpness = c.sharpness  # a number or a schedule, which is read elsewhere
+  if not hasattr(sharpness, "items"):
     sharpness = {"value": sharpness}
   for key in ("value", "start", "end"):
-    if (value := sharpness.get(key, 0)) < 0:
+    value = sharpness.get(key, 0)
+    if isinstance(value, int | float) and value < 0:
       yield (
         f"config.quantization.sharpness has a {key} of {value}; give 0 "
         "(straight) or more"
