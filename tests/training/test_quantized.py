@@ -1,6 +1,8 @@
 """Training of quantised networks: two stages, steps, and where they start."""
 
 import functools
+import os
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +13,12 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import checkpointer as checkpointer_lib
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
+from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import quantize
 from gaitkd_jax import sharding
 from gaitkd_jax.evaluation import embed
+from gaitkd_jax.hosts import stopping
 from gaitkd_jax.quantize import calibration
 from gaitkd_jax.training import basis
 from gaitkd_jax.training import loop
@@ -245,6 +249,51 @@ def test_a_run_goes_on_bit_for_bit_in_either_stage(scales, saved, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_stopped_program_goes_on_bit_for_bit(
+  prepared, tmp_path, monkeypatch, capsys
+):
+  """The whole of it, stopped in the first and in the second stage."""
+  stages = {
+    "rounding": "soft",
+    "rounding_from": 2,
+    "hold_norms_from": 2,
+    "freeze_scales_from": 3,
+  }
+  config = recipe(
+    prepared, **{f"quantization.{key}": value for key, value in stages.items()}
+  )
+  whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+  results = loop.train_and_evaluate(config, whole)
+  assert "W4A4: steps of" in capsys.readouterr().out
+  asked = iter([])
+  real = stopping.reached
+
+  def reached():
+    if next(asked, False):
+      os.kill(os.getpid(), signal.SIGTERM)
+    return real()
+
+  monkeypatch.setattr(stopping, "reached", reached)
+  for polls in ([True], [False, True]):  # after steps 1 and 3
+    asked = iter(polls)
+    with pytest.raises(errors.Stopped):
+      loop.train_and_evaluate(config, stopped)
+  asked = iter([])
+  assert loop.train_and_evaluate(config, stopped) == results
+  # Steps were observed once.
+  text = capsys.readouterr().out
+  assert text.count("W4A4: steps of") == 1
+  assert text.count("resumed from") == 2 and "settings differ" not in text
+  a, b = (checkpoint.read_arrays(w) for w in (whole, stopped))
+  assert a.keys() == b.keys() and any("step_size" in key for key in a)
+  for key, array in a.items():
+    np.testing.assert_array_equal(array, b[key], key)
+  assert checkpoint.restored_meta(stopped)["quantization"] == (
+    quantized.settings().form
+  )
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("scales", ["learned", "observed"])
 def test_bfloat16_is_close_and_keeps_float32_steps(scales):
   _, exact, _ = train(scales=scales)
@@ -271,6 +320,19 @@ def test_other_roundings_train(rounding):
     # Before its step the rounding is straight-through, and has no alpha.
     assert not any(moved[0].values()) and any(moved[SECOND].values())
     assert not any(moved[FROZEN].values())
+
+
+def test_what_only_training_needs_is_float():
+  """Connectors to a teacher's width, as the neck is."""
+  student = models.create_model(
+    helpers.model(), quantization=quantized.section()
+  )
+  wide = dict(model=helpers.model(embedding_dim=6), connector=True)
+  objective = distill.create_objective(student, helpers.make_teachers(a=wide))
+  aux = jax.eval_shape(objective.init_aux, jax.random.key(0))
+  assert aux["params"] and not quantized.steps_of(aux["params"])
+  steps = quantized.steps_of(models.abstract_variables(student)["params"])
+  assert steps and not any(path.startswith("neck") for path in steps)
 
 
 def test_a_phase_follows_the_step():
