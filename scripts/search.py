@@ -116,7 +116,11 @@ def restore_network(
       place = step
       break
   module, variables = restoring.restore_network(
-    place, known["model"], dtype, sharding.replicated(mesh)
+    place,
+    known["model"],
+    dtype,
+    sharding.replicated(mesh),
+    known.get("quantization"),
   )
   digest = checkpoint.digest(variables)
   if digest != known["digest"]:

@@ -1,17 +1,20 @@
-"""Trains a list of objectives by several seeds; writes a table and a plot.
+"""Trains the rows of a study by several seeds; writes a table and a plot.
 
 python scripts/study.py --workdir=runs/study --seeds=5 \
   --recorded=<recorded walks>
+python scripts/study.py --study=quantisation --workdir=runs/quantisation
 python scripts/study.py --workdir=runs/study --seeds=5 --part=0/2 &
 python scripts/study.py --workdir=runs/study --seeds=5 --part=1/2 & wait
 python scripts/study.py --workdir=runs/study --seeds=5 --report
 
-On the embedded data, with the student and the teachers of configs/distill.py.
-Every run is a workdir of its own; what is finished is not done again, and what
-was stopped goes on. The table (docs/study.md) gives the mean of Rank-1 over
-conditions, its standard deviation over seeds, and the difference from the
-student alone, paired by seed, with its 95 % interval (Student's t); the plot is
-docs/study.svg. --recorded adds a test on recorded walks in CASIA-B's layout,
+On the embedded data; --study names a file of scripts/studies/, which has a
+config for every row: objectives (the default), quantisation, or
+quantisation_wide. Every run is a workdir of its own; what is finished is not
+done again, and what was stopped goes on. The table (docs/study.md, or
+docs/study_<study>.md) gives the mean of Rank-1 over conditions, its standard
+deviation over seeds, and the difference from the row that all are compared
+with, paired by seed, with its 95 % interval (Student's t); the plot is an SVG
+beside it. --recorded adds a test on recorded walks in CASIA-B's layout,
 which no network was trained on. --part=i/n takes every n-th run, for n
 processes side by side.
 """
@@ -19,11 +22,12 @@ processes side by side.
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+import functools
 import json
 import os
 import pathlib
 import platform
-from typing import Any
+from types import ModuleType
 
 from absl import flags
 import jax
@@ -37,6 +41,7 @@ from gaitkd_jax import storage
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.training import loop
 
+_STUDY = flags.DEFINE_string("study", "objectives", "of scripts/studies")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/study", "results")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "of every row", lower_bound=1)
 _ROWS = flags.DEFINE_list("rows", [], "some of them; empty for all")
@@ -46,75 +51,20 @@ _PART = flags.DEFINE_string("part", "0/1", "i/n: every n-th run from i")
 _REPORT = flags.DEFINE_bool("report", False, "only write table and plot")
 _DOCS = flags.DEFINE_string("docs", "docs", "where table and plot go")
 _SMOKE = flags.DEFINE_bool("smoke", False, "short runs on few walkers, to try")
-_ROOT = pathlib.Path(__file__).resolve().parent.parent
-_ALONE = "student alone"
+_STUDIES = pathlib.Path(__file__).resolve().parent / "studies"
 # Student's t at 97.5 %, by degrees of freedom from 1.
 _T = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
 @dataclasses.dataclass(frozen=True)
-class Objective:
-  """A config and what is changed in it."""
-
-  config: str
-  variant: str = ""
-  changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-
-def _distill(method: str, **changes: Any) -> Objective:
-  """A method with other values of its teacher."""
-  return Objective(
-    "distill",
-    method,
-    {f"teachers.deepgaitv2.{k}": v for k, v in changes.items()},
-  )
-
-
-def _two(**values: Any) -> Objective:
-  """GaitKD with two teachers, put together in another way."""
-  return Objective(
-    "distill",
-    "gaitkd_two_teachers",
-    {f"distillation.{k}": v for k, v in values.items()},
-  )
-
-
-ROWS: Mapping[str, Objective] = {
-  _ALONE: Objective("walkers_baseline"),
-  "GaitKD": _distill("gaitkd"),
-  "decision only": _distill("gaitkd", boundary_weight=0.0),
-  "boundary only": _distill("gaitkd", decision_weight=0.0),
-  "decision + feature MSE": _distill("feature_mse", decision_weight=1.0),
-  "two teachers, sum": _two(decision="sum"),
-  "two teachers, mean": _two(decision="mean"),
-  "two teachers, mean + vote": _two(decision="mean", boundary="vote"),
-  "temperature 1": _distill("gaitkd", temperature=1.0),
-  "temperature 2": _distill("gaitkd", temperature=2.0),
-  "temperature 8": _distill("gaitkd", temperature=8.0),
-  "boundary weight 0.0003": _distill("gaitkd", boundary_weight=0.0003),
-  "boundary weight 0.01": _distill("gaitkd", boundary_weight=0.01),
-  "boundary weight 0.03": _distill("gaitkd", boundary_weight=0.03),
-  "feature MSE": _distill("feature_mse"),
-  "plain KD": _distill("kd"),
-  "DKD": _distill("dkd"),
-  "GDKD": _distill("gdkd"),
-  "OFA": _distill("ofa"),
-  "DIST": _distill("dist"),
-  "RKD": _distill("rkd"),
-  "instance + relation bank": _distill("instance_relation"),
-  "patch swap (no teacher)": _distill("patch_swap"),
-}
-
-
-@dataclasses.dataclass(frozen=True)
 class Row:
-  """What table and plot show of an objective in one test.
+  """What table and plot show of a row in one test.
 
   Attributes:
     seeds: runs that are finished.
     mean: of Rank-1 over them.
     spread: its standard deviation; NaN for one run.
-    gain: mean difference from the student alone, paired by seed.
+    gain: mean difference from the row compared with, paired by seed.
     half: half of its 95 % interval; both NaN where there is no pair, `half` for
       one.
   """
@@ -135,14 +85,35 @@ class Row:
 Rows = Mapping[str, Row]
 
 
-def create_config(objective: Objective, seed: int) -> ConfigDict:
+@functools.cache
+def load_study(name: str) -> ModuleType:
+  """The file of a study.
+
+  It has `ROWS`, functions by name that make a config, given how to find the
+  folder of another row's run by the same seed; `COMPARED`, the row that the
+  others are compared with; `HEAD` and `AGAINST`, the heads of its column and of
+  the differences; `TITLE`; `STUDENT`, what is trained; and `DOCS`, its page.
+  """
+  path = _STUDIES / f"{name}.py"
+  if not path.exists():
+    known = ", ".join(sorted(p.stem for p in _STUDIES.glob("*.py")))
+    raise errors.UserError(f"--study is {name}; give one of {known}")
+  return config_lib.load_module(path)
+
+
+def study() -> ModuleType:
+  """That of --study."""
+  return load_study(_STUDY.value)
+
+
+def create_config(name: str, seed: int) -> ConfigDict:
   """The config of a run."""
-  path = _ROOT / "configs" / f"{objective.config}.py"
-  c = config_lib.load(path, objective.variant)
-  c.update_from_flattened_dict(objective.changes)
+  c = study().ROWS[name](lambda other: str(folder(other, seed)))
   c.seed = seed
   if _SMOKE.value:
+    start = c.train.init_from
     config_lib.smoke(c)
+    c.train.init_from = start
   c.train.steps = _STEPS.value or c.train.steps
   return c
 
@@ -161,7 +132,7 @@ def read_metrics(workdir: storage.Path, step: int) -> dict[str, float] | None:
 
 def run(name: str, seed: int) -> None:
   """Trains and tests, as far as that has not been done."""
-  config, workdir = create_config(ROWS[name], seed), folder(name, seed)
+  config, workdir = create_config(name, seed), folder(name, seed)
   steps = config.train.steps
   if read_metrics(workdir, steps) is None:
     print(f"== {name}, seed {seed}", flush=True)
@@ -193,7 +164,7 @@ def collect(name: str, where: str) -> dict[int, float]:
   """Rank-1 by seed of the runs that are finished."""
   found = {}
   for seed in range(_SEEDS.value):
-    steps = create_config(ROWS[name], seed).train.steps
+    steps = create_config(name, seed).train.steps
     result = read_metrics(folder(name, seed) / where, steps)
     if result is not None:
       found[seed] = mean_rank1(result)
@@ -201,9 +172,9 @@ def collect(name: str, where: str) -> dict[int, float]:
 
 
 def summary(where: str) -> dict[str, Row]:
-  """The rows of one test, in the order of `ROWS`."""
-  alone, rows = collect(_ALONE, where), {}
-  for name in ROWS:
+  """The rows of one test, in the order of the study."""
+  alone, rows = collect(study().COMPARED, where), {}
+  for name in study().ROWS:
     found = collect(name, where)
     if not found:
       continue
@@ -223,14 +194,14 @@ def summary(where: str) -> dict[str, Row]:
 def table(rows: Rows) -> str:
   """Markdown."""
   lines = [
-    "| objective | seeds | Rank-1 | spread | against the student alone |",
+    f"| {study().HEAD} | seeds | Rank-1 | spread | {study().AGAINST} |",
     "|---|---|---|---|---|",
   ]
   for name, row in rows.items():
     gain = f"{row.gain:+.2f} ± {row.half:.2f}"
     lines.append(
       f"| {name} | {row.seeds} | {row.mean:.2f} | {row.spread:.2f} | "
-      + ("- |" if name == _ALONE else f"{gain} |")
+      + ("- |" if name == study().COMPARED else f"{gain} |")
     )
   return "\n".join(lines).replace("nan", "-")
 
@@ -239,14 +210,14 @@ def table(rows: Rows) -> str:
 _LEFT, _WIDTH, _HEIGHT, _TOP = 210, 330, 22, 46
 
 
-def plot(tests: Mapping[str, Rows]) -> str:
+def plot(tests: Mapping[str, Rows], compared: str, against: str) -> str:
   """An SVG of the gains and their intervals, a column a test."""
-  shown = [n for n in next(iter(tests.values())) if n != _ALONE]
+  shown = [n for n in next(iter(tests.values())) if n != compared]
   gains = [
     max(map(abs, row.interval))
     for rows in tests.values()
     for name, row in rows.items()
-    if name != _ALONE and np.isfinite(row.gain)
+    if name != compared and np.isfinite(row.gain)
   ]
   limit = 1.05 * max([1.0, *gains])
   width = _LEFT + _WIDTH * len(tests) + 20
@@ -263,7 +234,7 @@ def plot(tests: Mapping[str, Rows]) -> str:
     )
   for i, (title, rows) in enumerate(tests.items()):
     middle = _LEFT + _WIDTH * i + _WIDTH / 2
-    parts += _axis(title, middle, _TOP + _HEIGHT * len(shown), limit)
+    parts += _axis(title, middle, _TOP + _HEIGHT * len(shown), limit, against)
     parts += _intervals([rows.get(name) for name in shown], middle, limit)
   return "\n".join([*parts, "</svg>"]) + "\n"
 
@@ -273,7 +244,9 @@ def _x(value: float, middle: float, limit: float) -> float:
   return middle + value / limit * (_WIDTH / 2 - 14)
 
 
-def _axis(title: str, middle: float, bottom: int, limit: float) -> list[str]:
+def _axis(
+  title: str, middle: float, bottom: int, limit: float, against: str
+) -> list[str]:
   """The frame of a column: its title, the line of no gain, ticks, a label."""
   parts = [
     f'<text x="{middle}" y="20" text-anchor="middle" font-weight="bold">'
@@ -281,7 +254,7 @@ def _axis(title: str, middle: float, bottom: int, limit: float) -> list[str]:
     f'<line x1="{middle}" x2="{middle}" y1="{_TOP - 10}" y2="{bottom}" '
     'stroke="#888"/>',
     f'<text x="{middle}" y="{bottom + 28}" text-anchor="middle">Rank-1 '
-    "against the student alone (points)</text>",
+    f"{against} (points)</text>",
   ]
   tick = 10 if limit > 12 else 5 if limit > 6 else 1
   for value in np.arange(-limit // tick * tick + tick, limit, tick):
@@ -326,41 +299,46 @@ def report() -> None:
     text += ["", f"## {title[0].upper()}{title[1:]}", "", table(rows)]
   docs = storage.on_disk(_DOCS.value, "--docs")
   docs.mkdir(parents=True, exist_ok=True)
-  notes = docs / "study_notes.md"
+  page = study().DOCS
+  notes = docs / f"{page}_notes.md"
   if notes.exists():
     text += ["", notes.read_text().rstrip()]
-  (docs / "study.md").write_text("\n".join(text) + "\n")
-  (docs / "study.svg").write_text(plot(tests))
+  (docs / f"{page}.md").write_text("\n".join(text) + "\n")
+  (docs / f"{page}.svg").write_text(
+    plot(tests, study().COMPARED, study().AGAINST)
+  )
   print("\n".join(text))
-  print(f"written: {docs / 'study.md'}, {docs / 'study.svg'}")
+  print(f"written: {docs / page}.md, {docs / page}.svg")
 
 
 def _introduction() -> list[str]:
-  steps = create_config(ROWS[_ALONE], 0).train.steps
+  told = "" if _STUDY.value == "objectives" else f" --study={_STUDY.value}"
+  if _STEPS.value:
+    told += f" --steps={_STEPS.value}"
+  steps = create_config(study().COMPARED, 0).train.steps
   return [
-    "# What each objective is worth on the embedded data",
+    f"# {study().TITLE}",
     "",
-    f"`python scripts/study.py --seeds={_SEEDS.value}"
-    + (f" --steps={_STEPS.value}" if _STEPS.value else "")
-    + "`: a narrow GaitBase (46,408 parameters), "
-    f"{steps} steps each, on {os.cpu_count()} cores of {platform.machine()} "
-    f"with jax {jax.__version__}.",
+    f"`python scripts/study.py --seeds={_SEEDS.value}{told}`: "
+    f"{study().STUDENT}, {steps} steps each, on {os.cpu_count()} cores of "
+    f"{platform.machine()} with jax {jax.__version__}.",
     "Rank-1 (%) without identical views, the mean over NM, BG and CL; spread "
     "is the standard deviation over seeds; the last column is the mean "
     "difference, paired by seed, with its 95 % interval.",
     "",
-    "![gains and their intervals](study.svg)",
+    f"![gains and their intervals]({study().DOCS}.svg)",
   ]
 
 
 def main(argv: list[str]) -> None:
   """Runs this part of the study, or reports."""
   del argv
-  names = _ROWS.value or list(ROWS)
+  rows = study().ROWS
+  names = _ROWS.value or list(rows)
   for name in names:
-    if name not in ROWS:
+    if name not in rows:
       raise errors.UserError(
-        f"--rows has {name!r}; give some of {', '.join(ROWS)}"
+        f"--rows has {name!r}; give some of {', '.join(rows)}"
       )
   try:
     part, parts = map(int, _PART.value.split("/"))

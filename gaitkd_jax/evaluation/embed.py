@@ -373,6 +373,7 @@ def metadata(
   return {
     "data": data.name,
     "model": model,
+    "quantization": module.quantization.form if module.quantization else {},
     "dtype": config.dtype,
     "checkpoint": path,
     "step": checkpoint.restored_step(path),

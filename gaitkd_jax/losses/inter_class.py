@@ -31,7 +31,7 @@ def idc_loss(
   - "distance": Huber loss of width 1 of `d_s - d_t`, the mean over these pairs.
     It is RKD's (`rkd_distance_loss`) without the pairs of one person.
   - "softmax": `KL(P_t || P_s)`, where `P = softmax(-d / T)` of a clip is over
-    the clips of other people; the mean over clips that have one.
+    the clips of other people; the mean over clips.
 
   Neither changes where one network's embeddings are rotated, scaled by a
   positive number or shifted, nor with distances within a person.
@@ -78,9 +78,8 @@ def idc_loss(
   log_s = _log_nearness(student, other, temperature)
   log_t = _log_nearness(teacher, other, temperature)
   nearness = jnp.where(other, jnp.exp(log_t), 0.0)
-  divergence = jnp.sum(nearness * (log_t - log_s), axis=-1)
-  counted = jnp.broadcast_to(jnp.any(other, axis=-1), divergence.shape)
-  return similarity.masked_mean(divergence, counted)
+  # Every clip has other people beside it, or none has.
+  return jnp.mean(jnp.sum(nearness * (log_t - log_s), axis=-1))
 
 
 def _relative_distances(x: jax.Array, other: jax.Array) -> jax.Array:
@@ -96,9 +95,8 @@ def _log_nearness(
   distance: jax.Array, other: jax.Array, temperature: float | jax.Array
 ) -> jax.Array:
   """Log-softmax `[p, n, n]` of nearness over other people, 0 elsewhere."""
-  # A clip without other people takes all, so that its row stays finite.
-  taken = other | ~jnp.any(other, axis=-1, keepdims=True)
   # Those left out go first: to an outlier they are so near that exp overflows.
-  near = jnp.where(taken, -distance / temperature, -jnp.inf)
+  lowest = jnp.finfo(jnp.float32).min
+  near = jnp.where(other, -distance / temperature, lowest)
   total = jax.nn.logsumexp(near, axis=-1, keepdims=True)
   return jnp.where(other, near - total, 0.0)

@@ -117,6 +117,7 @@ class Quantizer(nn.Module):
     alpha = None
     if attached.settings.rounding == "dsq":
       alpha = self.param("dsq_alpha", nn.initializers.constant(_ALPHA), ())
+      alpha = quantize.scale_gradient(alpha, self._factor(x))
     if attached.observes:
       self.sow("observed", "step_size", self._observe(wide, attached))
       return x
@@ -134,10 +135,7 @@ class Quantizer(nn.Module):
     ones = nn.initializers.ones_init()
     if attached.settings.scales == "learned":
       step = self.param("step_size", ones, shape)
-      # Of a batch's array an entry counts, however many there are.
-      values = x.size // (step.size if self.is_kernel else x.shape[0])
-      factor = quantize.lsq_factor(values, self.grid)
-      return quantize.scale_gradient(step, factor)
+      return quantize.scale_gradient(step, self._factor(x))
     if self.is_kernel:
       return self._observe(x, attached)
     state = self.variable("batch_stats", "step_size", jnp.ones, shape)
@@ -149,21 +147,28 @@ class Quantizer(nn.Module):
       state.value = step
     return state.value
 
+  def _factor(self, x: jax.Array) -> float:
+    """LSQ's factor of the gradient of what is learned."""
+    # Of a batch's array an entry counts, however many there are.
+    shared = x.size // x.shape[0]
+    if self.is_kernel:
+      shared = math.prod(x.shape[axis] for axis in self.shared)
+    return quantize.lsq_factor(shared, self.grid)
+
   def _observe(self, x: jax.Array, attached: quantize.Attached) -> jax.Array:
     """The step that these values ask for."""
     observer = quantize.OBSERVERS[attached.settings.observer]
     axes: tuple[int, ...] = self.shared
     if not self.is_kernel:
-      x, axes = _sampled(x), (0,)
+      x, axes = _sample(x), (0,)
     step = jax.lax.stop_gradient(observer(x, self.grid, axes))
     return jnp.squeeze(step, axes)
 
 
-def _sampled(x: jax.Array) -> jax.Array:
-  """Values from all over an array: `[m]`, at most `_SAMPLE` of them."""
-  stride = -(-x.size // _SAMPLE)
-  # A stride that divides the channels would only ever see some of them.
-  while math.gcd(stride, x.size) > 1:
+def _sample(x: jax.Array) -> jax.Array:
+  """Evenly spaced values of an array, of all its channels and places."""
+  stride = max(-(-x.size // _SAMPLE), 1)
+  while math.gcd(stride, x.size // x.shape[0]) > 1:
     stride += 1
   return x.reshape(-1)[::stride]
 

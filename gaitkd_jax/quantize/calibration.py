@@ -6,11 +6,13 @@ from typing import Any
 
 from flax import traverse_util
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from gaitkd_jax import models
 from gaitkd_jax import quantize
 from gaitkd_jax import sharding
+from gaitkd_jax.models import heads
 from gaitkd_jax.models import inputs
 
 # Names of the collection and of the array in which a quantiser notes its step.
@@ -57,6 +59,36 @@ def observe(
   program = jax.jit(noted, out_shardings=sharding.replicated(mesh))
   found = [program(variables, batch) for batch in batches]
   return jax.tree.map(lambda *steps: sum(steps) / len(steps), *found)
+
+
+def soft_gap(
+  module: models.GaitNetwork,
+  variables: Mapping[str, Any],
+  batch: Mapping[str, jax.Array],
+  phase: quantize.Phase,
+) -> jax.Array:
+  """How far soft rounding in the forward pass is from the hard one.
+
+  Args:
+    module: a quantised network whose `forward` is "soft".
+    variables: its own.
+    batch: of the data.
+    phase: of the training.
+
+  Returns:
+    A scalar: 1 minus the mean cosine between the embeddings of the two.
+  """
+  x, lengths = (
+    inputs.network_input(batch, module.in_channels),
+    batch.get("lengths"),
+  )
+  hard = module.apply(variables, x, lengths)["retrieval"]
+  with quantize.phase(phase):
+    soft = module.apply(variables, x, lengths)["retrieval"]
+  products = jnp.sum(
+    heads.unit_length(hard, -1) * heads.unit_length(soft, -1), -1
+  )
+  return 1.0 - jnp.mean(products)
 
 
 def with_steps(

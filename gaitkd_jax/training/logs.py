@@ -174,6 +174,15 @@ class Reporter:
         print(f"{e}; the run goes on", file=sys.stderr, flush=True)
     self.results(step, results, "eval_subset" if some else "eval")
 
+  def soft_gap(self, step: int, gap: float) -> None:
+    """Prints and logs how far soft values are from those that are tested."""
+    if not jax.process_index():
+      print(
+        f"soft against hard rounding: cosine {1 - gap:.5f} between embeddings",
+        flush=True,
+      )
+    self._writer.write(step, {"eval/soft_gap": gap})
+
   def results(
     self, step: int, results: evaluation_lib.Evaluation, prefix: str
   ) -> None:

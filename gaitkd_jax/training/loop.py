@@ -181,7 +181,10 @@ def score(
   """
   with report.evaluating():
     results = run.evaluator(state.variables)
+    gap = run.soft_gap(state) if run.soft_gap else None
   report.evaluation(done, results, last)
+  if gap is not None:
+    report.soft_gap(done, gap)
   return results.flat() if results else None
 
 

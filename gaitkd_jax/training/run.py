@@ -18,11 +18,13 @@ from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import placement
+from gaitkd_jax import quantize
 from gaitkd_jax import sharding
 from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.hosts import together
+from gaitkd_jax.quantize import calibration
 from gaitkd_jax.training import basis
 from gaitkd_jax.training import optim
 from gaitkd_jax.training import step as step_lib
@@ -46,6 +48,8 @@ class Run:
     batch_names: from a step to the names of the sequences of its whole batch.
     evaluator: scores the student on the test split.
     primary_metric: the metric by which checkpoints are compared.
+    soft_gap: from a state to `calibration.soft_gap` on the first batch; None
+      where training computes with hard values.
     metadata: JSON that is kept with every checkpoint.
     resumption: what is not as it was, where the run goes on.
   """
@@ -64,6 +68,7 @@ class Run:
   batch_names: Callable[[int], list[str]]
   evaluator: evaluate.Evaluator
   primary_metric: str
+  soft_gap: Callable[[step_lib.TrainState], float] | None
   metadata: Mapping[str, Any]
   resumption: basis.Resumption
 
@@ -127,6 +132,10 @@ def prepare(config: Any, workdir: storage.Path) -> Run:
     "classes": subjects,
     **basis.facts(split, distillation, evaluator),
   }
+  batches = functools.partial(_batches, config, split, distillation)
+  soft_gap = None
+  if student.quantization and student.quantization.forward == "soft":
+    soft_gap = functools.partial(_soft_gap, student, phase, batches, mesh)
   return Run(
     config=config,
     workdir=workdir,
@@ -150,12 +159,32 @@ def prepare(config: Any, workdir: storage.Path) -> Run:
       phase=phase,
     ),
     batch_names=functools.partial(training.batch_names, config, split),
-    batches=functools.partial(_batches, config, split, distillation),
+    batches=batches,
     evaluator=evaluator,
     primary_metric=primary_metric,
+    soft_gap=soft_gap,
     metadata=metadata,
     resumption=basis.compare(config, workdir, metadata),
   )
+
+
+def _soft_gap(
+  student: models.GaitNetwork,
+  phase: Callable[[jax.Array], quantize.Phase],
+  batches: Callable[..., Any],
+  mesh: Mesh,
+  state: step_lib.TrainState,
+) -> float:
+  """See `Run.soft_gap`."""
+  with batches(0) as several:
+    batch = sharding.put_batch(next(several), mesh)
+  program = jax.jit(
+    lambda variables, step, batch: calibration.soft_gap(
+      student, variables, batch, phase(step)
+    ),
+    out_shardings=sharding.replicated(mesh),
+  )
+  return float(program(state.variables, state.step, batch))
 
 
 @contextlib.contextmanager

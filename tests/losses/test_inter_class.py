@@ -191,8 +191,8 @@ def test_clips_at_one_place_have_finite_gradients(variant):
   teacher = embeddings(seed=1)
   two_meet = embeddings()
   two_meet[1] = two_meet[0]  # two people
-  one_apart = np.ones_like(two_meet)
-  one_apart[3, :, 0] = 1e-15  # all that is left of a batch
+  one_apart = np.zeros_like(two_meet)
+  one_apart[3, :, 0] = 2e-19  # whose square is still a number
   rows = {
     "all": np.ones_like(two_meet),
     "two": two_meet,

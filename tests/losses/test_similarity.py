@@ -1,4 +1,4 @@
-"""Directions of embeddings, and products between them."""
+"""Directions of embeddings, and products and distances between them."""
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,20 @@ def test_zero_has_no_direction_and_no_gradient():
   assert not similarity.unit(zero).any()
   gradient = jax.grad(lambda x: jnp.sum(similarity.unit(x)))(zero)
   assert not gradient.any()
+
+
+def test_distances_keep_the_digits_of_close_clips():
+  x, _ = oracles.embedding_pair()
+  x = np.array(x)
+  x[1] = x[0] + np.float32(1e-4)
+  wide = np.float64(x)
+  expected = np.linalg.norm(wide[:, None] - wide[None], axis=-1)
+  np.testing.assert_allclose(
+    similarity.distances(jnp.asarray(x)), np.moveaxis(expected, 2, 0), rtol=1e-6
+  )
+  same = jnp.ones([3, 2, 4])
+  gradient = jax.grad(lambda x: jnp.sum(similarity.distances(x)))(same)
+  assert not similarity.distances(same).any() and not gradient.any()
 
 
 def test_huber_is_a_square_and_then_a_line():

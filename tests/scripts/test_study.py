@@ -8,6 +8,7 @@ import pytest
 
 from gaitkd_jax import config as config_lib
 from tests.helpers import command
+from tests.helpers import paths
 from tests.helpers import scripts
 
 PROGRAM = ("scripts/study.py",)
@@ -35,16 +36,25 @@ def write(workdir, name, seed, rank1, where=""):
   )
 
 
-def test_every_row_is_a_config(script):
-  for objective in script.ROWS.values():
-    path = script._ROOT / "configs" / f"{objective.config}.py"
-    config = config_lib.load(path, objective.variant)
-    before = config.to_dict()
-    config.update_from_flattened_dict(objective.changes)
+@pytest.mark.parametrize(
+  "name",
+  [p.stem for p in sorted((paths.ROOT / "scripts/studies").glob("*.py"))],
+)
+def test_every_row_is_a_config_of_its_own(name, script):
+  study = script.load_study(name)
+  found = []
+  for row in study.ROWS.values():
+    config = row(lambda other: f"runs/{other}")
     config_lib.check(config)
-    assert (config.to_dict() != before) == bool(objective.changes) or (
-      objective.changes == {"distillation.decision": "mean"}
-    )
+    # How one and several are put together is the default of both.
+    found.append(config.to_json())
+  assert len(set(found)) >= len(found) - 1
+  assert study.COMPARED in study.ROWS
+  starts = {
+    row(lambda other: f"runs/{other}").train.init_from
+    for row in study.ROWS.values()
+  }
+  assert starts == ({""} if name == "objectives" else {"", "runs/float"})
 
 
 def test_the_report_pairs_seeds(tmp_path):
@@ -85,7 +95,8 @@ def test_the_report_pairs_seeds(tmp_path):
 def test_the_plot_is_to_scale(script):
   row = script.Row(seeds=5, mean=40.0, spread=1.0, gain=6.0, half=2.0)
   other = script.Row(seeds=5, mean=30.0, spread=1.0, gain=-4.0, half=1.0)
-  plot = script.plot({"a test": {"good": row, "bad": other}})
+  rows = {"alone": row, "good": row, "bad": other}
+  plot = script.plot({"a test": rows}, "alone", "against it")
   dots = [float(x) for x in re.findall(r'circle cx="([\d.]+)"', plot)]
   middle = float(re.search(r'<line x1="([\d.]+)" x2="\1"', plot)[1])
   np.testing.assert_allclose(
@@ -101,6 +112,10 @@ def test_the_plot_is_to_scale(script):
     (("--part=2/2",), "--part is 2/2; give 0/2 and 1/2, say"),
     (("--part=half",), "--part is half"),
     (("--report",), "no run of"),
+    (
+      ("--study=bits",),
+      "--study is bits; give one of objectives, quantisation",
+    ),
   ],
 )
 def test_one_line_and_status_2(args, words, tmp_path):

@@ -1,0 +1,14 @@
+"""As scripts/studies/quantisation.py, of a student of four times the width."""
+
+import pathlib
+
+from gaitkd_jax import config as config_lib
+
+_NARROW = config_lib.load_module(
+  pathlib.Path(__file__).resolve().parent / "quantisation.py"
+)
+TITLE = "What few bits cost a wider student on the embedded data"
+STUDENT = "the walkers' student with four times its channels"
+HEAD, COMPARED, AGAINST = _NARROW.HEAD, _NARROW.COMPARED, _NARROW.AGAINST
+DOCS = "study_quantisation_wide"
+ROWS = _NARROW.create_rows(4)
