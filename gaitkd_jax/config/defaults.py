@@ -270,10 +270,10 @@ def _quantization() -> ConfigDict:
   "soft", "ewgs" or "dsq"; `sharpness`, a schedule, is that of "soft".
   `batches` of the training data give steps their start. From step
   `rounding_from` on the rounding has its own derivative, and is
-  straight-through before; from `hold_norms_from` on normalisations keep their statistics, from
-  `freeze_scales_from` on learned steps, and observed ones of activations, their
-  values; 0: never. Learned steps learn at `scale_rate` times the rate of the
-  weights.
+  straight-through before; from `hold_norms_from` on normalisations keep their
+  statistics, from `freeze_scales_from` on learned steps, and observed ones of
+  activations, their values; 0: never. Learned steps learn at `scale_rate` times
+  the rate of the weights.
   """
   return ConfigDict(
     dict(
