@@ -22,8 +22,6 @@ expect: below; a listing of the paper has Rank-1 66.5 (Gait3D), 60.6 (GREW) and
 90.35 (OUMVLP) and names neither bits nor network.
 """
 
-import functools
-
 from ml_collections import ConfigDict
 
 from gaitkd_jax import config as config_lib
@@ -31,12 +29,12 @@ from gaitkd_jax import config as config_lib
 _BITS = ("w4a4", "w4a8", "w8a8")
 VARIANTS = {
   f"walkers_{bits}": config_lib.Variant(
-    functools.partial(config_lib.walkers_qgait, bits)
+    lambda bits=bits: config_lib.walkers_qgait(bits)
   )
   for bits in _BITS
 } | {
   f"{data}_{bits}": config_lib.Variant(
-    functools.partial(config_lib.qgait, data, bits)
+    lambda data=data, bits=bits: config_lib.qgait(data, bits)
   )
   for data in ("casiab", "gait3d", "grew", "oumvlp")
   for bits in _BITS

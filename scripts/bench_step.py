@@ -5,6 +5,8 @@ python scripts/bench_step.py --config=configs/casiab.py --sequences=8 \
 python scripts/bench_step.py --sequences=8 --frames=10
 python scripts/bench_step.py --families=gaitbase,deepgaitv2-3d \
   --dtypes=bfloat16
+python scripts/bench_step.py --config=configs/qgait.py:walkers_w4a4 \
+  --quantization=w4a4 --dtypes=float32
 
 Times a config with and without its teachers, or families of networks in their
 default sizes (all families if none is named), in float32 and bfloat16. Networks
@@ -15,10 +17,15 @@ backward pass counts as two forward ones) and peak memory. The roofline is the
 rate of a large matrix product in the same dtype, measured in this process,
 times the number of devices; steps and forward passes are also given as a share
 of it.
+
+With --quantization the network is timed in float and in these bits, a step of
+one after a step of the other, so that what else the machine does slows both;
+all other keys of the config's quantization stay.
 """
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 import functools
 import resource
 import statistics
@@ -50,6 +57,9 @@ _SEQUENCES = flags.DEFINE_integer(
 _FRAMES = flags.DEFINE_integer("frames", 0, "of a clip; 0: the config's")
 _REPEATS = flags.DEFINE_integer("repeats", 5, "timed steps", lower_bound=1)
 _DTYPES = flags.DEFINE_list("dtypes", ["float32", "bfloat16"], "to time")
+_QUANTIZATION = flags.DEFINE_string(
+  "quantization", "", "bits such as w4a4, to time beside the float network"
+)
 _SIZES = (512, 1024, 2048, 4096, 8192)  # of the matrices of the roofline
 _ENOUGH_S = 0.05  # a product that takes this long is large
 
@@ -111,12 +121,20 @@ def seconds_each(
   function: Callable[[], Any], repeats: int
 ) -> tuple[float, float]:
   """Returns the first call's seconds and the median of the others."""
-  times = []
+  return seconds_in_turns([function], repeats)[0]
+
+
+def seconds_in_turns(
+  functions: Sequence[Callable[[], Any]], repeats: int
+) -> list[tuple[float, float]]:
+  """The same of several, of which one is called after the other."""
+  times: list[list[float]] = [[] for _ in functions]
   for _ in range(repeats + 1):
-    start = time.perf_counter()
-    jax.block_until_ready(function())
-    times.append(time.perf_counter() - start)
-  return times[0], statistics.median(times[1:])
+    for function, own in zip(functions, times, strict=True):
+      start = time.perf_counter()
+      jax.block_until_ready(function())
+      own.append(time.perf_counter() - start)
+  return [(own[0], statistics.median(own[1:])) for own in times]
 
 
 def peak_memory() -> tuple[str, float]:
@@ -199,24 +217,70 @@ def _changed(config: ConfigDict, dtype: str, mesh: Mesh) -> ConfigDict:
 def bench(
   name: str, config: ConfigDict, dtype: str, with_teachers: bool
 ) -> None:
-  """Times one combination and prints its line."""
-  run = Bench(config, dtype, with_teachers)
-  _, forward = seconds_each(run.embed, _REPEATS.value)
-  compilation, step = seconds_each(run.train, _REPEATS.value)
+  """Times one combination and prints its line; two beside each other."""
+  runs = [Bench(c, dtype, with_teachers) for c in _quantizations(config)]
+  forwards = seconds_in_turns([run.embed for run in runs], _REPEATS.value)
+  steps = seconds_in_turns([run.train for run in runs], _REPEATS.value)
+  for run, (_, forward), step in zip(runs, forwards, steps, strict=True):
+    print(line(name, run, dtype, forward, *step), flush=True)
+  if len(runs) > 1:
+    (_, plain), (_, quantized) = steps
+    print(
+      f"{name} {dtype:8} a step of {_bits(runs[1])} takes "
+      f"{quantized / plain:.2f} times as long as one of {_bits(runs[0])}",
+      flush=True,
+    )
+
+
+def line(
+  name: str,
+  run: Bench,
+  dtype: str,
+  forward: float,
+  compilation: float,
+  step: float,
+) -> str:
+  """What was measured of a combination.
+
+  Args:
+    name: of the config or family.
+    run: the programs.
+    dtype: of the computation.
+    forward: seconds of a forward pass.
+    compilation: seconds of the first step.
+    step: seconds of a later one.
+  """
   where, memory = peak_memory()
   n, teachers = run.programs.clips, len(run.programs.teachers)
   step_flop, forward_flop = run.programs.flop(n, run.programs.frames)
   achieved = step_flop / step, forward_flop / forward
   shares = [100 * rate / roofline(dtype) for rate in achieved]
-  print(
-    f"{name} {dtype:8} teachers {teachers}: step {step:.4f} s "
+  bits = "" if _bits(run) == "float" else f" {_bits(run)}"
+  return (
+    f"{name} {dtype:8}{bits} teachers {teachers}: step {step:.4f} s "
     f"({n / step:.1f} sequences/s, {1e-12 * achieved[0]:.3f} TFLOP/s, "
     f"{shares[0]:.0f}% of the roofline), forward {forward:.4f} s "
     f"({n / forward:.1f} sequences/s, {1e-12 * achieved[1]:.3f} TFLOP/s, "
     f"{shares[1]:.0f}%), compilation {compilation - step:.1f} s, peak "
-    f"{memory:.2f} GiB ({where})",
-    flush=True,
+    f"{memory:.2f} GiB ({where})"
   )
+
+
+def _quantizations(config: ConfigDict) -> list[ConfigDict]:
+  """The config; or its float network, and that in the bits of the flag."""
+  if not _QUANTIZATION.value:
+    return [config]
+  found = []
+  for bits in ((0, 0), config_lib.read_bits(_QUANTIZATION.value)):
+    c = config.copy_and_resolve_references()
+    c.quantization.weights, c.quantization.activations = bits
+    found.append(c)
+  return found
+
+
+def _bits(run: Bench) -> str:
+  settings = run.programs.student.quantization
+  return settings.name if settings else "float"
 
 
 def main(argv: list[str]) -> None:
@@ -227,6 +291,8 @@ def main(argv: list[str]) -> None:
       raise errors.UserError(
         f"--dtypes has {dtype!r}; give float32, bfloat16 or both"
       )
+  if _QUANTIZATION.value:
+    config_lib.read_bits(_QUANTIZATION.value)
   if _CONFIG.value is None:
     configs = family_configs(_FAMILIES.value)
   elif _FAMILIES.value:

@@ -13,6 +13,16 @@ maps for the config's batch in its dtype. The memory is read from the traced
 program (gaitkd_jax/cost/memory.py says what counts), not measured: what XLA
 needs differs.
 
+python scripts/describe_model.py --config=configs/qgait.py:gait3d_w4a8
+python scripts/describe_model.py --config=configs/gait3d.py \
+  --config.quantization.weights=8 --config.quantization.activations=8
+
+Of a quantised student it also prints what is deployed, which is what a search
+needs, normalisations folded: bytes by the bits of weights, and beside the
+float32 network; multiply-accumulates of a clip by the bits of what they
+multiply (W4A8: weights of 4 bits, activations of 8). All else but the memory is
+that of the float network.
+
 python scripts/describe_model.py --config=configs/casiab.py --target=v5e:2x4
 python scripts/describe_model.py --config=configs/gait3d.py --target=h100 --json
 
@@ -65,6 +75,22 @@ def shape_text(shape: tuple[int, ...]) -> str:
   return " x ".join(map(str, shape[1:]))
 
 
+def table(rows: list[tuple[str, ...]], sides: str) -> list[str]:
+  """Lines of a table, whose columns are to the "<" left or ">" right."""
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  lines = [
+    "| "
+    + " | ".join(
+      f"{cell:{side}{width}}"
+      for cell, side, width in zip(row, sides, widths, strict=True)
+    )
+    + " |"
+    for row in rows
+  ]
+  rule = "|".join("---" if side == "<" else "---:" for side in sides)
+  return [lines[0], f"|{rule}|", *lines[1:]]
+
+
 def module_table(module: models.GaitNetwork, frames: int) -> list[str]:
   """Lines of the table of modules."""
   rows = [("module", "parameters", "GMAC/frame", "result")]
@@ -72,29 +98,52 @@ def module_table(module: models.GaitNetwork, frames: int) -> list[str]:
     (name, f"{c.parameters:,}", f"{c.gmac:.4f}", shape_text(c.shape))
     for name, c in cost.module_costs(module, frames).items()
   ]
-  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-  lines = [
-    f"| {name:<{widths[0]}} | {count:>{widths[1]}} | {gmac:>{widths[2]}} | "
-    f"{shape:<{widths[3]}} |"
-    for name, count, gmac, shape in rows
+  return table(rows, "<>><")
+
+
+def deployed_text(module: models.GaitNetwork, frames: int) -> list[str]:
+  """Lines about a quantised network where it is deployed."""
+  found = cost.deployed(module, frames)
+  rows = [("deployed", "values", "bytes")]
+  rows += [
+    (f"{bits} bits" if bits else "float32", f"{w.values:,}", f"{w.bytes:,}")
+    for bits, w in found.weights.items()
   ]
-  return [lines[0], "|---|---:|---:|---|", *lines[1:]]
+  rows += [
+    ("steps, float32", f"{found.steps.values:,}", f"{found.steps.bytes:,}"),
+    ("all", "", f"{found.bytes:,}"),
+  ]
+  products, total = found.products.items(), sum(found.products.values())
+  macs = [("products", "GMAC/clip", "%")]
+  macs += [
+    (n, f"{1e-9 * c:.4f}", f"{100 * c / total:.2f}") for n, c in products
+  ]
+  return [
+    *table(rows, "<>>"),
+    f"float32: {found.float_bytes:,} bytes, "
+    f"{found.float_bytes / found.bytes:.2f} times as many",
+    *table(macs, "<>>"),
+  ]
 
 
 def describe(
   name: str, module: models.GaitNetwork, clips: int, frames: int, trains: bool
 ) -> None:
   """Prints all about one network."""
-  print(f"\n{name}; one clip of {frames} frames, {module.dtype.name}")
-  print("\n".join(module_table(module, frames)))
-  params = cost.abstract_parameters(module)
+  bits = f", {module.quantization.name}" if module.quantization else ""
+  print(f"\n{name}; one clip of {frames} frames, {module.dtype.name}{bits}")
+  plain = module.clone(quantization=None)
+  print("\n".join(module_table(plain, frames)))
+  params = cost.abstract_parameters(plain)
   print(
     f"parameters: {cost.parameters(params):,}; without neck "
     f"{cost.inference_parameters(params):,}; at inference "
-    f"{cost.retrieval_parameters(module):,}"
+    f"{cost.retrieval_parameters(plain):,}"
   )
-  print(f"GMAC/frame: {cost.gmac_per_frame(module):.4f}")
-  ends = cost.output_shapes(module, frames).items()
+  print(f"GMAC/frame: {cost.gmac_per_frame(plain):.4f}")
+  if module.quantization:
+    print("\n".join(deployed_text(module, frames)))
+  ends = cost.output_shapes(plain, frames).items()
   print("end points: " + ", ".join(f"{n} {shape_text(s)}" for n, s in ends))
   if _FIELD.value:
     field = cost.receptive_field(module)
@@ -121,9 +170,10 @@ def describe_networks(c: ConfigDict) -> None:
   networks = {"student": c.model}
   networks |= {f"teacher {name}": t.model for name, t in c.teachers.items()}
   for name, model in networks.items():
-    module = models.create_model(model, c.dtype)
-    title = f"{name}: {model.name}"
-    describe(title, module, clips, frames, trains=name == "student")
+    trains = name == "student"
+    bits = c.quantization if trains else None
+    module = models.create_model(model, c.dtype, bits)
+    describe(f"{name}: {model.name}", module, clips, frames, trains)
 
 
 def compile_program(

@@ -88,6 +88,7 @@ def program_key(c: ConfigDict) -> str:
     programs.clip_frames(c.clip),
     "frames" in config_lib.CLIP_KEYS[c.clip.kind],
     c.dtype,
+    bool(c.quantization.weights or c.quantization.activations),
   )
   return json.dumps(parts, sort_keys=True)
 

@@ -34,6 +34,7 @@ from gaitkd_jax.config.networks import gaitset
 from gaitkd_jax.config.networks import skeletongaitpp
 from gaitkd_jax.config.networks import swingait
 from gaitkd_jax.config.quantized import qgait
+from gaitkd_jax.config.quantized import read_bits
 from gaitkd_jax.config.quantized import two_stages
 from gaitkd_jax.config.quantized import walkers_qgait
 from gaitkd_jax.config.recipes import gaitkd
@@ -93,6 +94,7 @@ __all__ = [
   "multistep",
   "onecycle",
   "qgait",
+  "read_bits",
   "rival",
   "select",
   "skeletongaitpp",

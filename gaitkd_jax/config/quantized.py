@@ -17,6 +17,15 @@ from gaitkd_jax.config import recipes
 _BITS = re.compile(r"w(\d)a(\d)")
 
 
+def read_bits(name: str) -> tuple[int, int]:
+  """Bits of weights and activations from a name such as "w4a8"."""
+  match = _BITS.fullmatch(name)
+  if not match:
+    raise errors.UserError(f"bits are {name!r}; write them as w4a8")
+  weights, activations = map(int, match.groups())
+  return weights, activations
+
+
 def two_stages(c: ConfigDict, bits: str) -> ConfigDict:
   """Quantises the network of a recipe, from its float checkpoint on.
 
@@ -33,11 +42,8 @@ def two_stages(c: ConfigDict, bits: str) -> ConfigDict:
   Returns:
     The config. Its stages follow a later change of `train.steps`.
   """
-  match = _BITS.fullmatch(bits)
-  if not match:
-    raise errors.UserError(f"bits are {bits!r}; write them as w4a8")
   q = c.quantization
-  q.weights, q.activations = map(int, match.groups())
+  q.weights, q.activations = read_bits(bits)
   steps = c.train.get_ref("steps")
   second = steps * 2 // 3
   q.rounding = "soft"

@@ -6,6 +6,9 @@ compiles for accelerators that are not here, `devices` is the table of them,
 `traffic` reads a compiled program, `roofline` says how long it takes at least.
 """
 
+from gaitkd_jax.cost.deployed import Deployed
+from gaitkd_jax.cost.deployed import Stored
+from gaitkd_jax.cost.deployed import deployed
 from gaitkd_jax.cost.memory import forward_memory
 from gaitkd_jax.cost.memory import saved_memory
 from gaitkd_jax.cost.modules import ModuleCost
@@ -20,8 +23,11 @@ from gaitkd_jax.cost.program import multiply_accumulates
 from gaitkd_jax.cost.receptive_field import receptive_field
 
 __all__ = [
+  "Deployed",
   "ModuleCost",
+  "Stored",
   "abstract_parameters",
+  "deployed",
   "forward_memory",
   "gmac_per_frame",
   "inference_parameters",

@@ -90,13 +90,16 @@ def count_equation(eqn: Any) -> int:
     (contracted, _), _ = eqn.params["dimension_numbers"]
     depth = math.prod(shapes[0][i] for i in contracted)
     total += math.prod(shape_of(eqn.outvars[0])) * depth
-  inner = jax.tree.leaves(list(eqn.params.values()), is_leaf=_is_jaxpr)
-  counts = [
-    count(getattr(jaxpr, "jaxpr", jaxpr)) for jaxpr in inner if _is_jaxpr(jaxpr)
-  ]
+  counts = list(map(count, called(eqn)))
   if name == "cond":  # of its branches one runs: platforms have their own
     return max(counts)
   return total + sum(counts) * eqn.params.get("length", 1)
+
+
+def called(eqn: Any) -> list[jax_core.Jaxpr]:
+  """The programs that an equation calls, such as its branches."""
+  inner = jax.tree.leaves(list(eqn.params.values()), is_leaf=_is_jaxpr)
+  return [getattr(jaxpr, "jaxpr", jaxpr) for jaxpr in inner if _is_jaxpr(jaxpr)]
 
 
 def _is_jaxpr(value: Any) -> bool:

@@ -41,6 +41,7 @@ def _narrow(module: models.GaitNetwork) -> models.GaitNetwork:
     "num_classes": 0,
     "retrieval": "embedding",
     "dtype": jnp.float32,
+    "quantization": None,
   }
   values.pop("blocks", None)
   fields = {field.name for field in dataclasses.fields(module)}

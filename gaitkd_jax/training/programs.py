@@ -174,7 +174,9 @@ def create(config: Any, mesh: Mesh) -> Programs:
     config.terms,
     config.losses.cross_entropy.scale,
   )
-  optimizer, schedule = optim.create_optimizer(config.optim, student)
+  optimizer, schedule = optim.create_optimizer(
+    config.optim, student, config.quantization
+  )
   choice = config.sharding.classifier
   return Programs(
     config=config,
@@ -193,6 +195,7 @@ def create(config: Any, mesh: Mesh) -> Programs:
       mesh,
       seed=config.seed,
       classifier=choice,
+      phase=step_lib.create_phase(config.quantization),
     ),
     embed_step=embedding.make_embed_step(student, mesh),
     clips=config.batch.identities * config.batch.sequences,

@@ -26,10 +26,12 @@ def test_every_part_can_be_built(name, variant, trial):
   config = get_config("_".join(parts))
   config_lib.check(config)
   config_lib.check_batch(config, num_devices=8)
-  student = models.create_model(config.model)
+  student = models.create_model(config.model, quantization=config.quantization)
   teachers = distill.create_teachers(config.teachers)
   distill.check_compatible(student, config.model.name, teachers)
-  _, schedule = optim.create_optimizer(config.optim)
+  _, schedule = optim.create_optimizer(
+    config.optim, student, config.quantization
+  )
   last = get_config(variant).train.steps - 1
   assert schedule(last) < config.optim.learning_rate
 

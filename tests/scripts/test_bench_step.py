@@ -1,5 +1,7 @@
 """The program that times steps and forward passes."""
 
+import re
+
 import pytest
 
 from gaitkd_jax import models
@@ -38,12 +40,35 @@ def test_families_are_timed_in_their_default_sizes():
   assert done.stdout.splitlines()[1].startswith("gaitset float32  teachers 0")
 
 
+def test_a_quantised_step_is_timed_beside_a_float_one():
+  done = command.run(
+    "--config=configs/walkers_baseline.py:smoke",
+    "--quantization=w4a4",
+    "--sequences=2",
+    "--frames=3",
+    "--repeats=1",
+    "--dtypes=float32",
+    program=BENCH,
+  )
+  assert done.returncode == 0, done.stderr
+  rows = done.stdout.splitlines()[1:]
+  assert len(rows) == 3
+  assert rows[0].startswith("gaitbase float32  teachers 0: step ")
+  assert rows[1].startswith("gaitbase float32  W4A4 teachers 0: step ")
+  assert "a step of W4A4 takes " in rows[2]
+  assert rows[2].endswith(" times as long as one of float")
+  seconds = [float(re.search(r"step ([\d.]+) s", r)[1]) for r in rows[:2]]
+  told = float(re.search(r"takes ([\d.]+) times", rows[2])[1])
+  assert told == pytest.approx(seconds[1] / seconds[0], rel=0.05)
+
+
 @pytest.mark.parametrize(
   "args, words",
   [
     (("--families=gaitbas",), ", ".join(list(models.MODELS)[1:])),
     (("--families=deepgaitv2",), "give some of deepgaitv2-2d, deepgaitv2-p3d"),
     (("--dtypes=float16",), "float16"),
+    (("--quantization=4",), "bits are '4'; write them as w4a8"),
     (("--config=configs/casiab.py", "--families=gaitset"), "both"),
   ],
 )

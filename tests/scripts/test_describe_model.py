@@ -39,6 +39,37 @@ def test_the_receptive_field_is_printed():
   assert "pooling over time (frames): 1\n" in done.stdout
 
 
+def test_bytes_and_products_of_a_quantised_student_are_printed():
+  done = command.run(
+    "--config=configs/walkers.py",
+    "--config.quantization.weights=4",
+    "--config.quantization.activations=8",
+    "--noreceptive_field",
+    program=DESCRIBE,
+  )
+  assert done.returncode == 0, done.stderr
+  student, teacher = done.stdout.split("teacher deepgaitv2")
+  assert "one clip of 10 frames, float32, W4A8\n" in student
+  # Steps are in the table of bytes only.
+  assert "at inference 46,408\nGMAC/frame: 0.0073\n" in student
+  expected = """\
+| deployed       | values |  bytes |
+|---|---:|---:|
+| 4 bits         | 29,504 | 14,752 |
+| 8 bits         | 16,456 | 16,456 |
+| float32        |    224 |    896 |
+| steps, float32 |    750 |  3,000 |
+| all            |        | 35,104 |
+float32: 184,736 bytes, 5.26 times as many
+| products | GMAC/clip |     % |
+|---|---:|---:|
+| W4A8     |    0.0709 | 97.20 |
+| W8A8     |    0.0020 |  2.80 |
+"""
+  assert expected in student, student
+  assert "deployed" not in teacher and "W4A8" not in teacher
+
+
 @pytest.mark.parametrize(
   "args, words",
   [

@@ -79,6 +79,7 @@ def test_rivals_count_as_the_recipe_with_the_same_networks(recipes):
     {"dtype": "float32"},
     {"batch.identities": 8},
     {"clip.frames": 10},
+    {"quantization.weights": 4},
     {"model.embedding_dim": 128},
     {"teachers.deepgaitv2.model.blocks": (1, 1, 1, 1)},
   ],

@@ -46,6 +46,22 @@ def test_a_batch_has_the_shapes_of_training(prepared, tmp_path, clip):
   assert shapes(found) == shapes({key: batch[key] for key in found})
 
 
+@pytest.mark.parametrize("rounding", ["ste", "soft"])
+def test_a_quantised_step_is_in_the_phase_of_its_config(rounding):
+  changes = {"quantization.weights": 4, "quantization.rounding": rounding}
+  found = made("walkers_baseline", devices=1, **changes)
+  text = found.train_step.lower(*found.train_arguments()).as_text()
+  assert ("tanh" in text) == (rounding == "soft")
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_what_quantisers_learn_has_its_own_rate(rate):
+  changes = {"quantization.weights": 4, "quantization.scale_rate": rate}
+  found = made("walkers_baseline", devices=1, **changes)
+  text = str(jax.make_jaxpr(found.train_step)(*found.train_arguments()))
+  assert ("0.0015" in text) == (rate == 0.5)
+
+
 def test_a_step_leads_from_a_state_to_one_like_it():
   found = made()
   state, frozen, batch = found.train_arguments()
