@@ -186,7 +186,7 @@ def test_any_steps_give_the_codes_of_whole_numbers(name, activation, bits):
   codes = quantized.codes_of(found, np.float32(steps[1]))
   ties = np.abs(u - np.floor(u) - 0.5) < 1e-4
   np.testing.assert_array_equal(codes[~ties], wanted[~ties])
-  assert np.mean(ties) < 0.01
+  assert np.mean(ties) < 0.03  # a value of few positions comes more than once
   assert np.abs(codes - wanted)[ties].max(initial=0) <= 1
 
 
