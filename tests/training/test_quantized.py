@@ -229,18 +229,24 @@ def test_a_float_network_has_no_groups_of_steps():
 @pytest.mark.slow
 @pytest.mark.parametrize("scales", ["learned", "observed"])
 def test_eight_devices_equal_one(scales):
-  # Codes of values that lie at a tie differ, so bounds are those of a code.
+  """In both stages, until rounding moves a value over the middle of a cell.
+
+  Measured, learned: losses of the first three steps differ by up to 1e-6, that
+  of the fourth, behind a code that differs, by 9e-4, of the sixth by 4e-2.
+  """
   options = dict(learning_rate=1e-5, scales=scales)
   one, history, _ = train(**options)
   eight, others, _ = train(num_devices=8, **options)
-  for a, b in zip(history, others, strict=True):
+  alike = SECOND + 1
+  for a, b in list(zip(history, others, strict=True))[:alike]:
     for key in ("loss", "triplet", "cross_entropy"):
-      np.testing.assert_allclose(b[key], a[key], rtol=1e-3, err_msg=key)
-  for a, b in zip(one, eight, strict=True):
+      np.testing.assert_allclose(b[key], a[key], rtol=1e-5, err_msg=key)
+  for a, b in list(zip(one, eight, strict=True))[:alike]:
     steps, other = (
       {n: x for n, x in flat(s.variables).items() if "step_size" in n}
       for s in (a, b)
     )
+    assert len(steps) == (18 if scales == "learned" else 10)
     for name, value in steps.items():
       np.testing.assert_allclose(other[name], value, rtol=1e-4, err_msg=name)
 
