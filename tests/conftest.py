@@ -1,11 +1,19 @@
 """Every test sees eight virtual CPU devices and strict ranks."""
 
 import logging
+import os
 import tempfile
 
 import jax
 import pytest
 
+from tests.helpers import command
+
+# As the programs that tests start: most of a test would be optimisation by
+# LLVM of what runs once. Read when the first program is compiled.
+os.environ["XLA_FLAGS"] = " ".join(
+  [command.QUICK, os.environ.get("XLA_FLAGS", "")]
+)
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -3,7 +3,6 @@
 import json
 import math
 
-import jax
 import pytest
 
 from gaitkd_jax.evaluation import evaluate
@@ -13,8 +12,6 @@ from tests.helpers import trees
 
 # Each data set and each family once, each layout of the files several times.
 RUNS = [
-  ("gaitbase", "casiab_smoke", "raw"),
-  ("gaitbase", "oumvlp_smoke", "raw"),
   ("gaitbase", "grew_smoke", "raw"),
   ("skeletongaitpp", "gait3d_smoke", "pickle"),
   ("ccpg", "smoke", "raw"),
@@ -23,14 +20,6 @@ RUNS = [
   ("gaitpart", "oumvlp_smoke", "raw"),
   ("gaitgl", "casiab_smoke", "pickle"),
 ]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation():
-  """Most of the time of three steps goes into optimising their program."""
-  jax.config.update("jax_disable_most_optimizations", True)
-  yield
-  jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from gaitkd_jax import sharding
 from gaitkd_jax.training import step
 from tests.helpers import disks
 from tests.helpers import mistakes
+from tests.helpers import networks
 
 SMALL = dict(channels=(4, 4, 8, 8), blocks=(1, 1, 1, 1), num_classes=3)
 
@@ -260,7 +261,7 @@ def test_a_network_starts_from_one_with_earlier_names(earlier, capsys):
   other = models.create_model(
     dict(name="swingait", channels=(4, 4), blocks=(1, 1, 1, 1), dim=16)
   )
-  variables = models.init_variables(other, jax.random.key(1))
+  variables = networks.initial_variables(other, 1)
   started, taken, _ = checkpoint.restore_matching(
     workdir, variables, sharding.replicated(sharding.create_mesh(1))
   )

@@ -54,14 +54,11 @@ class Place:
 _PREPARE = "-m", "data_pipelines.prepare"
 _TEACHER = """
 import sys
-import jax
 from gaitkd_jax import checkpoint, models
-from tests.helpers import configs
+from tests.helpers import configs, networks
 
 network = configs.load("walkers", "smoke")[1].teachers.deepgaitv2.model
-variables = models.init_variables(
-  models.create_model(network), jax.random.key(7)
-)
+variables = networks.initial_variables(models.create_model(network), 7)
 checkpoint.save_model(sys.argv[1], variables, {"step": 9}, step=9)
 """
 

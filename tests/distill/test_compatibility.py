@@ -10,6 +10,7 @@ from gaitkd_jax import errors
 from gaitkd_jax import losses
 from gaitkd_jax import models
 from tests.helpers import distillation as helpers
+from tests.helpers import networks
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_what_two_networks_have_in_common(change, words, terms):
   assert [words in note for note in notes] == ([True] if words else [])
   x = jax.random.uniform(jax.random.key(0), (4, 2, 64, 44))
   outputs, teacher_outputs = (
-    m.apply(models.init_variables(m, jax.random.key(i)), x)
+    jax.jit(m.apply)(networks.initial_variables(m, i), x)
     for i, m in enumerate((student, teachers["big"].module))
   )
   objective = distill.create_objective(student, teachers)

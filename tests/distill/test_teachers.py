@@ -14,6 +14,7 @@ from gaitkd_jax import models
 from gaitkd_jax import sharding
 from gaitkd_jax.distill import teachers as teachers_lib
 from tests.helpers import distillation as helpers
+from tests.helpers import networks
 
 
 def test_only_the_number_0_is_no_weight():
@@ -33,7 +34,7 @@ def test_only_the_number_0_is_no_weight():
 def test_outputs_are_those_of_the_evaluation_mode():
   teachers = helpers.make_teachers(a={}, b={})
   variables = {
-    name: models.init_variables(t.module, jax.random.key(i))
+    name: networks.initial_variables(t.module, i)
     for i, (name, t) in enumerate(teachers.items())
   }
   batch = helpers.batch(0)
@@ -48,7 +49,7 @@ def test_outputs_are_those_of_the_evaluation_mode():
 
 def test_no_gradient_reaches_a_teacher():
   teachers = helpers.make_teachers(a={})
-  variables = models.init_variables(teachers["a"].module, jax.random.key(0))
+  variables = networks.initial_variables(teachers["a"].module)
 
   def total(variables):
     out = distill.teacher_outputs(teachers, {"a": variables}, helpers.batch(0))[
@@ -76,7 +77,7 @@ def test_variables_come_from_a_checkpoint(tmp_path, capsys):
   assert "\n" not in str(e.value)
   config.teachers.a.cache = str(tmp_path)  # its outputs are all it needs
   assert distill.restore_teachers(config, teachers, mesh) == {}
-  variables = models.init_variables(teachers["a"].module, jax.random.key(5))
+  variables = networks.initial_variables(teachers["a"].module, 5)
   checkpoint.save_model(tmp_path / "a", variables, {})
   config.teachers.a.checkpoint = str(tmp_path / "a")
   found = distill.restore_teachers(config, teachers, mesh)

@@ -10,6 +10,13 @@ import pytest
 from tests.helpers.paths import ROOT
 
 NAME = "distil_a_walker.ipynb"
+# Fewer steps, and of a test sequence fewer frames: the cells are the subject.
+SHORTER = {
+  "config.train.steps = 100": "config.train.steps = 40",
+  "config.eval.report = False": (
+    "config.eval.report = False; config.eval.max_frames = 12"
+  ),
+}
 
 
 def code_cells(notebook):
@@ -60,6 +67,10 @@ def test_it_runs(tmp_path, prepared, monkeypatch):
   notebook = nbformat.read(ROOT / "examples" / NAME, 4)
   for cell in code_cells(notebook):
     cell.outputs, cell.execution_count = [], None
+  (cell,) = (c for c in code_cells(notebook) if "config.train" in c.source)
+  for line, other in SHORTER.items():
+    assert line in cell.source
+    cell.source = cell.source.replace(line, other)
   nbclient.NotebookClient(
     notebook,
     timeout=900,
@@ -67,5 +78,5 @@ def test_it_runs(tmp_path, prepared, monkeypatch):
   ).execute()
   assert len(pictures(notebook)) == 3
   mean = re.search(r"^mean +([\d.]+)", printed(notebook), re.M)
-  assert float(mean[1]) > 30, "the student recognises walkers; chance is 6"
-  assert (tmp_path / "runs/distil_a_walker/eval/100.json").exists()
+  assert float(mean[1]) > 15, "the student recognises walkers; chance is 6"
+  assert (tmp_path / "runs/distil_a_walker/eval/40.json").exists()

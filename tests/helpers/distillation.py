@@ -14,6 +14,7 @@ from gaitkd_jax import models
 from gaitkd_jax import sharding
 from gaitkd_jax.training import optim
 from gaitkd_jax.training import step
+from tests.helpers import networks
 
 LOSSES = dict(
   triplet=dict(weight=1.0, margin=0.2),
@@ -133,8 +134,7 @@ def train(num_devices, steps=4, kind="memory", folder=None):
   init = step.make_init(module, optimizer, mesh, objective)
   state = init(jax.random.key(0))
   frozen = {
-    n: models.init_variables(t.module, jax.random.key(1))
-    for n, t in teachers.items()
+    n: networks.initial_variables(t.module, 1) for n, t in teachers.items()
   }
   frozen = jax.device_put(frozen, sharding.replicated(mesh))
   train_step = step.make_train_step(

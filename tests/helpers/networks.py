@@ -43,6 +43,16 @@ def smoke(config):
   return models.create_model({**config, **size})
 
 
+@functools.cache
+def _init(module):
+  return jax.jit(functools.partial(models.init_variables, module))
+
+
+def initial_variables(module, seed=0):
+  """`models.init_variables`, as one program and not as hundreds."""
+  return _init(module)(jax.random.key(seed))
+
+
 def random_variables(module, gain=2.0, seed=0):
   """Variables whose layers keep the size of values, whatever is drawn first."""
   rng = np.random.default_rng(seed)

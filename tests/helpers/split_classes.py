@@ -68,6 +68,7 @@ class Training(NamedTuple):
   step: Any
   frozen: Any
   first: Any
+  programs: list[Any]  # the compiled step, once it is
 
   def start(self):
     """The state of step 0; drawn by NumPy, which compiles nothing."""
@@ -75,17 +76,20 @@ class Training(NamedTuple):
 
   def run(self, state, steps):
     """Trains steps of these numbers; metrics by step, and the last state."""
-    history = []
+    history, step_of = [], self.compiled()
     for i in steps:
       batch = sharding.put_batch(batch_of(i), self.mesh)
-      state, metrics = self.step(state, self.frozen, batch)
+      state, metrics = step_of(state, self.frozen, batch)
       history.append({key: float(value) for key, value in metrics.items()})
     return history, state
 
   def compiled(self):
-    """The compiled step of 8 devices."""
-    batch = sharding.put_batch(batch_of(0), self.mesh)
-    return self.step.lower(self.start(), self.frozen, batch).compile()
+    """The compiled step, which is compiled once."""
+    if not self.programs:
+      batch = sharding.put_batch(batch_of(0), self.mesh)
+      lowered = self.step.lower(self.start(), self.frozen, batch)
+      self.programs.append(lowered.compile())
+    return self.programs[0]
 
 
 def batch_of(seed):
@@ -134,6 +138,7 @@ def made(objective, devices, classifier):
         **variables,
       )
     ),
+    [],
   )
 
 

@@ -1,10 +1,9 @@
 """Configs of a network that was never trained: enough to evaluate one."""
 
-import jax
-
 from gaitkd_jax import checkpoint
 from gaitkd_jax import models
 from tests.helpers import configs
+from tests.helpers import networks
 
 
 def changed(config, **changes):
@@ -18,9 +17,7 @@ def changed(config, **changes):
 def config(prepared, folder):
   """The student of the embedded data, with a checkpoint of step 4."""
   c = configs.smoke_config(prepared, "walkers_baseline")
-  variables = models.init_variables(
-    models.create_model(c.model), jax.random.key(0)
-  )
+  variables = networks.initial_variables(models.create_model(c.model))
   checkpoint.save_model(folder / "untrained", variables, {}, step=4)
   return of_checkpoint(prepared, folder / "untrained")
 

@@ -138,7 +138,7 @@ def test_frames_outside_the_mask_are_zero_to_the_others(window):
 )
 def test_layers_of_a_network_fold(name):
   module = networks.smoke(models.known_kinds().get(name) or {"name": name})
-  variables = models.init_variables(module, jax.random.key(0))
+  variables = networks.initial_variables(module)
   shape = jax.ShapeDtypeStruct((1, 2, 64, 44), jnp.float32)
   folded = conv_layer.fold_layers(module, variables, shape)
   kernels = {

@@ -1,7 +1,6 @@
 """What every registered network tells of itself, and that it is true."""
 
 import dataclasses
-import functools
 
 from flax import errors as flax_errors
 import jax
@@ -34,11 +33,10 @@ def check_size(module):
 
 def check_outputs(module):
   """Strips are parts, and the order of frames matters as the network says."""
-  init = jax.jit(functools.partial(models.init_variables, module))
   x = networks.clips(module, n=1, s=7)
   order = np.array([3, 0, 6, 1, 5, 2, 4])
   x = jnp.concatenate([x, x[:, order]])
-  out = jax.jit(module.apply)(init(jax.random.key(0)), x)
+  out = jax.jit(module.apply)(networks.random_variables(module), x)
   assert {"embedding", "retrieval", "set"} <= out.keys()
   assert ("logits" in out) == bool(module.num_classes)
   embedding = out["embedding"]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gaitkd_jax import models
+from tests.helpers import networks as helpers
 
 CONFIGS = {
   "deepgaitv2": dict(channels=(4, 8, 8, 8), blocks=(0, 1, 1, 1)),
@@ -61,11 +62,11 @@ def test_remat_keeps_less(name):
 @pytest.mark.parametrize("name", ["deepgaitv2", "swingait"])
 def test_remat_changes_no_value(name):
   plain, remat = networks(name)
-  variables = models.init_variables(plain, jax.random.key(0))
+  variables = helpers.initial_variables(plain)
   with_remat, without = (
-    jax.jit(
-      jax.value_and_grad(lambda p, m=m: loss(m, p, variables), has_aux=True)
-    )(variables["params"])
+    jax.jit(jax.value_and_grad(functools.partial(loss, m), has_aux=True))(
+      variables["params"], variables
+    )
     for m in (remat, plain)
   )
   (value, stats), grads = without

@@ -2,7 +2,6 @@
 
 import re
 
-import jax
 import numpy as np
 import pytest
 
@@ -17,13 +16,11 @@ def script():
 
 @pytest.fixture(scope="module")
 def experiments(script, prepared):
-  """Two batches; compiling is most of the time of two steps."""
-  jax.config.update("jax_disable_most_optimizations", True)
+  """Two batches."""
   config = script.default_config()
   config.data.modalities = ("silhouettes",)
   config.data.prepared = str(prepared)
-  yield script.Experiments(config, steps=2)
-  jax.config.update("jax_disable_most_optimizations", False)
+  return script.Experiments(config, steps=2)
 
 
 def test_a_student_of_sets_learns_from_a_teacher_of_strips(script, experiments):

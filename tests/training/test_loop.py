@@ -282,9 +282,12 @@ class Spoilt:
     return self._step(state, teachers, batch)
 
 
-def train_spoilt(config, workdir, spoilt):
-  run = run_lib.prepare(config, workdir)
-  run = dataclasses.replace(run, train_step=Spoilt(run, spoilt))
+def train_spoilt(run, workdir, spoilt):
+  """Trains in a fresh folder; of one run all take the compiled programs."""
+  workdir_lib.make_workdir(workdir)
+  run = dataclasses.replace(
+    run, workdir=workdir, train_step=Spoilt(run, spoilt)
+  )
   with checkpointer_lib.Checkpointer(
     workdir / "checkpoints", run.primary_metric
   ) as checkpointer:
@@ -307,7 +310,8 @@ def test_steps_that_are_not_finite_are_skipped_and_counted(
       "eval.report": False,
     },
   )
-  train_spoilt(config, tmp_path / "skips", {2, 3, 5})
+  run = run_lib.prepare(config, tmp_path / "skips")
+  train_spoilt(run, tmp_path / "skips", {2, 3, 5})
   said = capsys.readouterr().err
   assert "step 3 is skipped (2 in a row of 2 allowed, 2 since" in said
   assert "decision/deepgaitv2 is nan" in said
@@ -321,7 +325,7 @@ def test_steps_that_are_not_finite_are_skipped_and_counted(
   assert np.isfinite(trained[-1]["train/loss"])
   # A third one in a row ends the run; the last checkpoint is whole.
   with pytest.raises(errors.UserError) as e:
-    train_spoilt(config, tmp_path / "ends", {4, 5, 6})
+    train_spoilt(run, tmp_path / "ends", {4, 5, 6})
   text = str(e.value)
   assert "the loss is nan at step 6" in text and "2 steps before it" in text
   assert "the last whole checkpoint is that of step 3" in text
@@ -332,13 +336,13 @@ def test_steps_that_are_not_finite_are_skipped_and_counted(
 @pytest.mark.slow
 def test_a_state_that_is_not_finite_is_never_saved(prepared, tmp_path):
   """Of steps that are not logged, and of an update that is too large."""
-  quiet = {"train.log_every": 100, "train.checkpoint_every": 3}
-  config = configs.smoke_config(prepared, **quiet)
+  config = configs.smoke_config(
+    prepared, **{"train.log_every": 100, "train.checkpoint_every": 3}
+  )
+  run = run_lib.prepare(config, tmp_path / "a")
   with pytest.raises(errors.UserError, match="loss is nan at step 2: .*decis"):
-    train_spoilt(config, tmp_path / "a", {2})
+    train_spoilt(run, tmp_path / "a", {2})
   assert checkpoint.newest_step(tmp_path / "a") is None
-  config = configs.smoke_config(prepared, "walkers_baseline", **quiet)
-  run = run_lib.prepare(config, tmp_path / "b")
 
   overflow = jax.jit(
     lambda stats: jax.tree.map(lambda x: x + jax.numpy.inf, stats)
@@ -348,15 +352,19 @@ def test_a_state_that_is_not_finite_is_never_saved(prepared, tmp_path):
     state, metrics = run.train_step(state, teachers, batch)
     return state.replace(batch_stats=overflow(state.batch_stats)), metrics
 
+  workdir = tmp_path / "b"
+  workdir_lib.make_workdir(workdir)
   with (
     pytest.raises(errors.UserError, match="state after step 1 is not") as e,
-    checkpoint.Checkpointer(tmp_path / "b" / "checkpoints", "x") as c,
+    checkpointer_lib.Checkpointer(workdir / "checkpoints", "x") as c,
   ):
     state = loop.initial_state(run, c)
     once = config.copy_and_resolve_references()
     with once.unlocked():
       once.train.checkpoint_every = 1
-    changed = dataclasses.replace(run, train_step=overflowing, config=once)
+    changed = dataclasses.replace(
+      run, workdir=workdir, train_step=overflowing, config=once
+    )
     loop.train(changed, c, state, None)
   assert "\n" not in str(e.value)
-  assert checkpoint.newest_step(tmp_path / "b") is None
+  assert checkpoint.newest_step(workdir) is None

@@ -14,6 +14,7 @@ from gaitkd_jax import sharding
 from gaitkd_jax.training import optim
 from gaitkd_jax.training import step
 from tests.helpers import distillation as helpers
+from tests.helpers import networks
 from tests.parity import vectors
 
 LOSSES = dict(
@@ -145,7 +146,7 @@ def run(
   mesh = sharding.create_mesh(num_devices)
   state = step.make_init(module, optimizer, mesh)(jax.random.key(0))
   frozen = {
-    name: models.init_variables(t.module, jax.random.key(1))
+    name: networks.initial_variables(t.module, 1)
     for name, t in teachers.items()
   }
   frozen = jax.device_put(frozen, sharding.replicated(mesh))
@@ -261,7 +262,7 @@ def compiled_step(**weights):
   )
   state = initial_state()
   frozen = {
-    name: models.init_variables(t.module, jax.random.key(1))
+    name: networks.initial_variables(t.module, 1)
     for name, t in teachers.items()
   }
   batch = dict(
@@ -309,7 +310,7 @@ def skipping(skip):
   )
   state = step.make_init(module, optimizer, mesh, objective)(jax.random.key(0))
   good = {
-    name: models.init_variables(t.module, jax.random.key(1))
+    name: networks.initial_variables(t.module, 1)
     for name, t in teachers.items()
   }
   bad = jax.tree.map(lambda x: x * jnp.nan, good)
@@ -357,5 +358,11 @@ def test_nothing_is_kept_where_nothing_is_skipped():
   kept, _, _ = skipping(True)
   assert np.isnan(history[2]["loss"])
   assert not all(np.isfinite(x).all() for x in leaves(states[2]))
-  for a, b in zip(leaves(states[1]), leaves(kept[1]), strict=True):
-    np.testing.assert_array_equal(a, b)
+  # Two programs, which may round a sum otherwise: by some units in the last
+  # place of an array's largest value.
+  largest = [np.abs(x).max(initial=0.0) for x in leaves(kept[1])]
+  for a, b, size in zip(
+    leaves(states[1]), leaves(kept[1]), largest, strict=True
+  ):
+    bound = 4 * np.finfo(np.float32).eps * size
+    np.testing.assert_allclose(a, b, rtol=0, atol=bound)
