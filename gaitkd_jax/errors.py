@@ -51,8 +51,8 @@ class Mistakes:
     self._texts: list[str] = []
 
   def add(self, texts: Iterable[str]) -> None:
-    """Adds mistakes, each with the text of its `UserError`."""
-    self._texts += texts
+    """Adds mistakes, each with the text of its `UserError`, and once."""
+    self._texts += [text for text in texts if text not in self._texts]
 
   @contextlib.contextmanager
   def collect(self) -> Iterator[None]:
@@ -60,7 +60,7 @@ class Mistakes:
     try:
       yield
     except UserError as error:
-      self._texts += error.texts or [str(error)]
+      self.add(error.texts or [str(error)])
 
   def check(self) -> None:
     """Raises a `UserError` if there were mistakes; it names all of them."""

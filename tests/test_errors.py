@@ -26,6 +26,15 @@ def test_none_one_and_several():
     again.check()
 
 
+def test_what_two_checks_find_is_told_once():
+  mistakes = errors.Mistakes()
+  mistakes.add(["first", "second"])
+  with mistakes.collect():
+    raise errors.UserError("first")
+  with pytest.raises(errors.UserError, match=r"^2 mistakes: \(1\) first; \(2"):
+    mistakes.check()
+
+
 def test_a_bug_is_not_collected():
   with pytest.raises(KeyError), errors.Mistakes().collect():
     raise KeyError("x")

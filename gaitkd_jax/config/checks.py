@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import placement
+from gaitkd_jax import quantize
 from gaitkd_jax.config import defaults
 from gaitkd_jax.models import network
 
@@ -70,6 +71,7 @@ def _values(c: ConfigDict) -> Iterator[str]:
   yield from _one_of("sharding.classifier", choice, placement.CHOICES)
   yield from _one_of("batch.sampler", c.batch.sampler, defaults.SAMPLERS)
   yield from _distillation(c)
+  yield from _quantization(c.quantization)
   yield from _clip(c.clip)
   yield from _modalities(c)
   yield from _nan("config", c)
@@ -186,6 +188,20 @@ def _distillation(c: ConfigDict) -> Iterator[str]:
         yield (
           f"config.teachers.{name}.{key} is {one[key]}; give a positive number"
         )
+
+
+def _quantization(c: ConfigDict) -> Iterator[str]:
+  yield from quantize.mistakes(c)
+  sharpness = c.sharpness  # a number or a schedule, which is read elsewhere
+  if not hasattr(sharpness, "items"):
+    sharpness = {"value": sharpness}
+  for key in ("value", "start", "end"):
+    value = sharpness.get(key, 0)
+    if isinstance(value, int | float) and value < 0:
+      yield (
+        f"config.quantization.sharpness has a {key} of {value}; give 0 "
+        "(straight) or more"
+      )
 
 
 def _clip(c: ConfigDict) -> Iterator[str]:

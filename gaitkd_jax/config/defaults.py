@@ -271,8 +271,9 @@ def _quantization() -> ConfigDict:
   `batches` of the training data give steps their start. From step
   `rounding_from` on the rounding has its own derivative, and is
   straight-through before; from `hold_norms_from` on normalisations keep their
-  statistics, from `freeze_scales_from` on steps their values; 0: never. Learned
-  steps learn at `scale_rate` times the rate of the weights.
+  statistics, from `freeze_scales_from` on learned steps, and observed ones of
+  activations, their values; 0: never. Learned steps learn at `scale_rate` times
+  the rate of the weights.
   """
   return ConfigDict(
     dict(

@@ -14,6 +14,7 @@ from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import placement
+from gaitkd_jax import quantize
 from gaitkd_jax.models import inputs
 from gaitkd_jax.training import schedules
 
@@ -189,6 +190,13 @@ def restore_teachers(
       print(f"teacher {name} is UNTRAINED (checkpoint=random)", flush=True)
       variables[name] = init(jax.random.key(config.seed + 1))
     else:
+      form = checkpoint.restored_meta(teacher_config.checkpoint)
+      if form := form.get("quantization"):
+        raise errors.UserError(
+          f"teacher {name} is {quantize.describe(form)} in "
+          f"{teacher_config.checkpoint}, and teachers are float; give "
+          f"--config.teachers.{name}.checkpoint=<workdir of a float network>"
+        )
       variables[name] = checkpoint.restore_model(
         teacher_config.checkpoint,
         jax.eval_shape(init, jax.random.key(0)),

@@ -141,7 +141,10 @@ class Quantizer(nn.Module):
     state = self.variable("batch_stats", "step_size", jnp.ones, shape)
     if train and not attached.observes and not self.is_initializing():
       observed = self._observe(x, attached)
-      state.value = _MOMENTUM * state.value + (1 - _MOMENTUM) * observed
+      step = _MOMENTUM * state.value + (1 - _MOMENTUM) * observed
+      if attached.phase and attached.phase.freezes is not None:
+        step = jnp.where(attached.phase.freezes, state.value, step)
+      state.value = step
     return state.value
 
   def _factor(self, x: jax.Array) -> float:

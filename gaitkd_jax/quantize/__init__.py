@@ -18,6 +18,7 @@ from gaitkd_jax.quantize.settings import ROUNDINGS as ROUNDINGS
 from gaitkd_jax.quantize.settings import Settings as Settings
 from gaitkd_jax.quantize.settings import create_settings as create_settings
 from gaitkd_jax.quantize.settings import describe as describe
+from gaitkd_jax.quantize.settings import mistakes as mistakes
 from gaitkd_jax.quantize.uniform import Grid as Grid
 from gaitkd_jax.quantize.uniform import codes as codes
 from gaitkd_jax.quantize.uniform import lsq_factor as lsq_factor

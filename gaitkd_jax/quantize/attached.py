@@ -26,11 +26,14 @@ class Phase:
     sharpness: float32 scalar, of `rounding.round_soft`.
     holds: bool scalar, whether the normalisations of convolutions keep their
       running statistics and use them; None: they never do.
+    freezes: bool scalar, whether observed steps of activations no longer follow
+      their values; None: they always do. Learned ones are the optimiser's.
   """
 
   rounds: jax.Array | bool = True
   sharpness: jax.Array | float = 4.0
   holds: jax.Array | None = None
+  freezes: jax.Array | None = None
 
 
 @dataclasses.dataclass(frozen=True)

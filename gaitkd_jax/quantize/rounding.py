@@ -91,11 +91,12 @@ def dsq_round(u: jax.Array, alpha: jax.Array | float) -> jax.Array:
   Returns:
     The stair at `u`.
   """
-  alpha = jnp.clip(jnp.asarray(alpha, u.dtype), 1e-3, 0.999)
+  # To bfloat16 0.999 is 1, and k 0.
+  alpha = jnp.clip(jnp.asarray(alpha, jnp.float32), 1e-3, 0.999)
   whole = jnp.floor(u)
   k = jnp.log(2.0 / alpha - 1.0)
   rise = jnp.tanh(k * (u - whole - 0.5)) / (1.0 - alpha)
-  return whole + 0.5 * (1.0 + rise)
+  return (whole + 0.5 * (1.0 + rise)).astype(u.dtype)
 
 
 def round_dsq(u: jax.Array, alpha: jax.Array | float) -> jax.Array:

@@ -1,5 +1,6 @@
 """What `config.quantization` says, checked, in a form that networks keep."""
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 import dataclasses
 from typing import Any
@@ -78,8 +79,19 @@ def create_settings(config: Mapping[str, Any] | None) -> Settings | None:
   """
   if not config or not (config["weights"] or config["activations"]):
     return None
+  found = errors.Mistakes()
+  found.add(mistakes(config))
+  found.check()
   fields = [field.name for field in dataclasses.fields(Settings)]
-  settings = Settings(**{key: config[key] for key in fields if key in config})
+  return Settings(**{key: config[key] for key in fields if key in config})
+
+
+def mistakes(config: Mapping[str, Any]) -> Iterator[str]:
+  """What of `config.quantization` cannot work, one line each.
+
+  Args:
+    config: the section; it may lack keys.
+  """
   allowed = {
     "weights": _BITS,
     "activations": _BITS,
@@ -90,17 +102,30 @@ def create_settings(config: Mapping[str, Any] | None) -> Settings | None:
     "forward": ("hard", "soft"),
   }
   for key, values in allowed.items():
-    if getattr(settings, key) not in values:
-      raise errors.UserError(
-        f"config.quantization.{key} is {getattr(settings, key)!r}; give one of "
+    if key in config and config[key] not in values:
+      yield (
+        f"config.quantization.{key} is {config[key]!r}; give one of "
         f"{', '.join(map(str, values))}"
       )
-  if settings.forward == "soft" and settings.rounding not in ("soft", "dsq"):
-    raise errors.UserError(
-      f"config.quantization.forward is soft, and rounding {settings.rounding} "
-      "has no soft values; give rounding soft or dsq, or forward hard"
+  least = {
+    "batches": 1,
+    "ewgs_delta": 0,
+    "scale_rate": 0,
+    "rounding_from": 0,
+    "hold_norms_from": 0,
+    "freeze_scales_from": 0,
+  }
+  for key, value in least.items():
+    if key in config and config[key] < value:
+      yield (
+        f"config.quantization.{key} is {config[key]}; give at least {value}"
+      )
+  rounding = config.get("rounding", Settings.rounding)
+  if config.get("forward") == "soft" and rounding in ("ste", "ewgs"):
+    yield (
+      f"config.quantization.forward is soft, and rounding {rounding} has no "
+      "soft values; give rounding soft or dsq, or forward hard"
     )
-  return settings
 
 
 def describe(form: Mapping[str, Any] | None) -> str:

@@ -19,6 +19,7 @@ from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax import models
+from gaitkd_jax import quantize
 from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.evaluation import evaluate
@@ -134,6 +135,10 @@ def check_config(config: Any, workdir: str | os.PathLike[str]) -> None:
       place,
       f"is of another model: model.{key} was {shown(then)} and is {shown(now)}",
     )
+  settings = quantize.create_settings(config.quantization)
+  _check_form(
+    place, meta.get("quantization"), settings.form if settings else None
+  )
 
 
 def compare(
@@ -239,6 +244,28 @@ def _refusal(place: storage.Path, what: str) -> errors.UserError:
   return errors.UserError(
     f"checkpoint {place} {what}; give another --workdir, and there "
     f"--config.train.init_from={workdir} to start from this network"
+  )
+
+
+def _check_form(
+  place: storage.Path,
+  then: Mapping[str, Any] | None,
+  now: Mapping[str, Any] | None,
+) -> None:
+  """Raises a UserError if a run was in other bits, or in none."""
+  if (then or {}) == (now or {}):
+    return
+  what = (
+    f"is {quantize.describe(then)}, and config.quantization asks for "
+    f"{quantize.describe(now)}"
+  )
+  if now:
+    raise _refusal(place, what)
+  flags = " ".join(
+    f"--config.quantization.{key}={value}" for key, value in then.items()
+  )
+  raise errors.UserError(
+    f"checkpoint {place} {what}; give another --workdir, or {flags}"
   )
 
 

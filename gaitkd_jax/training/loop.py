@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from gaitkd_jax import array_names
 from gaitkd_jax import checkpoint
 from gaitkd_jax import checkpointer as checkpointer_lib
 from gaitkd_jax import errors
@@ -251,7 +252,8 @@ def start_quantizers(
 ) -> step_lib.TrainState:
   """Gives the steps of a fresh quantised state what its values ask for.
 
-  Those of `train.init_from` are kept if they are of the same bits.
+  Those of `train.init_from` are kept if they are of the same bits, and all are
+  there.
   """
   settings, path = run.student.quantization, run.config.train.init_from
   if settings is None:
@@ -259,7 +261,10 @@ def start_quantizers(
   if (
     path and checkpoint.restored_meta(path).get("quantization") == settings.form
   ):
-    return state
+    stored = checkpoint.stored_shapes(path)
+    wanted = array_names.shapes(state.variables)
+    if all(stored.get(n) == wanted[n] for n in wanted if "step_size" in n):
+      return state
   count = run.config.quantization.batches
   with run.batches(0) as batches:
     steps = calibration.observe(

@@ -71,6 +71,10 @@ def create_schedule(
       f"config.{name} is {dict(spec.items())}; steps must be positive, and "
       "warmup fewer"
     )
+  if not 0 <= keys.get("begin", 0) < keys.get("steps", 1):
+    raise errors.UserError(
+      f"config.{name} is {dict(spec.items())}; begin must be fewer than steps"
+    )
   if kind == "constant":
     return create_schedule(keys["value"], name)
   if kind == "linear":

@@ -226,13 +226,14 @@ def create_phase(
   )
   if not (config["weights"] or config["activations"]):
     return None
-  hold = config["hold_norms_from"]
+  hold, freeze = config["hold_norms_from"], config["freeze_scales_from"]
 
   def phase(step: jax.Array) -> quantize.Phase:
     return quantize.Phase(
       rounds=step >= config["rounding_from"],
       sharpness=sharpness(step),
       holds=step >= hold if hold else None,
+      freezes=step >= freeze if freeze else None,
     )
 
   return phase

@@ -6,6 +6,7 @@ from gaitkd_jax import config as config_lib
 from gaitkd_jax import distill
 from gaitkd_jax import errors
 from gaitkd_jax.training import optim
+from gaitkd_jax.training import step
 from tests.helpers import configs
 
 
@@ -55,6 +56,79 @@ def test_check_finds_what_cannot_work(change, words):
   with pytest.raises(errors.UserError, match=words):
     config_lib.check(config)
     config_lib.check_batch(config, num_devices=8)
+
+
+@pytest.mark.parametrize(
+  "change, words",
+  [
+    ({"weights": 1}, "weights is 1; give one of 0, 2, 3, 4, 5, 6, 7, 8"),
+    ({"activations": 9}, "activations is 9; give one of 0, 2,"),
+    ({"weights": -4}, "weights is -4"),
+    ({"rounding": "hard"}, "rounding is 'hard'; give one of ste, soft, ewgs"),
+    ({"scales": "fixed"}, "scales is 'fixed'; give one of learned, observed"),
+    ({"observer": "mean"}, "observer is 'mean'; give one of maximum, perc"),
+    ({"range": "whole"}, "range is 'whole'; give one of full, half"),
+    ({"forward": "ste"}, "forward is 'ste'; give one of hard, soft"),
+    ({"forward": "soft"}, "forward is soft, and rounding ste has no soft"),
+    (
+      {"forward": "soft", "rounding": "ewgs"},
+      "rounding ewgs has no soft values; give rounding soft or dsq, or",
+    ),
+    ({"batches": 0}, "batches is 0; give at least 1"),
+    ({"batches": -2}, "batches is -2; give at least 1"),
+    ({"ewgs_delta": -0.1}, "ewgs_delta is -0.1; give at least 0"),
+    ({"scale_rate": -1.0}, "scale_rate is -1.0; give at least 0"),
+    ({"rounding_from": -1}, "rounding_from is -1; give at least 0"),
+    ({"hold_norms_from": -1}, "hold_norms_from is -1; give at least 0"),
+    ({"freeze_scales_from": -1}, "freeze_scales_from is -1; give at least 0"),
+    ({"sharpness.value": -2.0}, "sharpness has a value of -2.0; give 0"),
+    ({"sharpness.value": float("nan")}, "sharpness.value is nan"),
+    ({"scale_rate": float("nan")}, "scale_rate is nan"),
+  ],
+)
+@pytest.mark.parametrize("variant", ["gait3d_w4a4", "float"])
+def test_values_of_a_quantisation_that_cannot_work(change, words, variant):
+  """Also where the network is float so far."""
+  name = "casiab" if variant == "float" else "qgait"
+  _, config = configs.load(name, "" if variant == "float" else variant)
+  # The stages of a recipe begin at one step, and would change together.
+  config = config.copy_and_resolve_references()
+  config.quantization.sharpness = dict(kind="constant", value=4.0)
+  if variant == "gait3d_w4a4":
+    config.quantization.rounding = "ste"
+  config_lib.check(config)
+  config.update_from_flattened_dict(
+    {f"quantization.{key}": value for key, value in change.items()}
+  )
+  with pytest.raises(errors.UserError, match="config.quantization") as caught:
+    config_lib.check(config)
+  text = str(caught.value)
+  assert words in text
+  assert "\n" not in text and "mistakes" not in text
+
+
+def test_a_sharpness_without_its_keys_is_told():
+  _, config = configs.load("qgait", "gait3d_w4a4")
+  for wrong in (
+    dict(kind="ramp", start=2.0, end=8.0, steps=9),
+    dict(kind="ramp", start=2.0, end=8.0, begin=9, steps=9),
+    dict(kind="ramp", start=2.0, end=8.0, begin=-1, steps=9),
+    dict(kind="linear", start=-2.0, end=8.0, steps=9),
+    dict(kind="drop", value=-2.0, at=3, gamma=0.5),
+    "soft",
+  ):
+    del config.quantization.sharpness
+    config.quantization.sharpness = wrong
+    with pytest.raises(errors.UserError, match="config.quantization.sharpness"):
+      config_lib.check(config)
+      step.create_phase(config.quantization)
+
+
+@pytest.mark.parametrize("variant", configs.module("qgait").VARIANTS)
+def test_recipes_of_quantised_networks_can_work(variant):
+  _, config = configs.load("qgait", variant)
+  config_lib.check(config)
+  assert step.create_phase(config.quantization)
 
 
 @pytest.mark.parametrize("whose", ["the student", "plain", "cached"])
@@ -134,16 +208,20 @@ def test_all_mistakes_are_told_at_once():
   config.optim.learning_rate = float("nan")
   config.seed = -1
   config.augment.flip = 2.0
+  config.quantization.weights = 1
+  config.quantization.scales = "fixed"
   with pytest.raises(errors.UserError) as caught:
     config_lib.check(config)
   text = str(caught.value)
-  assert text.startswith("5 mistakes: (1) ")
+  assert text.startswith("7 mistakes: (1) ")
   for words in (
     "train.steps is -1",
     "sampler is 'random'",
     "optim.learning_rate is nan",
     "seed is -1",
     "augment.flip is 2.0",
+    "quantization.weights is 1",
+    "quantization.scales is 'fixed'",
   ):
     assert words in text
 

@@ -105,6 +105,97 @@ def test_gradient_is_that_of_the_definition(masked, rectified):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+def held(x, scale, bias, mask, rectified, holds):
+  """Training with statistics that may be held; returns also the next ones."""
+  variables = {
+    "params": {"scale": scale, "bias": bias},
+    "batch_stats": {
+      "mean": jnp.array([0.5, -1.0]),
+      "var": jnp.array([4.0, 0.25]),
+    },
+  }
+  flag = None if holds is None else jnp.asarray(holds)
+  y, updated = normalization.BatchNorm(2, rectified).apply(
+    variables, x, train=True, mask=mask, held=flag, mutable=["batch_stats"]
+  )
+  return y, updated["batch_stats"], variables["batch_stats"]
+
+
+@pytest.mark.parametrize("rectified", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_held_statistics_are_constants(masked, rectified):
+  keys = jax.random.split(jax.random.key(0), 4)
+  x = 2.0 + jax.random.normal(keys[0], (3, 4, 5, 2))
+  scale, bias = jax.random.normal(keys[1], (2, 2))
+  g = jax.random.normal(keys[2], x.shape)
+  mask = None
+  if masked:
+    mask = jnp.ones((3, 4, 1, 1), bool).at[1, 2:].set(False)
+
+  def plain(x, scale, bias):
+    y = (x - jnp.array([[[[0.5, -1.0]]]])) / jnp.sqrt(
+      jnp.array([[[[4.0, 0.25]]]]) + 1e-5
+    )
+    y = y * scale.reshape(1, 1, 1, 2) + bias.reshape(1, 1, 1, 2)
+    y = jnp.maximum(y, 0) if rectified else y
+    return y if mask is None else jnp.where(mask, y, 0)
+
+  def own(holds):
+    def value(x, scale, bias):
+      y = held(x, scale, bias, mask, rectified, holds)[0]
+      return y if mask is None else jnp.where(mask, y, 0)
+
+    return value
+
+  arguments = (x, scale, bias)
+
+  def gradients(function):
+    return jax.grad(lambda *a: jnp.sum(function(*a) * g), (0, 1, 2))(*arguments)
+
+  np.testing.assert_allclose(
+    own(True)(*arguments), plain(*arguments), rtol=1e-5, atol=1e-6
+  )
+  for a, b in zip(gradients(own(True)), gradients(plain), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+  _, after, before = held(*arguments, mask, rectified, True)
+  jax.tree.map(np.testing.assert_array_equal, after, before)
+  # Where they are not held yet, it is as if nobody had asked.
+  np.testing.assert_array_equal(own(False)(*arguments), own(None)(*arguments))
+  for a, b in zip(gradients(own(False)), gradients(own(None)), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6),
+    held(*arguments, mask, rectified, False)[1],
+    held(*arguments, mask, rectified, None)[1],
+  )
+
+
+def test_held_statistics_are_those_of_an_evaluation():
+  x = jax.random.normal(jax.random.key(0), (3, 4, 5, 2))
+  scale, bias = jnp.array([2.0, -1.0]), jnp.array([0.5, 0.25])
+  y, _, statistics = held(x, scale, bias, None, True, True)
+  evaluated = normalization.BatchNorm(2, True).apply(
+    {"params": {"scale": scale, "bias": bias}, "batch_stats": statistics},
+    x,
+    train=False,
+  )
+  np.testing.assert_array_equal(y, evaluated)
+
+
+def test_a_flag_that_is_traced_holds_from_its_step_on():
+  x = jax.random.normal(jax.random.key(0), (3, 4, 5, 2))
+  scale, bias = jnp.ones(2), jnp.zeros(2)
+  call = jax.jit(lambda holds: held(x, scale, bias, None, False, holds))
+  for holds in (False, True):
+    y, after, before = call(holds)
+    changed = np.asarray(after["mean"]) != np.asarray(before["mean"])
+    assert changed.all() != holds
+    np.testing.assert_allclose(
+      y, held(x, scale, bias, None, False, holds)[0], rtol=1e-5, atol=1e-6
+    )
+  assert call._cache_size() == 1
+
+
 @pytest.mark.parametrize("shift", [0.0, 3.0, 30.0])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_moments_against_float64(shift, dtype):

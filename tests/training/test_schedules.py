@@ -60,6 +60,14 @@ def test_a_schedule_of_the_optimiser_is_the_same():
       {0: 1.0, 1: 1.0, 2: 0.1, 3: 0.1, 4: 0.01},
     ),
     (
+      dict(kind="ramp", start=2.0, end=8.0, begin=2, steps=5),
+      {0: 2.0, 2: 2.0, 3: 4.0, 5: 8.0, 9: 8.0},
+    ),
+    (
+      dict(kind="drop", value=1.0, at=3, gamma=0.1),
+      {0: 1.0, 2: 1.0, 3: 0.1, 9: 0.1},
+    ),
+    (
       dict(kind="onecycle", value=2.0, steps=12, warmup=4),
       {0: 0.0, 1: 0.5, 4: 2.0, 8: 1.0, 12: 0.0},
     ),
@@ -87,6 +95,11 @@ def test_values_by_hand(spec, values):
       dict(kind="onecycle", value=1.0, steps=4, warmup=4),
       "and warmup fewer",
     ),
+    (
+      dict(kind="ramp", start=2.0, end=8.0, begin=4, steps=4),
+      "begin must be fewer than steps",
+    ),
+    (dict(kind="drop", value=1.0, gamma=0.1), "drop: value, at, gamma"),
   ],
 )
 def test_refused_in_one_line(spec, words):
