@@ -190,8 +190,8 @@ def restore_teachers(
       print(f"teacher {name} is UNTRAINED (checkpoint=random)", flush=True)
       variables[name] = init(jax.random.key(config.seed + 1))
     else:
-      form = checkpoint.restored_meta(teacher_config.checkpoint)
-      if form := form.get("quantization"):
+      meta = checkpoint.restored_meta(teacher_config.checkpoint)
+      if form := meta.get("quantization"):
         raise errors.UserError(
           f"teacher {name} is {quantize.describe(form)} in "
           f"{teacher_config.checkpoint}, and teachers are float; give "
