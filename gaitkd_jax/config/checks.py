@@ -47,7 +47,6 @@ def _values(c: ConfigDict) -> Iterator[str]:
   yield from _least("train.eval_every", c.train.eval_every, 0)
   yield from _least("train.skip_nonfinite", c.train.skip_nonfinite, 0)
   yield from _least("eval.subjects", c.eval.subjects, 0)
-  yield from _least("quantization.batches", c.quantization.batches, 1)
   yield from _least("optim.learning_rate", c.optim.learning_rate, 0)
   yield from _least("optim.clip_norm", c.optim.clip_norm, 0)
   yield from _least("seed", c.seed, 0)
