@@ -28,8 +28,9 @@ def test_a_checkpoint_may_be_a_step_of_the_workdir(
   config, tmp_path, monkeypatch
 ):
   (tmp_path / "checkpoints" / "3").mkdir(parents=True)
+  module = models.create_model(config.model)
   monkeypatch.setattr(
-    embed.restoring, "restore_network", lambda path, *_: (None, path)
+    embed.restoring, "restore_network", lambda path, *_: (module, path)
   )
   found = {}
   for name in ("", "3", "4", "/elsewhere"):

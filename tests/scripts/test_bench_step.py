@@ -40,6 +40,7 @@ def test_families_are_timed_in_their_default_sizes():
   assert done.stdout.splitlines()[1].startswith("gaitset float32  teachers 0")
 
 
+@pytest.mark.slow
 def test_a_quantised_step_is_timed_beside_a_float_one():
   done = command.run(
     "--config=configs/walkers_baseline.py:smoke",
