@@ -19,7 +19,7 @@ PAGES = sorted(
   ]
 )
 # Written by scripts/study.py, with the notes inside.
-GENERATED = {"study.md"}
+GENERATED = {"study.md", "study_quantisation.md"}
 
 
 def by_page(pages=PAGES):
