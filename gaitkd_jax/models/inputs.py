@@ -55,6 +55,11 @@ def network_input(
     pixels = jnp.concatenate(
       [batch["heatmaps"], batch["silhouettes"][..., None]], axis=-1
     )
+  return scale(pixels)
+
+
+def scale(pixels: jax.Array) -> jax.Array:
+  """Scales uint8 pixels to float32 in 0 ... 1."""
   return pixels.astype(jnp.float32) / 255.0
 
 

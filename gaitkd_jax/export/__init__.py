@@ -1,0 +1,1 @@
+"""Networks written as programs for other runtimes."""
