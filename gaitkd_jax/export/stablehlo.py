@@ -9,7 +9,10 @@ The file is an uncompressed zip archive of two members: `metadata.json`, and
 of JAX make the same bytes.
 """
 
+from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
+import contextlib
 import io
 import json
 from typing import Any
@@ -18,6 +21,7 @@ import zipfile
 from flax import linen as nn
 import jax
 from jax import export
+from jax import lax
 import jax.numpy as jnp
 
 from gaitkd_jax import errors
@@ -119,7 +123,30 @@ def export_network(
     errors.UserError: a module of the network needs to know the number of
       sequences or of frames.
   """
-  constants = jax.device_get(variables)
+  leaves, structure = jax.tree.flatten(jax.device_get(variables))
+
+  def embed(
+    leaves: Sequence[Any], silhouettes: jax.Array, lengths: jax.Array
+  ) -> jax.Array:
+    weights = jax.tree.unflatten(structure, leaves)
+    out = module.apply(weights, inputs.scale(silhouettes), lengths)
+    return out["retrieval"]
+
+  # A search does without a classifier, whose arrays may be the largest.
+  smallest = export.export(jax.jit(embed), platforms=PLATFORMS[:1])(
+    leaves, *_inputs(module, 1, 1)
+  )
+  used = set(smallest.module_kept_var_idx)
+
+  def program(silhouettes: jax.Array, lengths: jax.Array) -> jax.Array:
+    # Without the barrier a compiler computes with constants beforehand, and
+    # rounds otherwise than an evaluation does.
+    weights = [
+      lax.optimization_barrier(leaf) if i in used else jnp.zeros_like(leaf)
+      for i, leaf in enumerate(leaves)
+    ]
+    return embed(weights, silhouettes, lengths)
+
   failing: list[nn.Module] = []
 
   def look(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
@@ -129,29 +156,46 @@ def export_network(
       failing.append(context.module)  # the innermost comes first
       raise
 
-  def embed(silhouettes: jax.Array, lengths: jax.Array) -> jax.Array:
-    out = module.apply(constants, inputs.scale(silhouettes), lengths)
-    return out["retrieval"]
-
-  n, s = export.symbolic_shape("n, s")
-  c = module.in_channels
-  shape = (n, s, *module.frame_size, *((c,) if c > 1 else ()))
-  exporting = export.export(jax.jit(embed), platforms=PLATFORMS)
+  exporting = export.export(jax.jit(program), platforms=PLATFORMS)
   try:
-    with nn.intercept_methods(look):
-      return exporting(
-        jax.ShapeDtypeStruct(shape, jnp.uint8),
-        jax.ShapeDtypeStruct((n,), jnp.int32),
-      )
+    with nn.intercept_methods(look), _no_source_files():
+      return exporting(*_inputs(module, *export.symbolic_shape("n, s")))
   # Some operations refuse a symbolic number by the last two.
-  except (jax.errors.InconclusiveDimensionOperation, TypeError, ValueError) as e:
+  except (
+    jax.errors.InconclusiveDimensionOperation,
+    TypeError,
+    ValueError,
+  ) as e:
     where = failing[0] if failing else module
-    name = "/".join(where.path) or "network"
+    name = "/".join(where.path) or "itself"
     raise errors.UserError(
       f"{type(module).__name__} cannot be exported for any number of frames: "
-      f"its module {name} ({type(where).__name__}) needs to know it "
+      f"its module {name} ({type(where).__name__}) has to know the number "
       f"({_first_line(e)}); give another --target"
     ) from e
+
+
+def _inputs(
+  module: models.GaitNetwork, n: Any, s: Any
+) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+  """What a program takes: `n` and `s` are numbers or symbolic ones."""
+  c = module.in_channels
+  shape = (n, s, *module.frame_size, *((c,) if c > 1 else ()))
+  return (
+    jax.ShapeDtypeStruct(shape, jnp.uint8),
+    jax.ShapeDtypeStruct((n,), jnp.int32),
+  )
+
+
+@contextlib.contextmanager
+def _no_source_files() -> Iterator[None]:
+  """Programs made inside do not name the files of this machine."""
+  limit = jax.config.jax_traceback_in_locations_limit
+  jax.config.update("jax_traceback_in_locations_limit", 0)
+  try:
+    yield
+  finally:
+    jax.config.update("jax_traceback_in_locations_limit", limit)
 
 
 def _first_line(e: Exception) -> str:
