@@ -6,7 +6,7 @@ nothing of this library.
 
 The file is an uncompressed zip archive of two members: `metadata.json`, and
 `program.bin`, the bytes of `jax.export`. The same network, metadata and version
-of JAX make the same bytes.
+of JAX make the same bytes. docs/export_stablehlo.md runs one in ten lines.
 """
 
 from collections.abc import Iterator
@@ -24,6 +24,7 @@ from jax import export
 from jax import lax
 import jax.numpy as jnp
 
+from gaitkd_jax import checkpoint
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import storage
@@ -103,13 +104,13 @@ def read(path: storage.Place) -> tuple[export.Exported, dict[str, Any]]:
   except Exception as e:
     raise errors.UserError(
       f"{path} is no program of --target=stablehlo, or damaged "
-      f"({_first_line(e)}); export the checkpoint again"
+      f"({checkpoint.first_line(e)}); export the checkpoint again"
     ) from e
   try:
     return export.deserialize(bytearray(program)), metadata
   except Exception as e:
     raise errors.UserError(
-      f"{path} cannot be run by JAX {jax.__version__} ({_first_line(e)}); "
+      f"{path} cannot be run by JAX {jax.__version__} ({checkpoint.first_line(e)}); "
       "JAX reads programs of about half a year: export the checkpoint again"
     ) from e
 
@@ -171,7 +172,7 @@ def export_network(
     raise errors.UserError(
       f"{type(module).__name__} cannot be exported for any number of frames: "
       f"its module {name} ({type(where).__name__}) has to know the number "
-      f"({_first_line(e)}); give another --target"
+      f"({checkpoint.first_line(e)}); give another --target"
     ) from e
 
 
@@ -196,8 +197,3 @@ def _no_source_files() -> Iterator[None]:
     yield
   finally:
     jax.config.update("jax_traceback_in_locations_limit", limit)
-
-
-def _first_line(e: Exception) -> str:
-  lines = str(e).splitlines()
-  return lines[0] if lines else type(e).__name__
