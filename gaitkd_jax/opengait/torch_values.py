@@ -169,10 +169,10 @@ def _permitted() -> dict[str, Any]:
 _NAMES = _permitted()
 
 
-def printable(text: Any) -> str:
+def printable(text: Any, most: int = 100) -> str:
   """Keeps what an attacker may have chosen to one plain line."""
   text = text if isinstance(text, str) else f"a {type(text).__name__}"
-  return "".join(c if c.isprintable() else "?" for c in text[:100])
+  return "".join(c if c.isprintable() else "?" for c in text[:most])
 
 
 def find(name: str) -> Any:
