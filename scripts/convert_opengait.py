@@ -192,6 +192,10 @@ def convert_zoo(folder: pathlib.Path, output: storage.Path) -> None:
     storage.check_writable(output, "--output")
   rows = zoo.convert_all(folder, output, recipes())
   print(zoo.table(rows))
+  print(
+    "Weights do not tell whether OpenGait searched embed_1 or embed_2 "
+    "(use_emb2 of its YAML): --config.model.retrieval is that of the recipe"
+  )
   if failed := [row.name for row in rows if row.outcome == "failed"]:
     raise errors.UserError(
       f"{len(failed)} of {len(rows)} files could not be converted, such as "

@@ -28,7 +28,7 @@ from gaitkd_jax.opengait import torch_pickle
 from gaitkd_jax.opengait import torch_values
 
 # The description of a network of 1000 arrays and its optimiser takes 0.5 MB.
-_MOST_PICKLE = 2**26
+_MOST_PICKLE = 2**24
 _ZIP = b"PK\x03\x04"
 _LFS = b"version https://git-lfs"
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C

@@ -147,6 +147,8 @@ def convert_all(
         if isinstance(error, inference.UnsupportedError) and not ours:
           row.outcome = "not supported"
           reason = f"the library has no network {entry.network} ({reason})"
+        # The row names the file already.
+        reason = reason.removeprefix(str(entry.path)).lstrip(": ")
         row.reason = torch_values.printable(reason, 500)
       _print(row)
   finally:
