@@ -27,6 +27,9 @@ OPENGAIT_NAMES: Mapping[str, str] = {
 _RESNET = "Backbone.forward_block"
 _FEATURE = "Backbone.forward_block.feature"
 _PARTS = 16
+# Beyond these a file means nothing good.
+_LARGEST = 2**24
+_MOST_LAYERS = 200
 
 
 class UnsupportedError(errors.UserError):
@@ -45,7 +48,11 @@ class _Reader:
   def size(self, key: str, axis: int, rank: int) -> int:
     """One size of an array that must have `rank` axes."""
     shape = self.shapes.get(key)
-    if shape is None or len(shape) != rank:
+    if (
+      shape is None
+      or len(shape) != rank
+      or not all(0 < size <= _LARGEST for size in shape)
+    ):
       what = "is missing" if shape is None else f"has shape {list(shape)}"
       raise UnsupportedError(
         f"{key} {what}; no network of the library has that"
@@ -55,7 +62,10 @@ class _Reader:
   def numbers(self, pattern: str) -> list[int]:
     """The numbers in keys that match, in order, each once."""
     found = (re.match(pattern, key) for key in self.shapes)
-    return sorted({int(match[1]) for match in found if match})
+    numbers = sorted({int(match[1]) for match in found if match})
+    if len(numbers) > _MOST_LAYERS:
+      raise UnsupportedError(f"no network has {len(numbers)} blocks in a stage")
+    return numbers
 
   def blocks(self, stage: str) -> int:
     """How many blocks a stage has, in any of DeepGaitV2's modes."""

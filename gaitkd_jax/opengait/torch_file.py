@@ -29,6 +29,7 @@ from gaitkd_jax.opengait import torch_values
 
 # The description of a network of 1000 arrays and its optimiser takes 0.5 MB.
 _MOST_PICKLE = 2**24
+_MOST_STEPS = 2**40
 _ZIP = b"PK\x03\x04"
 _LFS = b"version https://git-lfs"
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -158,7 +159,9 @@ def _checkpoint(file: BinaryIO, path: str) -> Checkpoint:
   content, numbers = _content(file, size)
   state = content.get("model", content) if isinstance(content, dict) else None
   if not isinstance(state, dict) or not all(
-    isinstance(key, str) and isinstance(value, torch_values.View)
+    isinstance(key, str)
+    and key.isprintable()
+    and isinstance(value, torch_values.View)
     for key, value in state.items()
   ):
     raise errors.UserError(
@@ -174,7 +177,7 @@ def _checkpoint(file: BinaryIO, path: str) -> Checkpoint:
   step = content.get("iteration", 0)
   return Checkpoint(
     {key: Tensor(view, numbers, path) for key, view in state.items()},
-    step if type(step) is int and step >= 0 else 0,
+    step if type(step) is int and 0 <= step < _MOST_STEPS else 0,
   )
 
 

@@ -195,6 +195,8 @@ def _convert(
     if checkpoint.is_finished(step):
       row.outcome = "there already"
       return
+    if not storage.is_remote(step) and step.exists():
+      raise errors.UserError(f"{step} is there, and no checkpoint; remove it")
     variables = _variables(opened.state, model)
   _write(variables, {"model": model}, row.step, workdir, output)
   row.arrays = len(jax.tree.leaves(variables))

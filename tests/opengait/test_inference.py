@@ -92,6 +92,14 @@ def test_other_kinds():
     ({"Backbone.x": (1,), "b": (2,)}, "arrays such as Backbone.x, b"),
     ({"layer0.forward_block.0.weight": (4, 1, 3, 3)}, "is missing"),
     ({"conv3d.0.conv3d.weight": (4, 1)}, "has shape [4, 1]"),
+    ({"conv3d.0.conv3d.weight": (2**40, 1, 0, 3, 3)}, "has shape [10995116"),
+    (
+      {f"transformer.layers.0.blocks.{i}.x": (1,) for i in range(201)}
+      | {"transformer.patch_embed.proj.weight": (16, 8, 1, 2, 2)}
+      | {"layer0.forward_block.0.weight": (4, 1, 3, 3)}
+      | {"layer2.0.conv1.forward_block.0.weight": (8, 4, 3, 3)},
+      "201 blocks",
+    ),
   ],
 )
 def test_other_networks(shapes, words):

@@ -122,6 +122,13 @@ def test_a_training_without_the_numbers_of_its_optimiser(arrays, tmp_path):
   assert step == 60_000
 
 
+@pytest.mark.parametrize("step", [-1, 2**60, 0.5, None, "7"])
+def test_steps_that_are_none(step, arrays, tmp_path):
+  content, blocks = torch_files.training(arrays, step=step)
+  torch_files.write_zip(tmp_path / "x.pt", content, blocks)
+  assert read(tmp_path / "x.pt")[1] == 0
+
+
 def test_numbers_are_read_when_they_are_asked_for(arrays, tmp_path):
   content, blocks = torch_files.training(arrays)
   path = tmp_path / "x.pt"
@@ -203,6 +210,10 @@ def test_what_cannot_be_opened(tmp_path):
   [
     ({"model": {"a": 1}}, "holds no state dict"),
     ({"model": {1: 2}}, "holds no state dict"),
+    (
+      {"\x1b[31m": torch_files.tensor(torch_files.storage("0", 4), (1,))},
+      "holds no state dict",
+    ),
     ([1, 2], "holds no state dict"),
     ({"x": torch_files.tensor(torch_files.storage("no", 1), (1,))}, "lacks"),
     ({"x": torch_files.tensor(torch_files.storage("0", 9), (1,))}, "16 bytes"),

@@ -147,7 +147,8 @@ def test_a_failure_does_not_stop_the_others(copy, tmp_path):
   }
   reasons = {row.name.split("/")[-1]: row.reason for row in rows}
   assert "no whole checkpoint" in reasons["Cut-00001.pt"]
-  assert "Bad CRC-32" in reasons["Flipped-00001.pt"]
+  crc = "is no whole checkpoint of PyTorch (Bad CRC-32"
+  assert reasons["Flipped-00001.pt"].startswith(crc)
   assert "refused os.mkdir" in reasons["Evil-00001.pt"]
   assert "layer9.weight" in reasons["Forked-1.pt"]
   assert "left over gcn.weight" in reasons["More-1.pt"]
@@ -204,6 +205,15 @@ def test_steps_of_names_where_files_have_none(tmp_path):
   put(tmp_path / "zoo", "HID/Baseline/Plain/00003", "gaitbase_plain", step=0)
   (row,) = zoo.convert_all(tmp_path / "zoo", tmp_path / "out", [])
   assert row.step == 3
+
+
+def test_what_is_in_the_way_is_kept(tmp_path):
+  put(tmp_path / "zoo", "HID/Baseline/Plain/00003", "gaitbase_plain", step=3)
+  place = tmp_path / "out/HID/Baseline/Plain/checkpoints/3"
+  place.mkdir(parents=True)
+  (row,) = zoo.convert_all(tmp_path / "zoo", tmp_path / "out", [])
+  assert row.outcome == "failed"
+  assert row.reason == f"{place} is there, and no checkpoint; remove it"
 
 
 def test_a_full_disk_and_a_bug(copy, tmp_path, monkeypatch):
