@@ -17,6 +17,7 @@ import os
 import struct
 from typing import Any
 from typing import BinaryIO
+from typing import Literal
 from typing import Protocol
 import zipfile
 import zlib
@@ -27,6 +28,7 @@ from gaitkd_jax import errors
 from gaitkd_jax.opengait import torch_pickle
 from gaitkd_jax.opengait import torch_values
 
+Order = Literal["<", ">"]  # of bytes
 # The description of a network of 1000 arrays and its optimiser takes 0.5 MB.
 _MOST_PICKLE = 2**24
 _MOST_STEPS = 2**40
@@ -145,7 +147,7 @@ def _explained(path: str) -> Iterator[None]:
 class _Numbers(Protocol):
   """Where a file keeps the numbers of storages."""
 
-  order: str
+  order: Order
 
   def read(self, storage: torch_values.Storage) -> bytes:
     """All bytes of a storage; raises if the file does not have them."""
@@ -214,12 +216,12 @@ class _Zip:
       raise torch_values.RefusedError(
         "a program of TorchScript; save its state_dict()"
       )
-    self.order = "<"
+    self.order: Order = "<"
     if f"{self._folder}byteorder" in self._entries:
-      orders = {b"little": "<", b"big": ">"}
-      self.order = orders.get(self._bytes("byteorder", 16), "")
-    if not self.order:
-      raise _DamagedError("its byte order is neither little nor big")
+      order = self._bytes("byteorder", 16)
+      if order not in (b"little", b"big"):
+        raise _DamagedError("its byte order is neither little nor big")
+      self.order = "<" if order == b"little" else ">"
 
   def content(self) -> Any:
     """What its pickle describes."""
@@ -263,7 +265,7 @@ class _Zip:
 class _Behind:
   """Numbers that lie one storage after the other, as before 1.6."""
 
-  def __init__(self, file: BinaryIO, order: str):
+  def __init__(self, file: BinaryIO, order: Order):
     self.order = order
     self.places: dict[str, tuple[int, int]] = {}
     self._file = file

@@ -129,11 +129,9 @@ class _Interpreter:
         stack.append(tuple(self._to_mark()))
       case "TUPLE1" | "TUPLE2" | "TUPLE3":
         count = int(name[-1])
-        items = tuple(stack[-count:])
-        if len(items) < count:
+        if len(stack) < count:
           raise ValueError("a value is missing")
-        del stack[-count:]
-        stack.append(items)
+        stack[-count:] = [tuple(stack[-count:])]
       case "EMPTY_LIST":
         stack.append([])
       case "LIST":

@@ -129,6 +129,7 @@ def convert_all(
 
   Raises:
     errors.UserError: see `find`.
+    errors.Stopped: a signal came; what is converted stays.
   """
   entries, rows = find(folder)
   taken: dict[str, str] = {}
@@ -139,6 +140,11 @@ def convert_all(
       rows.append(row)
       try:
         _convert(entry, output, recipes, row, taken)
+      except errors.Stopped as stop:
+        if i == 1:
+          raise
+        done = f"{i - 1} of {len(entries)} files are done"
+        raise stop.keeping(done) from None
       except Exception as error:
         reason = _reason(error)
         if reason is None:
@@ -304,7 +310,9 @@ def _differences(
 
 def table(rows: Sequence[Row]) -> str:
   """A line for every file: its network and size, or the reason."""
-  cells = [("file", "network", "step", "arrays", "parameters", "outcome")]
+  cells: list[tuple[str, ...]] = [
+    ("file", "network", "step", "arrays", "parameters", "outcome")
+  ]
   for row in rows:
     numbers = (row.step, row.arrays, row.parameters)
     texts = ("" if x is None else f"{x:,}" for x in numbers)

@@ -88,13 +88,14 @@ def test_what_is_there_is_not_done_again(copy, tmp_path, monkeypatch):
   def stopped(folder, variables, meta, step):
     if saved:
       save(folder, variables, meta, step)
-      raise KeyboardInterrupt  # when all but the renaming is done
+      raise errors.Stopped("stopped")  # when all but the renaming is done
     save(folder, variables, meta, step)
     saved.append(step)
 
   monkeypatch.setattr(checkpoint, "save_model", stopped)
-  with pytest.raises(KeyboardInterrupt):
+  with pytest.raises(errors.Stopped, match="1 of 3 files are done") as stop:
     zoo.convert_all(copy, output, [])
+  assert stop.value.saved
   assert sorted(x.name for x in output.rglob("checkpoints/*")) == ["7"]
   assert not (output / ".unfinished").exists()
   monkeypatch.setattr(checkpoint, "save_model", save)
