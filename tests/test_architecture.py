@@ -12,7 +12,7 @@ from tests.helpers.paths import ROOT
 # dot takes a module or a folder out of its room.
 LAYERS = (
   ("errors", "array_names"),
-  ("storage", "hosts"),
+  ("storage", "hosts", "runtime"),
   ("mirror", "failures", "quantize"),
   ("losses", "sharding", "checkpoint", "workdir", "compilation"),
   ("checkpointer", "training.schedules", "training.writers"),
@@ -25,8 +25,10 @@ LAYERS = (
   ("config",),
   ("distill", "evaluation"),
   ("training", "quantize.post_training"),
+  ("export",),
   ("arguments",),
   ("cli",),
+  ("export.__main__",),
   ("main",),
 )
 LOOSE = {
@@ -51,11 +53,13 @@ ROOMS = {
   "cost",
   "distill",
   "evaluation",
+  "export",
   "hosts",
   "losses",
   "models",
   "opengait",
   "quantize",
+  "runtime",
   "training",
 }
 
