@@ -12,6 +12,7 @@ import numpy as np
 
 from gaitkd_jax import errors
 from gaitkd_jax.export import runners
+from gaitkd_jax.runtime import processor
 
 # Of the largest difference to the largest entry, of a float file.
 FLOAT_BOUND = 1e-5
@@ -98,9 +99,13 @@ def measure(
   Raises:
     errors.UserError: the file cannot be run.
   """
-  from gaitkd_jax.runtime import processor
-
-  runner = runners.open_file(path, target)
+  try:
+    runner = runners.open_file(path, target)
+  except errors.UserError as e:
+    raise errors.UserError(
+      f"what was written cannot be run, and was removed: this is a bug of the "
+      f"export, report it with the command ({e})"
+    ) from e
   lengths = np.array([len(x) for x in sequences], np.int32)
   padded = np.full(
     (len(sequences), lengths.max(), *sequences[0].shape[1:]), 255, np.uint8

@@ -6,6 +6,8 @@ import dataclasses
 import importlib.metadata
 import os
 import pathlib
+import sys
+from typing import Any
 
 import jax
 import numpy as np
@@ -81,10 +83,26 @@ def _onnxruntime(path: str | os.PathLike[str]) -> Runner:
   )
 
 
-def _openvino(path: pathlib.Path) -> Runner:
-  """Raises an ImportError where it is not installed."""
+def import_openvino() -> Any:
+  """The module of OpenVINO.
+
+  When it is imported it reports to its maker, in a fork of this process, which
+  JAX does not survive for certain. It reports nothing without the package that
+  does so.
+
+  Raises:
+    ImportError: it is not installed.
+  """
+  if "openvino" not in sys.modules:
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
   import openvino
 
+  return openvino
+
+
+def _openvino(path: pathlib.Path) -> Runner:
+  """Raises an ImportError where it is not installed."""
+  openvino = import_openvino()
   core = openvino.Core()
   # By default a processor that has bfloat16 computes what is float in it.
   compiled = core.compile_model(
