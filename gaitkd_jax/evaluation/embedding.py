@@ -124,9 +124,10 @@ def embed(
     done.keep()
   if not jax.process_index():
     seconds = time.monotonic() - began
+    compiled = ", each compiled once" if hasattr(embed_step, "lower") else ""
     print(
       f"embedded {count} sequences in {seconds:.1f} s ({count / seconds:.1f} a "
-      f"second), {len(shapes)} shapes of batches, each compiled once",
+      f"second), {len(shapes)} shapes of batches{compiled}",
       flush=True,
     )
   return collected.embeddings
