@@ -11,6 +11,7 @@ import numpy as np
 
 from gaitkd_jax import errors
 from gaitkd_jax import models
+from gaitkd_jax.models import inputs
 
 # More frames than any network needs at once.
 _FRAMES = 16
@@ -38,7 +39,7 @@ def embedder(
     variables: Mapping[str, Any], pixels: jax.Array, lengths: jax.Array
   ) -> jax.Array:
     with jax.default_matmul_precision("highest"):
-      out = module.apply(variables, pixels.astype(jnp.float32) / 255.0, lengths)
+      out = module.apply(variables, inputs.scale(pixels), lengths)
     return out["retrieval"].astype(jnp.float32)
 
   def embed(sequences: Sequence[np.ndarray]) -> np.ndarray:

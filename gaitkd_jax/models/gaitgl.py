@@ -6,6 +6,7 @@ from typing import Any
 
 from flax import linen as nn
 import jax
+from jax import core
 import jax.numpy as jnp
 
 from gaitkd_jax.models import checks
@@ -256,8 +257,9 @@ def repeat_short(
   if lengths is None:
     times = {1: 3, 2: 2}.get(s, 1)
     return jnp.concatenate([x] * times, axis=1), None
-  # Four frames are what two become.
-  x = jnp.pad(x, [(0, 0), (0, max(4 - s, 0))] + [(0, 0)] * (x.ndim - 2))
+  # Four frames are what two become. `max` does not know symbolic numbers.
+  missing = core.max_dim(4 - s, 0)
+  x = jnp.pad(x, [(0, 0), (0, missing)] + [(0, 0)] * (x.ndim - 2))
   shape = (-1,) + (1,) * (x.ndim - 2)
   one, two = ((lengths == short).reshape(shape) for short in (1, 2))
   start = [

@@ -45,8 +45,7 @@ def network_input(
   Returns:
     float32 `[n, s, h, w]` for one channel, else `[n, s, h, w, in_channels]`.
   """
-  pixels = stack(batch, in_channels)
-  return pixels.astype(jnp.float32) / 255.0
+  return scale(stack(batch, in_channels))
 
 
 def stack(batch: Mapping[str, jax.Array], in_channels: int) -> jax.Array:
@@ -68,6 +67,11 @@ def stack(batch: Mapping[str, jax.Array], in_channels: int) -> jax.Array:
   return jnp.concatenate(
     [batch["heatmaps"], batch["silhouettes"][..., None]], axis=-1
   )
+
+
+def scale(pixels: jax.Array) -> jax.Array:
+  """Scales uint8 pixels to float32 in 0 ... 1."""
+  return pixels.astype(jnp.float32) / 255.0
 
 
 def read_frames(

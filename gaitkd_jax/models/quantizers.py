@@ -147,7 +147,7 @@ class Quantizer(nn.Module):
       state.value = step
     return state.value
 
-  def _factor(self, x: jax.Array) -> float:
+  def _factor(self, x: jax.Array) -> float | jax.Array:
     """LSQ's factor of the gradient of what is learned."""
     # Of a batch's array an entry counts, however many there are.
     shared = x.size // x.shape[0]

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+from jax import export
+from jax import lax
 import jax.numpy as jnp
 
 # From numbers of steps to whole ones; see `rounding`.
@@ -99,14 +101,17 @@ def _scale_gradient_jvp(
   return x, tangents[0] * factor
 
 
-def lsq_factor(values: int, grid: Grid) -> float:
+def lsq_factor(values: int, grid: Grid) -> float | jax.Array:
   """LSQ's gradient scale of a step: 1 / sqrt(N Q).
 
   Args:
-    values: N, how many values share the step (of one entry of a batch).
+    values: N, how many values share the step (of one entry of a batch); may be
+      a symbolic number of `jax.export`.
     grid: whose largest code is Q.
 
   Returns:
-    The factor.
+    The factor; a scalar array where N is symbolic.
   """
+  if export.is_symbolic_dim(values):
+    return lax.rsqrt(jnp.asarray(values * grid.high, jnp.float32))
   return float((values * grid.high) ** -0.5)
