@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
 import dataclasses
+import importlib.util
 import os
 import pathlib
 import secrets
@@ -32,8 +33,10 @@ from gaitkd_jax.export import threshold as threshold_lib
 
 INT8 = ("ort", "openvino", "tensorrt")
 ONNX = ("float", *INT8)
-# stablehlo and tflite take networks of any bits.
-TARGETS = (*ONNX, "stablehlo", "tflite")
+# Those after ONNX take networks of any bits. LiteRT's writer is a module of its
+# own, which is there or not.
+_TFLITE = importlib.util.find_spec("gaitkd_jax.export.tflite")
+TARGETS = (*ONNX, "stablehlo", *(("tflite",) if _TFLITE else ()))
 
 
 @dataclasses.dataclass(frozen=True)

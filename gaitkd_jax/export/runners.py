@@ -56,6 +56,8 @@ def open_file(path: str | os.PathLike[str], target: str) -> Runner:
       pass
   if target == "stablehlo":
     return _stablehlo(path)
+  if target == "tflite":
+    return _tflite(path)
   return _onnxruntime(path)
 
 
@@ -69,6 +71,13 @@ def _stablehlo(path: str | os.PathLike[str]) -> Runner:
     return np.asarray(call(silhouettes, lengths.astype(np.int32)))
 
   return Runner(f"JAX {jax.__version__} on {jax.default_backend()}", run, {})
+
+
+def _tflite(path: str | os.PathLike[str]) -> Runner:
+  from gaitkd_jax.export import tflite
+
+  name, run = tflite.open_file(path)
+  return Runner(name, run, {})
 
 
 def _onnxruntime(path: str | os.PathLike[str]) -> Runner:
