@@ -131,7 +131,7 @@ def export(request: Request) -> check_lib.Result:
     )
     for line in result.lines():
       print(line, flush=True)
-    check_lib.check(result, module.quantization is not None)
+    check_lib.check(result, module.quantization is not None, request.target)
     text = card_lib.write(
       output.name,
       metadata,

@@ -54,20 +54,29 @@ class Exported:
     self.digest = hashlib.sha256(self._content).hexdigest()
     self.threads = threads or _cores()
     self._providers = _available(self._runtime, providers)
-    self._exact = False
-    session = self._session()
-    self.metadata = _metadata(session, self.path)
+    self._exact, self._optimised = False, False
+    self.metadata = _metadata(self._session(), self.path)
+    # ONNX Runtime takes int8 activations for uint8 where it optimises for a
+    # processor of the x86 family, and then finds graphs of TensorRT invalid.
+    self._optimised = (
+      self.metadata.get("target") != "tensorrt" or tuple(providers) != CPU
+    )
     self.note = ""
     within = self.metadata.get("weights_within")
     if _is_int8(self.metadata) and (within is None or within > _SAFE):
       self._exact = processor.saturates()
-    if self._exact:
+    if not self._optimised:
+      self.note = (
+        f"{self.path.name}: a graph for TensorRT, which ONNX Runtime runs here "
+        "without optimisations, slower and exactly"
+      )
+    elif self._exact:
       self.note = (
         f"{self.path.name}: this processor has no VNNI, so the exact and "
         "slower way of adding products of bytes is taken "
         "(session.x64quantprecision=1)"
       )
-      session = self._session()
+    session = self._session()
     self._inputs = {x.name: x for x in session.get_inputs()}
     outputs = [x.name for x in session.get_outputs()]
     if set(self._inputs) - set(_INPUTS) or outputs != [_OUTPUT]:
@@ -189,6 +198,10 @@ class Exported:
     options = self._runtime.SessionOptions()
     options.intra_op_num_threads = self.threads
     options.log_severity_level = 3  # errors; they are raised as well
+    if not self._optimised:
+      options.graph_optimization_level = (
+        self._runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+      )
     if self._exact:
       options.add_session_config_entry("session.x64quantprecision", "1")
     if profile:

@@ -28,6 +28,14 @@ RESULT = check.Result(
 )
 
 
+def test_tensorrt_has_half_as_many_steps():
+  result = dataclasses.replace(RESULT, cosine=0.995)
+  check.check(result, True, "tensorrt")
+  for target in ("ort", "openvino"):
+    with pytest.raises(errors.UserError, match="not above 0.999"):
+      check.check(result, True, target)
+
+
 @pytest.mark.parametrize(
   "quantized, changes, fits",
   [

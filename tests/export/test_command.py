@@ -139,7 +139,7 @@ def test_a_network_of_other_people_has_no_threshold(tmp_path):
   assert "5_student" not in text and "6.json" not in text
 
 
-@pytest.mark.parametrize("target", ["ort", "openvino"])
+@pytest.mark.parametrize("target", ["ort", "openvino", "tensorrt"])
 def test_a_float_network_is_calibrated(short, tmp_path, target):
   path = tmp_path / "int8.onnx"
   result = exports.export(
@@ -155,11 +155,16 @@ def test_a_float_network_is_calibrated(short, tmp_path, target):
   assert 0 < known["weights_within"] <= 63
   assert known["calibration"]["data"] == "walkers"
   assert known["calibration"]["batches"] == 1
-  assert result.cosine > check.COSINE_BOUND
+  if target == "tensorrt":
+    assert result.cosine > check.TENSORRT_BOUND
+    assert "without optimisations" in network.note
+    assert network.kernels["Conv"] > 4
+  else:
+    assert result.cosine > check.COSINE_BOUND
   if target == "ort":
     assert network.kernels["QLinearConv"] > 4
     assert "Conv" not in network.kernels
-  else:
+  if target == "openvino":
     assert result.runtime.startswith("OpenVINO")
     assert result.kernels["Convolution u8"] > 4
   assert (

@@ -170,6 +170,16 @@ def test_sums_are_exact_where_the_processor_would_cut_them(
   assert caplog.text.count("\n") == exact
 
 
+def test_a_graph_for_tensorrt_is_run_as_it_is(tmp_path, file):
+  path = onnx_files.write(tmp_path / "trt.onnx", target="tensorrt")
+  network = runtime.load(path, threads=1)
+  assert "without optimisations" in network.note
+  (sequence,) = walks(3)
+  np.testing.assert_allclose(
+    network.embed([sequence])[0], onnx_files.expected(sequence), rtol=1e-6
+  )
+
+
 @pytest.mark.parametrize(
   "machine, text, expected",
   [
