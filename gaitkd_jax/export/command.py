@@ -30,6 +30,7 @@ from gaitkd_jax.export import reference
 from gaitkd_jax.export import silhouettes
 from gaitkd_jax.export import source as source_lib
 from gaitkd_jax.export import threshold as threshold_lib
+from gaitkd_jax.hosts import stopping
 
 INT8 = ("ort", "openvino", "tensorrt")
 ONNX = ("float", *INT8)
@@ -78,6 +79,8 @@ def export(request: Request) -> check_lib.Result:
   _check_output(output)
   source = source_lib.find(request.checkpoint, request.config)
   _check_bits(request, source)
+  if request.config is not None:
+    embed_lib.protocol_of(request.config)  # whose metric is known
   mesh = sharding.create_mesh(1)
   module, variables = restoring.restore_network(
     source.path,
@@ -141,8 +144,8 @@ def export(request: Request) -> check_lib.Result:
     )
     card = new.with_name(f"{new.name}.md")
     card.write_text(text)
-    for written, place in ((card, card_of(output)), (new, output)):
-      _put(written, place)
+    with stopping.held():  # no file without its card, nor a card alone
+      _put({card: card_of(output), new: output})
   print(f"written: {output} and {card_of(output).name}", flush=True)
   return result
 
@@ -269,9 +272,20 @@ def _new_file(output: storage.Path) -> Iterator[pathlib.Path]:
       left.unlink(missing_ok=True)
 
 
-def _put(written: pathlib.Path, place: storage.Path) -> None:
-  """Gives a finished file its name."""
-  if storage.is_remote(place):
-    storage.write_bytes(place, written.read_bytes())
-  else:
-    os.replace(written, place)
+def _put(files: Mapping[pathlib.Path, storage.Path]) -> None:
+  """Gives finished files their names; all of them or none."""
+  done: list[storage.Path] = []
+  try:
+    for written, place in files.items():
+      if storage.is_remote(place):
+        storage.write_bytes(place, written.read_bytes())
+      else:
+        os.replace(written, place)
+      done.append(place)
+  except OSError as e:
+    for place in done:
+      storage.remove(place)
+    raise errors.UserError(
+      f"{place} cannot be written ({e.strerror or e}); make room, or give "
+      "another --output"
+    ) from e

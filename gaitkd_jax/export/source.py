@@ -10,6 +10,7 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import errors
 from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
+from gaitkd_jax.evaluation import distances
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Source:
   def metric(self) -> str:
     """By which its training compared embeddings."""
     found = (self.config or {}).get("eval", {}).get("metric")
-    return found if isinstance(found, str) else "euclidean"
+    return found if found in distances.METRICS else distances.METRICS[0]
 
   @property
   def data(self) -> str:

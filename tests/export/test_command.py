@@ -1,5 +1,6 @@
 """The command that exports: what it writes, checks and refuses."""
 
+import errno
 import json
 import os
 
@@ -15,11 +16,15 @@ from gaitkd_jax import sharding
 from gaitkd_jax.evaluation import restoring
 from gaitkd_jax.export import check
 from gaitkd_jax.export import command
+from gaitkd_jax.export import networks
 from gaitkd_jax.export import onnx_graph
 from gaitkd_jax.export import silhouettes
+from gaitkd_jax.export import stablehlo
 from tests.helpers import command as command_line
+from tests.helpers import configs
 from tests.helpers import exports
 from tests.helpers import paths
+from tests.helpers import trees
 
 # A trained one: of random weights a step more or less changes far more.
 SHIPPED = paths.ROOT / "shipped_teachers" / "walkers" / "1000"
@@ -281,18 +286,74 @@ def test_a_stop_leaves_nothing(stranger, tmp_path, monkeypatch):
 
 
 def test_a_network_with_heat_maps(tmp_path):
-  model = dict(
-    name="skeletongaitpp", num_classes=3, base_channels=8, blocks=(1, 1, 1, 1)
+  trained = exports.save(
+    tmp_path / "run", exports.MODEL | {"in_channels": 2}, classes=[]
   )
-  trained = exports.save(tmp_path / "run", model)
-  try:
-    exports.export(trained, tmp_path / "maps.onnx")
-  except errors.UserError as e:
-    assert "SkeletonGaitPP has no plan" in str(e)
-    assert os.listdir(tmp_path) == ["run"]
-    return
+  exports.export(trained, tmp_path / "maps.onnx")
   network = runtime.load(tmp_path / "maps.onnx", threads=1)
-  assert network.frame_shape == (64, 44, 3)
+  assert network.frame_shape == (64, 44, 2)
+  text = (tmp_path / "maps.onnx.md").read_text()
+  assert "np.zeros((30, 64, 44, 2), np.uint8)" in text
+
+
+def test_a_network_without_a_plan(stranger, tmp_path, monkeypatch):
+  monkeypatch.setattr(networks, "PLANNERS", {})
+  with pytest.raises(errors.UserError, match="DeepGaitV2 has no plan") as e:
+    exports.export(stranger, tmp_path / "x.onnx")
+  assert "\n" not in str(e.value)
+
+
+def test_stablehlo_is_checked_like_the_others(stranger, tmp_path):
+  path = tmp_path / "x.stablehlo"
+  result = exports.export(stranger, path, target="stablehlo")
+  assert result.difference < 1e-6 and result.runtime.startswith("JAX")
+  _, known = stablehlo.read(path)
+  assert known["network"] == "deepgaitv2" and known["target"] == "stablehlo"
+  assert "one program for CPUs" in (tmp_path / "x.stablehlo.md").read_text()
+
+
+def test_what_cannot_be_put_leaves_nothing(stranger, tmp_path, monkeypatch):
+  replace = os.replace
+
+  def full(old, new):
+    if not str(new).endswith(".md"):
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    replace(old, new)
+
+  monkeypatch.setattr(command.os, "replace", full)
+  with pytest.raises(errors.UserError, match="No space left"):
+    exports.export(stranger, tmp_path / "x.onnx")
+  assert not os.listdir(tmp_path)
+
+
+@pytest.mark.slow
+def test_calibration_by_a_config(stranger, prepared, tmp_path, capsys):
+  config = configs.smoke_config(
+    prepared, "walkers_baseline", **{"quantization.batches": 1}
+  )
+  path = tmp_path / "config.onnx"
+  exports.export(
+    stranger, path, target="ort", calibrate="config", config=config
+  )
+  known = runtime.load(path, threads=1).metadata
+  assert known["calibration"]["data"] == "walkers"
+  assert known["calibration"]["batches"] == 1
+  # The config says which data the network is for.
+  assert known["threshold"]["data"] == "walkers"
+  assert "steps of" in capsys.readouterr().out
+
+
+def test_calibration_by_a_folder(stranger, tmp_path):
+  trees.write(tmp_path / "tree", "casiab", subjects=2, frames=3)
+  exports.export(
+    stranger,
+    tmp_path / "folder.onnx",
+    target="ort",
+    calibrate=str(tmp_path / "tree"),
+    bits={"weights": 8, "activations": 8},
+  )
+  known = runtime.load(tmp_path / "folder.onnx", threads=1).metadata
+  assert known["calibration"]["data"] == "tree"
 
 
 @pytest.mark.slow
