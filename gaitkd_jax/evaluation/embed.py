@@ -26,6 +26,7 @@ from gaitkd_jax.hosts import stopping
 from gaitkd_jax.hosts import together
 
 Batch = Mapping[str, jax.Array]
+# Where it was before a file could be tested, too.
 restore = tested_lib.restore
 
 

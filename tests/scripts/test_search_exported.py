@@ -88,18 +88,20 @@ def test_silhouettes_find_themselves(made, tmp_path, gallery, args):
     f"--gallery={root / gallery}",
     f"--probe={subject}",
     f"--output={found}",
-    "--top=1",
+    "--top=99",
     *(arg.format(root=root) for arg in args),
     program=("scripts/search.py",),
   )
   assert f"{root}/student.onnx: gaitbase for float, of step 5, on " in text
   with found.open(newline="") as file:
     rows = list(csv.DictReader(file))
-  assert len(rows) == len(trees.sequences("casiab", subject.name))
-  for row in rows:
-    probe = row["probe"].replace("/", "-")
-    assert row["gallery"] == f"{subject.name}-{probe}"
-    assert float(row["distance"]) < most
+  own = [
+    float(row["distance"])
+    for row in rows
+    if row["gallery"] == f"{subject.name}-{row['probe'].replace('/', '-')}"
+  ]
+  assert len(own) == len(trees.sequences("casiab", subject.name))
+  assert max(own) < most < max(float(row["distance"]) for row in rows) / 10
 
 
 @pytest.mark.parametrize(
