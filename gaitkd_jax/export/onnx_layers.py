@@ -1,0 +1,387 @@
+"""How every layer of a plan is written as nodes of ONNX."""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+
+import numpy as np
+from onnx import TensorProto
+
+from gaitkd_jax import errors
+from gaitkd_jax.export import onnx_values
+from gaitkd_jax.export import plan as plan_lib
+
+Codes = onnx_values.Codes
+Layer = plan_lib.Layer
+Values = onnx_values.Values
+_Writer = Callable[[Values, Layer], None]
+
+
+def _frames(v: Values, layer: Layer) -> None:
+  """The input, whose bytes are its codes."""
+  graph, value = v.graph, layer.output
+  height, width, channels = v.plan.frame
+  x = "silhouettes"
+  axes = 3 if channels > 1 else 2
+  mask = graph.node("Unsqueeze", v.mask(0), graph.integers(*range(2, 2 + axes)))
+  x = graph.node("Where", mask, x, graph.constant(0, np.uint8), name="input")
+  if channels > 1:
+    x = graph.reshape(x, -1, height, width, channels, name="input")
+    x = graph.node("Transpose", x, name="input", perm=(0, 3, 1, 2))
+  else:
+    x = graph.reshape(x, -1, 1, height, width, name="input")
+  if v.plan.bits and v.target.unsigned:
+    v.set_codes(value, Codes(x, 1 / 255, 0, 0))
+    return
+  x = graph.node("Cast", x, name="input", to=TensorProto.FLOAT)
+  x = graph.node("Div", x, graph.constant(255, np.float32), name="input")
+  v.set(value, x)
+
+
+def _convolve(v: Values, layer: Layer) -> None:
+  graph, arguments = v.graph, layer.arguments
+  (source,) = layer.inputs
+  x, weights = v.float(source), arguments["weights"]
+  kernel = _kernel(v, layer)
+  inputs = [x, kernel]
+  bias = arguments["bias"]
+  if bias is not None:
+    inputs.append(graph.weights(bias, f"{layer.name}/bias"))
+  pads = arguments["padding"]
+  v.set(
+    layer.output,
+    graph.node(
+      "Conv",
+      *inputs,
+      name=layer.name,
+      kernel_shape=weights.values.shape[2:],
+      strides=arguments["strides"],
+      pads=(*pads, *pads),
+    ),
+  )
+
+
+def _kernel(v: Values, layer: Layer) -> str:
+  """Weights, as floats or as codes times their steps by output channel."""
+  weights, graph = layer.arguments["weights"], v.graph
+  if weights.codes is None:
+    return graph.weights(weights.values, f"{layer.name}/kernel")
+  factor = _fineness(weights.bits)
+  scales = np.maximum(weights.scales.reshape(-1), np.finfo(np.float32).tiny)
+  return graph.node(
+    "DequantizeLinear",
+    graph.codes(weights.codes, weights.bits, layer.name, factor),
+    graph.weights(scales / np.float32(factor), f"{layer.name}/steps"),
+    graph.weights(np.zeros(scales.shape, np.int8), f"{layer.name}/zeros"),
+    name=layer.name,
+    axis=0,
+  )
+
+
+def _fineness(bits: int) -> int:
+  """What codes of few bits are multiplied by, and their step is divided by.
+
+  Compilers round a bias to a multiple of the steps of input and weights. Those
+  of few bits are so large that results would differ. Weights stay within 63.
+  """
+  return 2 ** max(7 - bits, 0)
+
+
+def _relu(v: Values, layer: Layer) -> None:
+  (x,) = layer.inputs
+  v.set(layer.output, v.graph.node("Relu", v.float(x), name=layer.name))
+
+
+def _leaky_relu(v: Values, layer: Layer) -> None:
+  (x,) = layer.inputs
+  slope = layer.arguments["slope"]
+  v.set(
+    layer.output,
+    v.graph.node("LeakyRelu", v.float(x), name=layer.name, alpha=slope),
+  )
+
+
+def _sigmoid(v: Values, layer: Layer) -> None:
+  (x,) = layer.inputs
+  v.set(layer.output, v.graph.node("Sigmoid", v.float(x), name=layer.name))
+
+
+def _binary(op: str) -> _Writer:
+  def write(v: Values, layer: Layer) -> None:
+    x, y = map(v.float, layer.inputs)
+    v.set(layer.output, v.graph.node(op, x, y, name=layer.name))
+
+  return write
+
+
+def _quantize(v: Values, layer: Layer) -> None:
+  graph, arguments = v.graph, layer.arguments
+  (source,) = layer.inputs
+  step, low, high = (arguments[key] for key in ("step", "low", "high"))
+  if v.target.identity_only and _is_main_branch(v.plan, layer):
+    v.set(layer.output, v.float(source))
+    return
+  if not v.target.unsigned:
+    _quantize_signed(v, layer, step, low, high)
+    return
+  # See `_fineness`: codes of few bits are shifted to the upper ones.
+  bits = int(high - low).bit_length()
+  zero = 2 ** (bits - 1) if low < 0 else 0
+  codes = Codes("", step, zero, low + zero)
+  x = graph.node(
+    "QuantizeLinear", v.float(source), *v.scale(codes), name=layer.name
+  )
+  if (low + zero, high + zero) != (0, 255):
+    limits = (
+      graph.constant(low + zero, np.uint8),
+      graph.constant(high + zero, np.uint8),
+    )
+    x = graph.node("Clip", x, *limits, name=layer.name)
+  if shift := 8 - bits:
+    x = graph.node(
+      "BitShift",
+      x,
+      graph.constant(shift, np.uint8),
+      name=layer.name,
+      direction="LEFT",
+    )
+    codes = Codes("", step / 2**shift, zero << shift, (low + zero) << shift)
+  v.set_codes(layer.output, codes._replace(name=x))
+
+
+def _quantize_signed(
+  v: Values, layer: Layer, step: float, low: int, high: int
+) -> None:
+  """With int8 and without a shift, as TensorRT has it."""
+  graph = v.graph
+  if high > 127:  # half as many steps
+    step, high = step * high / 127, 127
+  elif high < 127:
+    raise errors.UserError(
+      f"{layer.name} has codes from {low} to {high}; --target=tensorrt takes "
+      "8 bits; give --target=ort"
+    )
+  codes = Codes("", step, 0, low)
+  (source,) = layer.inputs
+  x = graph.node(
+    "QuantizeLinear", v.float(source), *v.scale(codes), name=layer.name
+  )
+  v.set_codes(layer.output, codes._replace(name=x))
+
+
+def _is_main_branch(plan: plan_lib.Plan, layer: Layer) -> bool:
+  """Whether a quantiser stands between a convolution and its residual sum."""
+  (source,) = layer.inputs
+  made = next(each for each in plan.layers if each.output == source)
+  readers = list(plan.readers(layer.output))
+  return (
+    made.op == "convolve"
+    and len(readers) == 1
+    and readers[0].op == "add"
+    and readers[0].inputs[0] == layer.output
+  )
+
+
+def moved(
+  v: Values,
+  layer: Layer,
+  move: Callable[[str, str], str],
+  fill: str = "zero",
+) -> None:
+  """Writes a layer that only moves values: of codes, if there are some.
+
+  Args:
+    v: the values.
+    layer: of one input.
+    move: from the name of an array, and that of a scalar of its type that
+      stands for `fill`, to the name of the result.
+    fill: "zero", or "least", what no maximum takes.
+  """
+  (source,) = layer.inputs
+  codes = v.codes(source)
+  if codes is None or not v.target.codes_travel:
+    least = -np.inf if fill == "least" else 0.0
+    scalar = v.graph.constant(least, np.float32)
+    v.set(layer.output, move(v.float(source), scalar))
+    return
+  dtype = np.uint8 if v.target.unsigned else np.int8
+  scalar = v.graph.constant(codes.low if fill == "least" else codes.zero, dtype)
+  v.set_codes(layer.output, codes._replace(name=move(codes.name, scalar)))
+
+
+def _taps(v: Values, layer: Layer) -> None:
+  graph, arguments = v.graph, layer.arguments
+  (source,) = layer.inputs
+  before, stride = arguments["before"], arguments["stride"]
+  count = arguments["count"]
+
+  def paced(x: str, fill: str) -> str:
+    del fill
+    x = v.split(x, source)
+    # Frames that fill no whole group are dropped.
+    frames = graph.node(
+      "Mul", v.frames(layer.output.time), graph.integers(stride)
+    )
+    x = graph.node(
+      "Slice", x, graph.integers(0), frames, graph.integers(1), name=layer.name
+    )
+    return v.merge(x, layer.output)
+
+  def beside(x: str, fill: str) -> str:
+    x = v.split(x, source)
+    rest = len(source.shape)
+    pads = [0, before, *[0] * rest, 0, count - 1 - before, *[0] * rest]
+    x = graph.node("Pad", x, graph.integers(*pads), fill, name=layer.name)
+    stop = [None] * count
+    frames = v.frames(source.time)
+    for i in range(count):
+      stop[i] = graph.node("Add", frames, graph.integers(i)) if i else frames
+    shifted = [
+      graph.node(
+        "Slice", x, graph.integers(i), end, graph.integers(1), name=layer.name
+      )
+      for i, end in enumerate(stop)
+    ]
+    x = graph.node("Concat", *shifted, name=layer.name, axis=2)
+    return v.merge(x, layer.output)
+
+  moved(v, layer, paced if stride > 1 else beside)
+
+
+def _zero_outside(v: Values, layer: Layer) -> None:
+  (source,) = layer.inputs
+
+  def masked(x: str, fill: str) -> str:
+    x = v.split(x, source)
+    x = v.graph.node("Where", _mask(v, source), x, fill, name=layer.name)
+    return v.merge(x, source)
+
+  moved(v, layer, masked)
+
+
+def _mask(v: Values, value: plan_lib.Value) -> str:
+  """Which frames are real, with the axes of `split`."""
+  assert value.strips == 1
+  axes = range(2, 2 + len(value.shape))
+  return v.graph.node("Unsqueeze", v.mask(value.time), v.graph.integers(*axes))
+
+
+def _max_over_time(v: Values, layer: Layer) -> None:
+  (source,) = layer.inputs
+
+  def highest(x: str, fill: str) -> str:
+    x = v.split(x, source)
+    x = v.graph.node("Where", _mask(v, source), x, fill, name=layer.name)
+    return v.graph.node(
+      "ReduceMax", x, v.graph.integers(1), name=layer.name, keepdims=0
+    )
+
+  moved(v, layer, highest, "least")
+
+
+def _pool_strips(v: Values, layer: Layer) -> None:
+  graph = v.graph
+  (source,) = layer.inputs
+  parts, (c, h, w) = layer.arguments["parts"], source.shape
+  x = graph.reshape(
+    v.float(source), -1, c, parts, h // parts * w, name=layer.name
+  )
+  mean, highest = (
+    graph.node(op, x, graph.integers(3), name=layer.name, keepdims=0)
+    for op in ("ReduceMean", "ReduceMax")
+  )
+  x = graph.node("Add", mean, highest, name=layer.name)
+  v.set(
+    layer.output,
+    graph.node("Transpose", x, name=layer.name, perm=(0, 2, 1)),
+  )
+
+
+def _linear(v: Values, layer: Layer) -> None:
+  """A product for every part: [p, m, c] by [p, c, d]."""
+  graph, weights = v.graph, layer.arguments["weights"]
+  (source,) = layer.inputs
+  codes = v.codes(source)
+  if codes and weights.codes is not None and v.target.integer_products:
+    x = graph.node("Transpose", codes.name, name=layer.name, perm=(1, 0, 2))
+    zero = v.scale(codes)[1]
+    x = graph.node(
+      "MatMulInteger",
+      x,
+      graph.codes(weights.codes, weights.bits, layer.name),
+      zero,
+      name=layer.name,
+    )
+    x = graph.node("Cast", x, name=layer.name, to=TensorProto.FLOAT)
+    scales = graph.constant(weights.scales * np.float32(codes.step))
+    x = graph.node("Mul", x, scales, name=layer.name)
+  else:
+    x = graph.node(
+      "Transpose", v.float(source), name=layer.name, perm=(1, 0, 2)
+    )
+    x = graph.node("MatMul", x, _part_kernel(v, layer), name=layer.name)
+  v.set(
+    layer.output,
+    graph.node("Transpose", x, name=layer.name, perm=(1, 0, 2)),
+  )
+
+
+def _part_kernel(v: Values, layer: Layer) -> str:
+  """Weights [p, c, d], as floats or as codes times their steps."""
+  weights, graph = layer.arguments["weights"], v.graph
+  if weights.codes is None:
+    return graph.weights(weights.values, f"{layer.name}/kernel")
+  # A step for every part and channel of the result: one axis of both.
+  p, c, d = weights.codes.shape
+  x = graph.node(
+    "DequantizeLinear",
+    graph.codes(
+      weights.codes.transpose(0, 2, 1).reshape(p * d, c),
+      weights.bits,
+      layer.name,
+    ),
+    graph.constant(weights.scales.reshape(-1), np.float32),
+    graph.weights(np.zeros(p * d, np.int8), f"{layer.name}/zeros"),
+    name=layer.name,
+    axis=0,
+  )
+  x = graph.reshape(x, p, d, c, name=layer.name)
+  return graph.node("Transpose", x, name=layer.name, perm=(0, 2, 1))
+
+
+def _affine(v: Values, layer: Layer) -> None:
+  graph = v.graph
+  x = v.float(layer.inputs[0])
+  for op, key in (("Mul", "scale"), ("Add", "shift")):
+    constant = graph.constant(layer.arguments[key], np.float32)
+    x = graph.node(op, x, constant, name=layer.name)
+  v.set(layer.output, x)
+
+
+def _unit_length(v: Values, layer: Layer) -> None:
+  graph, x = v.graph, v.float(layer.inputs[0])
+  square = graph.node(
+    "ReduceSumSquare", x, graph.integers(-1), name=layer.name, keepdims=1
+  )
+  least = graph.constant(1e-24, np.float32)
+  norm = graph.node("Max", square, least, name=layer.name)
+  norm = graph.node("Sqrt", norm, name=layer.name)
+  v.set(layer.output, graph.node("Div", x, norm, name=layer.name))
+
+
+LAYERS: Mapping[str, _Writer] = {
+  "add": _binary("Add"),
+  "affine": _affine,
+  "convolve": _convolve,
+  "frames": _frames,
+  "leaky_relu": _leaky_relu,
+  "linear": _linear,
+  "max_over_time": _max_over_time,
+  "multiply": _binary("Mul"),
+  "pool_strips": _pool_strips,
+  "quantize": _quantize,
+  "relu": _relu,
+  "sigmoid": _sigmoid,
+  "taps": _taps,
+  "unit_length": _unit_length,
+  "zero_outside": _zero_outside,
+}

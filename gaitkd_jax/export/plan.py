@@ -1,0 +1,159 @@
+"""A network in evaluation as a list of layers, from which targets are written.
+
+Feature maps are `[m, c, h, w]`, channels first, where m is the number of frames
+of all sequences; all convolutions are over height and width. One over time
+reads its neighbours in time as further channels (the layer "taps"), so that
+every runtime has a fast kernel for it and frames stay merged from the first
+layer to the maximum over time.
+"""
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+  """A kernel, exactly as the network computes with it.
+
+  Attributes:
+    values: float32 `[out, in, h, w]`, or `[p, in, out]` of parts.
+    codes: int8, of the same shape; None: it is not quantised.
+    scales: float32, broadcastable to `codes`: values are codes * scales.
+    bits: of the codes; 0: it is not quantised.
+  """
+
+  values: np.ndarray
+  codes: np.ndarray | None = None
+  scales: np.ndarray | None = None
+  bits: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+  """What a layer makes.
+
+  Attributes:
+    name: unique in the plan.
+    shape: without the first axis.
+    time: the number of the time axis, of `Plan.times`, whose frames, of all
+      sequences, are the first axis; None: the first axis is that of sequences.
+    strips: how many entries of the first axis one frame has.
+  """
+
+  name: str
+  shape: tuple[int, ...]
+  time: int | None = None
+  strips: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+  """One computation.
+
+  Attributes:
+    op: what it does; a row of `OPS`.
+    name: the path of the module that it stands for, such as "stem", and
+      what it does there if that are several things.
+    inputs: values.
+    output: the value that it makes.
+    arguments: what else `OPS` says that it takes.
+  """
+
+  op: str
+  name: str
+  inputs: tuple[Value, ...]
+  output: Value
+  arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Time:
+  """A time axis.
+
+  Attributes:
+    source: the number of the one that it is made of; None for the input's.
+    how: "repeat_short" (`gaitgl.repeat_short`), or "divide".
+    by: frames that become one.
+  """
+
+  source: int | None = None
+  how: str = ""
+  by: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """A network, without what only training needs.
+
+  Attributes:
+    network: its name.
+    frame: height, width and channels of its input.
+    layers: in the order in which they work; the first reads the input, and the
+      last makes the embedding, `[p, d]` for every sequence.
+    times: time axes; the first is that of the input.
+    bits: the name of its quantisation, such as "W8A8"; "" is float.
+  """
+
+  network: str
+  frame: tuple[int, int, int]
+  layers: tuple[Layer, ...]
+  times: tuple[Time, ...]
+  bits: str = ""
+
+  @property
+  def output(self) -> Value:
+    """The embedding."""
+    return self.layers[-1].output
+
+  def readers(self, value: Value) -> Iterator[Layer]:
+    """The layers that read a value."""
+    return (layer for layer in self.layers if value in layer.inputs)
+
+
+# What layers there are, and what their arguments mean. m is the first axis.
+OPS: Mapping[str, str] = {
+  "frames": "the input: uint8 / 255, zero beyond lengths, as [m, c, h, w]",
+  "convolve": "2-D: weights, bias [out] or None, strides, padding",
+  "relu": "",
+  "leaky_relu": "slope",
+  "sigmoid": "",
+  "add": "the sum of two; the first is the main branch of a residual",
+  "multiply": "the product of two",
+  "blend": "x, y, scores of both: softmax of the scores weighs x and y",
+  "quantize": "to the nearest step * (low ... high): step, low, high",
+  "taps": "frames and their neighbours along `axis`: before, after, stride",
+  "zero_outside": "zero beyond lengths",
+  "window": "of neighbouring frames: size, what (mean or max)",
+  "slice": "axis (of shape), start, stop",
+  "concat": "axis (of shape)",
+  "cut_strips": "[m, c, h, w] to [m * count, c, h / count, w]",
+  "join_strips": "the inverse",
+  "max_pool": "of 2 x 2 pixels",
+  "max_over_time": "of the frames of each sequence: [n, ...]",
+  "pool_strips": "mean + maximum of each of `parts`: [m, parts, c]",
+  "generalised_mean": "of each of `parts`: exponent, least",
+  "linear": "[p, c] by weights [p, c, d]",
+  "affine": "times scale plus shift, both of the shape of the value",
+  "unit_length": "over the last axis",
+}
+
+
+def describe(plan: Plan) -> list[tuple[str, ...]]:
+  """The plan as rows of text: layer, what it does, its shape, its bits."""
+  rows = []
+  for layer in plan.layers:
+    weights = layer.arguments.get("weights")
+    bits = ""
+    if weights is not None:
+      bits = f"int{weights.bits}" if weights.bits else "float"
+    if layer.op == "quantize":
+      low, high = layer.arguments["low"], layer.arguments["high"]
+      bits = f"{low}..{high}"
+    shape = "x".join(map(str, layer.output.shape))
+    axis = "frames" if layer.output.time is not None else "sequences"
+    rows.append((layer.name, layer.op, f"{axis} x {shape}", bits))
+  return rows
