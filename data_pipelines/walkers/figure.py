@@ -28,6 +28,7 @@ _TORSO_LEVELS = (
 )
 # With fewer slices the outline is jagged.
 _SLICES = np.linspace(-0.17, 1.03, 17)
+_HIPS = 4  # of them, from the crotch to a little above the hip joints
 # The sole is flat on the floor where the measured pitch of the foot (ankle to
 # toe marker) is about -11 degrees, its value all through mid stance.
 _FLAT_FOOT = np.deg2rad(11.0)
@@ -192,7 +193,8 @@ def _torso(
     -1,
   )
   centres = _SLICES[:, None, None] * length * spine
-  out.slices(centres, frames, half_axes, "shirt")
+  out.slices(centres[:_HIPS], frames[:_HIPS], half_axes[:_HIPS], "hips")
+  out.slices(centres[_HIPS:], frames[_HIPS:], half_axes[_HIPS:], "shirt")
   return frames
 
 

@@ -22,7 +22,7 @@ class Shapes:
       elbows, wrists, hips, knees, ankles, each left and right.
     capsule_parts: What each capsule is: "trousers", "shoe", "shirt", "sleeve",
       "cuff", "hand", "skin", "hair", "hem", "collar".
-    ellipsoid_parts: The same of the ellipsoids, and "hood" and "bag".
+    ellipsoid_parts: The same of the ellipsoids, and "hips", "hood" and "bag".
   """
 
   ends: Array
