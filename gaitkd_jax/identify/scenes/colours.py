@@ -12,7 +12,13 @@ from gaitkd_jax.identify.scenes import spec
 Array = np.ndarray
 
 _SKIN = np.array(
-  [(236, 196, 172), (214, 164, 132), (176, 124, 92), (124, 82, 60), (88, 60, 46)]
+  [
+    (236, 196, 172),
+    (214, 164, 132),
+    (176, 124, 92),
+    (124, 82, 60),
+    (88, 60, 46),
+  ]
 )
 _HAIR = np.array(
   [(32, 28, 26), (58, 42, 34), (104, 74, 50), (168, 132, 84), (150, 148, 146)]
@@ -54,7 +60,9 @@ def choose(
   person = scene.people[number]
   rng = spec.generator(spec.COLOURS, scene.seed, number)
   shirt, trousers = _dye(rng, 0.15, 0.95), _dye(rng, 0.10, 0.55)
-  shoe, bag, coat = (_dye(rng, *v) for v in ((0.1, 0.5), (0.15, 0.7), (0.12, 0.6)))
+  shoe, bag, coat = (
+    _dye(rng, *v) for v in ((0.1, 0.5), (0.15, 0.7), (0.12, 0.6))
+  )
   skin = _SKIN[rng.integers(len(_SKIN))] * rng.uniform(0.92, 1.05)
   hair = _HAIR[rng.integers(len(_HAIR))] * rng.uniform(0.85, 1.1)
   texture = setting.cloud(rng, _TILE, 4)
@@ -80,7 +88,9 @@ def choose(
     "bag": bag,
   }
   wall = np.full(3, 140.0)
-  palette = [wall + person.contrast * (wear[part] - wall) for part in course.parts]
+  palette = [
+    wall + person.contrast * (wear[part] - wall) for part in course.parts
+  ]
   smooth = ("hand", "skin", "shoe") + ("cuff",) * course.bare
   cloth = [0.0 if part in smooth else strength for part in course.parts]
   return Colours(

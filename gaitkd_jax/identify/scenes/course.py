@@ -58,24 +58,37 @@ def _smooth(values: Array, sigma: float) -> Array:
   return np.convolve(padded, kernel / kernel.sum(), mode="valid")
 
 
-def travel(shapes) -> Array:
+def _bearing(phase: Array) -> Array:
+  """How much a leg bears, [s] of 0 to 1, at the phases of its stride."""
+  # From heel strike to toe-off, 0.62 of a stride later; the other leg lifts off
+  # at 0.12 and strikes at 0.5.
+  share = np.mod(phase / (2 * np.pi) + 0.2, 1.0) - 0.2
+  return np.interp(share, [-0.02, 0.10, 0.50, 0.62], [0.0, 1.0, 1.0, 0.0])
+
+
+def travel(shapes, phase: Array) -> Array:
   """Finds the way that keeps a foot in its place while it bears the body.
 
   Args:
     shapes: The walkers' `Shapes`, s frames at 25 a second.
+    phase: float [s], the phase of the walk.
 
   Returns:
     float [s, 2], metres forward and to the left of the first frame.
   """
   feet = [part == "shoe" for part in shapes.capsule_parts]
-  points = shapes.ends[feet].reshape(-1, *shapes.ends.shape[2:]).astype(float)
-  radii = shapes.radii[feet].reshape(-1, 1)
-  height = points[..., 2] - radii - shapes.floor
-  # A point bears where it is within millimetres of the lowest.
-  weight = np.exp(-height / 0.006)
-  weight = weight[:, 1:] * weight[:, :-1] + 1e-12
-  weight /= weight.sum(0)
-  moves = -(weight[..., None] * np.diff(points[..., :2], axis=1)).sum(0)
+  # Left foot and instep, right foot and instep; heel or ankle, and toe.
+  points = shapes.ends[feet].astype(float)[::2]
+  height = points[..., 2] - shapes.radii[feet][::2, :, None]
+  # Of a foot that point bears which is lower, by more than millimetres. Which
+  # foot bears is known from the phase: some drag the other along the floor.
+  weight = np.exp(-(height - height.min(1, keepdims=True)) / 0.006)
+  weight /= weight.sum(1, keepdims=True)
+  weight *= np.stack([_bearing(phase), _bearing(phase + np.pi)])[:, None]
+  weight = weight[..., 1:] * weight[..., :-1] + 1e-12
+  weight /= weight.sum((0, 1))
+  moves = np.diff(points[..., :2], axis=2)
+  moves = -(weight[..., None] * moves).sum((0, 1))
   forward = _smooth(np.append(moves[:, 0], moves[-1, 0]), 1.5)
   forward = np.concatenate([[0.0], forward.cumsum()[:-1]])
   aside = np.concatenate([[0.0], moves[:, 1].cumsum()])
@@ -150,7 +163,7 @@ def plot(person: spec.Person) -> Course:
   # The way out of the picture, backward from its middle, in centimetres.
   back = np.arange(0.0, 20.0, 0.01)[:, None]
   enter = back[np.argmin(_inside(middle - back * ahead)), 0]
-  way = travel(shapes)
+  way = travel(shapes, walk.phase)
   ground = middle + (way[:, :1] - enter) * ahead + way[:, 1:] * left
   passed = way[:, 0] > enter
   gone = np.flatnonzero(passed & ~_inside(ground))

@@ -219,9 +219,7 @@ def draw(
   """
   x0, y0 = np.floor(flat.low[frame]).astype(int) - 2
   x1, y1 = np.ceil(flat.high[frame]).astype(int) + 2
-  whole = (
-    x0 >= 0 and y0 >= 0 and x1 <= spec.WIDTH and y1 <= spec.HEIGHT
-  )
+  whole = x0 >= 0 and y0 >= 0 and x1 <= spec.WIDTH and y1 <= spec.HEIGHT
   x0, y0 = max(x0, 0), max(y0, 0)
   x1, y1 = min(x1, spec.WIDTH), min(y1, spec.HEIGHT)
   if x0 >= x1 or y0 >= y1:

@@ -27,9 +27,10 @@ class Seen:
   Attributes:
     number: Which of the scene's people, from 0.
     subject: Who it is, "001" to "124".
-    box: x, y, width and height in pixels of `full`.
-    full: bool [480, 640], all of the person that is in the picture.
-    visible: bool [480, 640], without what nearer people hide.
+    box: x, y, width and height in pixels of all of the person that is in the
+      picture, hidden or not.
+    mask: bool [height, width] of that box, where the person is.
+    seen: bool [height, width], the mask without what nearer people hide.
     whole: Whether all of the person is in the picture.
     azimuth: Degrees under which the camera sees the walk; 0 from ahead, 90
       from the left, 270 from the right.
@@ -39,8 +40,8 @@ class Seen:
   number: int
   subject: str
   box: tuple[int, int, int, int]
-  full: Array
-  visible: Array
+  mask: Array
+  seen: Array
   whole: bool
   azimuth: float
   distance: float
@@ -48,7 +49,17 @@ class Seen:
   @property
   def hidden(self) -> float:
     """Share of the person that nearer people hide."""
-    return 1.0 - self.visible.sum() / self.full.sum()
+    return float(1.0 - self.seen.sum() / self.mask.sum())
+
+  @property
+  def full(self) -> Array:
+    """The mask in the picture, bool [480, 640]."""
+    return _in_picture(self.mask, self.box)
+
+  @property
+  def visible(self) -> Array:
+    """The mask without what is hidden in the picture, bool [480, 640]."""
+    return _in_picture(self.seen, self.box)
 
   def silhouette(self) -> Array | None:
     """Pre-treats the full mask as recorded silhouettes are.
@@ -60,10 +71,15 @@ class Seen:
 
     if not self.whole:
       return None
-    x, y, width, height = self.box
-    cut = self.full[y : y + height, x : x + width].astype(np.uint8) * 255
-    out = pretreatment.pretreat_frame(cut)
+    out = pretreatment.pretreat_frame(self.mask.astype(np.uint8) * 255)
     return None if out is None else out[:, _INNER]
+
+
+def _in_picture(mask: Array, box: tuple[int, int, int, int]) -> Array:
+  x, y, width, height = box
+  out = np.zeros((spec.HEIGHT, spec.WIDTH), bool)
+  out[y : y + height, x : x + width] = mask
+  return out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,11 +204,9 @@ def render(scene: spec.Scene) -> Iterator[tuple[Array, Truth]]:
       inside = _add(frame, actor, drawn, index)
       if not inside.any():
         continue
-      full = np.zeros((spec.HEIGHT, spec.WIDTH), bool)
-      full[drawn.rows, drawn.columns] = inside
       for other in seen.values():
-        other.visible[full] = False
-      seen[i] = _seen(scene, i, actor.course, index, full, drawn.whole)
+        _hide(other, drawn.rows.start, drawn.columns.start, inside)
+      seen[i] = _seen(scene, i, actor.course, index, drawn, inside)
     frame *= np.float32(
       np.interp(number / spec.FRAMES_PER_SECOND, times, factors)
     )
@@ -204,22 +218,34 @@ def render(scene: spec.Scene) -> Iterator[tuple[Array, Truth]]:
     yield np.rint(frame, out=frame).astype(np.uint8), Truth(number, people)
 
 
+def _hide(seen: Seen, row: int, column: int, mask: Array) -> None:
+  """Takes a nearer person's mask, which begins there, out of what is seen."""
+  x, y, width, height = seen.box
+  top, left = max(row, y), max(column, x)
+  bottom = min(row + mask.shape[0], y + height)
+  right = min(column + mask.shape[1], x + width)
+  if top < bottom and left < right:
+    cover = mask[top - row : bottom - row, left - column : right - column]
+    seen.seen[top - y : bottom - y, left - x : right - x] &= ~cover
+
+
 def _seen(
   scene: spec.Scene,
   number: int,
   course: course_lib.Course,
   index: int,
-  full: Array,
-  whole: bool,
+  drawn: raster.Drawn,
+  inside: Array,
 ) -> Seen:
-  x, y, width, height = cv2.boundingRect(full.view(np.uint8))
+  x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
+  mask = inside[y : y + height, x : x + width].copy()
   return Seen(
     number,
     scene.people[number].subject,
-    (x, y, width, height),
-    full,
-    full.copy(),
-    whole,
+    (x + drawn.columns.start, y + drawn.rows.start, width, height),
+    mask,
+    mask.copy(),
+    drawn.whole,
     float(course.azimuth[index]),
     float(np.hypot(*course.ground[index])),
   )

@@ -56,12 +56,8 @@ class Shadow:
       self._ends[:, 0, frame], self._ends[:, 1, frame], self._width, strict=True
     ):
       cv2.line(plan, p.tolist(), q.tolist(), 255, int(width), cv2.LINE_AA, 4)
-    for centre, reach in zip(
-      self._centres[:, frame], self._reach, strict=True
-    ):
-      cv2.circle(
-        plan, centre.tolist(), int(reach), 255, -1, cv2.LINE_AA, 4
-      )
+    for centre, reach in zip(self._centres[:, frame], self._reach, strict=True):
+      cv2.circle(plan, centre.tolist(), int(reach), 255, -1, cv2.LINE_AA, 4)
     plan = cv2.GaussianBlur(plan, (0, 0), self._blur)
     # Where feet touch the floor, hardly any light comes in from the sides.
     middle = (_SIZE // 2, _SIZE // 2)
