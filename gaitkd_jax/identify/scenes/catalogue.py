@@ -35,7 +35,7 @@ def enrolment(subject: str, views: tuple[int, ...] = (54, 90, 126)):
       Scene(
         f"enrol-{subject}-{view:03d}-{way}",
         (person,),
-        seconds=8.0 if view in range(75, 106) else 10.0,
+        seconds=8.0 if view in range(75, 106) else 10.4,
         seed=5_000 + 10 * int(subject) + i,
       )
     )
@@ -83,13 +83,21 @@ def _scenes() -> tuple[Scene, ...]:
     ("alone-left", (Person("075"),), {}),
     ("alone-right", (Person("076", "nm-06", direction=right),), {}),
     ("alone-054", (Person("077", view=54),), {"seconds": 9.6}),
-    ("alone-126", (Person("078", view=126, direction=right),), {}),
+    (
+      "alone-126",
+      (Person("078", view=126, direction=right),),
+      {"seconds": 9.0},
+    ),
     ("bag", (Person("079", "bg-01"),), {}),
     ("coat", (Person("080", "cl-01", direction=right),), {}),
     ("stranger", (Person("085", direction=right),), {}),
     ("dimmer", (Person("081", direction=right),), {"light": dim}),
     ("light-step", (Person("082"),), {"light": step}),
-    ("clouds", (Person("083", view=54, direction=right),), {"light": wave}),
+    (
+      "clouds",
+      (Person("083", view=54, direction=right),),
+      {"light": wave, "seconds": 9.6},
+    ),
     ("noisy", (Person("084"),), {"noise": 9.0}),
     (
       "dark-shadows",
@@ -136,7 +144,7 @@ def _scenes() -> tuple[Scene, ...]:
         *_crossing("075", "090", conditions=("bg-01", "nm-05")),
         Person("091", view=126, direction=right, start=4.0, depth=7.0),
       ),
-      {"seconds": 12.0, "noise": 6.0, "shadow": 0.5, "light": wave},
+      {"seconds": 13.2, "noise": 6.0, "shadow": 0.5, "light": wave},
     ),
   )
   return tuple(
