@@ -13,3 +13,19 @@ from gaitkd_jax.identify.scenes.spec import FRAMES_PER_SECOND
 from gaitkd_jax.identify.scenes.spec import Person
 from gaitkd_jax.identify.scenes.spec import Scene
 from gaitkd_jax.identify.scenes.video_files import write_video
+
+__all__ = [
+  "DEMO",
+  "DEMO_ENROLMENT",
+  "ENROLLED",
+  "FRAMES_PER_SECOND",
+  "SCENES",
+  "STRANGERS",
+  "Person",
+  "Scene",
+  "Seen",
+  "Truth",
+  "enrolment",
+  "render",
+  "write_video",
+]

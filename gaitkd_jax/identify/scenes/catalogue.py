@@ -15,9 +15,12 @@ STRANGERS = tuple(f"{i:03d}" for i in range(85, 97))
 # Frames in which nobody is there come first: a model of the background needs
 # them.
 _EMPTY = 1.0
+_WAYS = ("left", "right")
 
 
-def enrolment(subject: str, views: tuple[int, ...] = (54, 90, 126)):
+def enrolment(
+  subject: str, views: tuple[int, ...] = (54, 90, 126)
+) -> tuple[spec.Scene, ...]:
   """Returns clips of one person walking alone, both ways under each view.
 
   The walks are nm-01 to nm-04; scenes to identify people in show others.
@@ -40,9 +43,6 @@ def enrolment(subject: str, views: tuple[int, ...] = (54, 90, 126)):
       )
     )
   return tuple(clips)
-
-
-_WAYS = ("left", "right")
 
 
 def _crossing(
