@@ -1,4 +1,7 @@
-"""All mistakes of a command line at once; absl stops at the first."""
+"""All mistakes of a command line at once; absl stops at the first.
+
+What knows configs imports JAX, and is imported where there is a config.
+"""
 
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -9,9 +12,7 @@ from absl import flags
 from ml_collections import ConfigDict
 from ml_collections.config_flags import config_flags
 
-from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
-from gaitkd_jax.config import overrides
 
 FLAGS = flags.FLAGS
 # Name of a flag, and the text of its value: None if it stands alone.
@@ -27,7 +28,7 @@ def check(argv: Sequence[str]) -> None:
     argv: the command line, with the name of the program.
 
   Raises:
-    config_lib.Help: it is asked for.
+    errors.Help: it is asked for.
     errors.UserError: names every mistake.
     flags.Error: a `--flagfile` cannot be read.
   """
@@ -45,6 +46,8 @@ def check(argv: Sequence[str]) -> None:
   given, rest = _arguments(args, configs)
   for flag, config in configs.items():
     if config is not None:
+      from gaitkd_jax.config import overrides
+
       mistakes.add(overrides.mistakes(config, _changes(given, flag), flag))
     elif flag not in dict(given) and (changes := _changes(given, flag)):
       mistakes.add(
@@ -73,9 +76,12 @@ class _ConfigParser(flags.ArgumentParser):
     """Returns the config, locked.
 
     Raises:
-      config_lib.Help: it is asked for.
+      errors.Help: it is asked for.
       errors.UserError: the file cannot be used.
     """
+    from gaitkd_jax import config as config_lib
+    from gaitkd_jax.config import overrides
+
     if path not in self._read:
       file, _, variant = path.partition(":")
       config = config_lib.load(file, variant)
@@ -120,6 +126,8 @@ def _kind(name: str, configs: Configs) -> type | None:
   """`bool` if a flag may stand alone, else another; None: it is unknown."""
   flag, dot, key = name.partition(".")
   if dot and configs.get(flag) is not None:
+    from gaitkd_jax.config import overrides
+
     return overrides.type_of(configs[flag], key)
   if name in FLAGS:
     return bool if FLAGS[name].boolean else str
@@ -163,6 +171,8 @@ def _meant(name: str, configs: Configs) -> str:
   near = difflib.get_close_matches(name, list(FLAGS), n=1)
   for flag, config in configs.items():
     if config is not None:
+      from gaitkd_jax.config import overrides
+
       keys = overrides.nearest(config, name)
       last = name.rpartition(".")[2]
       near += [f"{flag}.{k}" for k in keys if k.split(".")[-1] == last]

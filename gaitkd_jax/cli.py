@@ -1,4 +1,7 @@
-"""What all programs share: flags, quiet libraries, one-line mistakes."""
+"""What all programs share: flags, quiet libraries, one-line mistakes.
+
+JAX is not imported here, since not every program needs it.
+"""
 
 from collections.abc import Callable
 import contextlib
@@ -17,10 +20,8 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from gaitkd_jax import arguments
-from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import failures
-from gaitkd_jax import sharding
 from gaitkd_jax import storage
 from gaitkd_jax.hosts import stopping
 
@@ -35,11 +36,10 @@ def run(main: Callable[[list[str]], None]) -> None:
   bug and keeps its traceback. With `--config=<file>:help` it prints what the
   file offers, and runs nothing.
   """
-  # JAX sets this when it is imported on a machine without a TPU; it tries
-  # libtpu all the same where that is installed.
-  if os.environ.get("TPU_SKIP_MDS_QUERY") == "1":
-    for name, value in sharding.NO_TPU.items():
-      os.environ.setdefault(name, value)
+  if "jax" in sys.modules:
+    from gaitkd_jax import sharding
+
+    sharding.spare_tpu()
   sys.excepthook = _hook
   sys.unraisablehook = _unraisable
   # TensorFlow, which is loaded later, warns of what it raises as well; JAX has
@@ -49,7 +49,7 @@ def run(main: Callable[[list[str]], None]) -> None:
   try:
     with stopping.listening():
       app.run(lambda argv: _main(main, argv), flags_parser=_parse)
-  except config_lib.Help as text:
+  except errors.Help as text:
     _print(str(text))
   except errors.Stopped as e:
     _end(str(e), _status(e))

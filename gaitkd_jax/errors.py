@@ -1,4 +1,4 @@
-"""What ends a program without a traceback: users' mistakes, and a stop."""
+"""What ends a program without a traceback: mistakes, a stop, an answer."""
 
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -7,6 +7,10 @@ from typing import Self
 
 # The status of a program that was stopped, and goes on if it is started again.
 STOPPED = 75
+
+
+class Help(Exception):  # noqa: N818  # it is an answer, not an error
+  """Raised for `--config=<file>:help`; its text is the answer."""
 
 
 class Stopped(KeyboardInterrupt):

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 import errno
 import os
 import re
+import sys
 import traceback
-
-import jax
 
 from gaitkd_jax import storage
 
@@ -103,7 +102,9 @@ def _store(error: BaseException) -> str | None:
 
 
 def _memory(error: BaseException) -> str | None:
-  if isinstance(error, jax.errors.JaxRuntimeError):
+  # Whoever has not imported JAX has none of its errors.
+  jax = sys.modules.get("jax")
+  if jax is not None and isinstance(error, jax.errors.JaxRuntimeError):
     if "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error):
       return (
         f"the device has too little memory ({first_line(error)}); lower "

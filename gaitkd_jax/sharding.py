@@ -9,6 +9,7 @@ devices or processes.
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import os
 
 import jax
 from jax.sharding import AxisType
@@ -27,6 +28,15 @@ NO_TPU = dict(
   TPU_WORKER_HOSTNAMES="localhost",
   TPU_WORKER_ID="0",
 )
+
+
+def spare_tpu() -> None:
+  """Says so, where JAX has found out that there is no TPU."""
+  # It sets this when it is imported, and tries libtpu all the same where that
+  # is installed.
+  if os.environ.get("TPU_SKIP_MDS_QUERY") == "1":
+    for name, value in NO_TPU.items():
+      os.environ.setdefault(name, value)
 
 
 def create_mesh(num_devices: int | None = None) -> Mesh:

@@ -56,8 +56,7 @@ class Variant:
   about: str = ""
 
 
-class Help(Exception):  # noqa: N818  # it is an answer, not an error
-  """Raised for `--config=<file>:help`; its text is the answer."""
+Help = errors.Help
 
 
 def select(

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import html
 import math
 import re
+from typing import TYPE_CHECKING
 
-from gaitkd_jax.evaluation.report import charts
+if TYPE_CHECKING:
+  from gaitkd_jax.evaluation.report import charts
 
 escape = html.escape
 
 
-def picture(chart: charts.Chart) -> str:
+def picture(chart: "charts.Chart") -> str:
   """A chart that follows the page from light to dark; paper gets the light.
 
   Two images, of which the style sheet shows one: a `<picture>` would keep the
