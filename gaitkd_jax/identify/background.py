@@ -2,9 +2,9 @@
 
 The background is the median of frames that are sampled over a minute around
 the present, so it is known from the first frame on, and people who cross leave
-no trace in it. On the recorded walk of the tests MOG2 and KNN of OpenCV, trained
-on the same frames, took the flare of a low sun for people; the median, after
-the light is evened out, did not.
+no trace in it. OpenCV's MOG2 and KNN, trained on the same frames of a recorded
+walk, took the flare of a low sun for people; the median, after the light is
+evened out, did not.
 """
 
 from collections.abc import Sequence
@@ -17,16 +17,22 @@ from gaitkd_jax.identify.track import Detection
 # A pixel is foreground where one colour differs by more than the noise of that
 # pixel, and by at least the first number; noise counts up to the second.
 _LEAST, _MOST = 15.0, 60.0
-_NOISE = 5 * 1.4826  # times the median of the deviation: 5 standard deviations
+_NOISE = 2.5 * 1.4826  # times the median of the deviation; the mean of 3 x 3
+# pixels that it is compared with varies by a third of that
 # The light is evened out on a grid of so many rows. Cells that differ by more
 # hold a person, not another light.
 _ROWS, _PERSON = 32, 40
 # A shadow is darker by a factor in this range, and the texture of the ground
-# goes on in it. What the sun leaves to it comes from the sky: it may be bluer by
-# the first number (of that factor), and other in its colour by the second.
+# goes on in it. Lit by the sky alone, it may be bluer by so much of the factor
+# as the first number says, and of another colour by the second.
 _SHADOW = (0.4, 0.95)
 _BLUER, _TINT = 0.4, 0.12
 _ALIKE = 0.45
+# On a ground without texture, it is told by its colour at the feet alone: of a
+# person's height, and how much the factors of colours may differ.
+_FEET, _GREY = 0.22, 0.05
+# A person's outline, in shares of the greatest difference two pixels around.
+_EDGE = 0.4
 # People are so many pixels high or more, and that share of their box is white.
 _SMALLEST = 24
 _FILLED = 0.15
@@ -57,50 +63,67 @@ class Background:
     """
     import cv2
 
-    self.picture = np.empty_like(samples[0])
-    noise = np.empty_like(samples[0])
-    # A few rows at a time, so that copies of all samples are small.
-    for top in range(0, len(self.picture), _BLOCK):
-      rows = slice(top, top + _BLOCK)
-      values = np.stack([sample[rows] for sample in samples])
-      self.picture[rows] = middle = _median(values)
-      # Every second one tells the noise as well.
-      deviation = [cv2.absdiff(value, middle) for value in values[::2]]
-      noise[rows] = _median(np.stack(deviation))
+    self.picture = _over_time(samples, _median)
+    # Another light in some of them would look like noise everywhere.
+    samples = [self._evened(sample) for sample in samples]
+    self.picture = _over_time(samples, _median)
+    noise = _over_time(samples, _deviation)
     limit = _NOISE * cv2.blur(noise.astype(np.float32), (3, 3))
     self.limit = np.clip(limit, _LEAST, _MOST).astype(np.uint8)
     self._half = self.limit // 2
-    self._signed = self.picture.astype(np.float32)
     self._grey = cv2.cvtColor(self.picture, cv2.COLOR_BGR2GRAY)
 
-  def light(self, picture: np.ndarray) -> np.ndarray:
+  def light(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How much brighter a picture is, where nobody is.
 
     Args:
       picture: uint8 [h, w, 3].
 
     Returns:
-      float32 [h, w, 3], smooth: clouds, lamps and a camera's own correction.
+      A factor for the whole picture, float32 [3], and what has to be added to
+      it then, float32 [rows, columns, 3], a coarse grid: clouds, lamps, the
+      flare of the sun, and a camera's own correction.
     """
     import cv2
 
     height, width = picture.shape[:2]
     cell = max(4, height // _ROWS)
     grid = (max(1, width // cell), max(1, height // cell))
-    means = [
+    now, then = (
       cv2.resize(p, grid, interpolation=cv2.INTER_AREA).astype(np.float32)
       for p in (picture, self.picture)
-    ]
-    change = means[0] - means[1]
-    whole = np.median(change.reshape(-1, 3), axis=0)
-    change -= whole
+    )
+    ratio = (now / np.maximum(then, 8)).reshape(-1, 3)
+    factor = np.clip(np.median(ratio, axis=0), 0.2, 5).astype(np.float32)
+    change = now - factor * then
     change[np.abs(change).max(axis=2) > _PERSON] = 0
     near = np.clip(change + 128, 0, 255).astype(np.uint8)
     # A median over half the picture's height forgets what is smaller.
     near = cv2.medianBlur(near, max(3, grid[1] // 2 | 1))
-    near = cv2.GaussianBlur(near.astype(np.float32) - 128, (0, 0), 2) + whole
-    near = near.reshape(grid[1], grid[0], 3).astype(np.float32)
-    return cv2.resize(near, (width, height), interpolation=cv2.INTER_LINEAR)
+    near = cv2.GaussianBlur(near.astype(np.float32) - 128, (0, 0), 2)
+    return factor, near.reshape(grid[1], grid[0], 3)
+
+  def _evened(self, picture: np.ndarray) -> np.ndarray:
+    """A picture in the light of the background, uint8 [h, w, 3]."""
+    import cv2
+
+    factor, near = self.light(picture)
+    if np.abs(factor - 1).max() < 0.02 and np.abs(near).max() < 2:
+      return picture
+    size = picture.shape[1::-1]
+    added = cv2.resize(near, size, interpolation=cv2.INTER_LINEAR)
+    evened = (picture - added) / factor
+    return np.clip(evened, 0, 255, out=evened).astype(np.uint8)
+
+  def expected(self, picture: np.ndarray) -> np.ndarray:
+    """The background in the light of a picture, uint8 [h, w, 3]."""
+    import cv2
+
+    factor, near = self.light(picture)
+    size = picture.shape[1::-1]
+    added = cv2.resize(near, size, interpolation=cv2.INTER_LINEAR)
+    added += self.picture * factor
+    return np.clip(added, 0, 255, out=added).astype(np.uint8)
 
   def foreground(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Finds what is not the background.
@@ -115,22 +138,29 @@ class Background:
     """
     import cv2
 
-    expected = cv2.add(self._signed, self.light(picture))
-    expected = np.clip(expected, 0, 255, out=expected).astype(np.uint8)
+    expected = self.expected(picture)
     # A mean of 3 x 3 pixels has a third of the noise.
     difference = cv2.blur(cv2.absdiff(picture, expected), (3, 3))
     strong = _any(cv2.compare(difference, self.limit, cv2.CMP_GT))
     strong = cv2.medianBlur(strong, 5)
     dim = np.zeros_like(strong)
     for near in _regions(strong):
+      most = difference[near].max(axis=2)
       half = cv2.compare(difference[near], self._half[near], cv2.CMP_GT)
-      shadow = self._shadow(picture[near], expected[near], near)
+      shadow = self._shadow(picture[near], expected[near], near, strong[near])
       dim[near] = _any(half) & ~shadow
-      strong[near] &= ~shadow
+      # The outline lies where the difference is half of that inside.
+      inside = cv2.dilate(most, np.ones((5, 5), np.uint8))
+      edge = cv2.compare(most, cv2.multiply(inside, _EDGE), cv2.CMP_GT)
+      strong[near] &= ~shadow & edge
     return strong, dim
 
   def _shadow(
-    self, picture: np.ndarray, expected: np.ndarray, near: tuple[slice, slice]
+    self,
+    picture: np.ndarray,
+    expected: np.ndarray,
+    near: tuple[slice, slice],
+    strong: np.ndarray,
   ) -> np.ndarray:
     """Where the ground is only darker, uint8 [h, w], 0 or 255."""
     import cv2
@@ -139,15 +169,20 @@ class Background:
     then = cv2.blur(expected.astype(np.float32), (5, 5))
     blue, green, red = cv2.split(now / np.maximum(then, 8))
     darker = (np.minimum(green, red) > _SHADOW[0]) & (green < _SHADOW[1])
+    grey = darker & (np.abs(green - red) < _GREY) & (abs(blue - green) < _GREY)
     darker &= np.abs(green - red) < _TINT
     darker &= (blue - red > -_TINT) & (blue - red < _BLUER)
     if not darker.any():
       return np.zeros(picture.shape[:2], np.uint8)
-    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    alike = _correlation(grey, self._grey[near].astype(np.float32))
-    found = (darker & (alike > _ALIKE)).astype(np.uint8) * 255
+    alike = _correlation(
+      cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).astype(np.float32),
+      self._grey[near].astype(np.float32),
+    )
+    found = darker & (alike > _ALIKE) | grey & _feet(strong)
     # Single pixels of clothes resemble the ground by chance.
-    return cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    return cv2.morphologyEx(
+      found.astype(np.uint8) * 255, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)
+    )
 
   def people(self, picture: np.ndarray) -> tuple[list[Detection], float]:
     """Finds people.
@@ -340,10 +375,48 @@ def _regions(mask: np.ndarray) -> list[tuple[slice, slice]]:
   return found
 
 
+def _feet(mask: np.ndarray) -> np.ndarray:
+  """Where the feet of people are, and their shadows begin: bool [h, w]."""
+  import cv2
+
+  mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((9, 5), np.uint8))
+  _, _, stats, _ = cv2.connectedComponentsWithStats(mask)
+  found = np.zeros(mask.shape, bool)
+  for x, y, width, height, _ in stats[1:].tolist():
+    found[y + int((1 - _FEET) * height) : y + height, x : x + width] = True
+  return found
+
+
+def _over_time(samples: Sequence[np.ndarray], function) -> np.ndarray:
+  """Applies a function to a few rows of all samples at a time.
+
+  Args:
+    samples: uint8 [h, w, 3] each.
+    function: from uint8 [n, rows, w, 3] to [rows, w, 3].
+
+  Returns:
+    uint8 [h, w, 3]; copies of all samples are never in memory.
+  """
+  result = np.empty_like(samples[0])
+  for top in range(0, len(result), _BLOCK):
+    rows = slice(top, top + _BLOCK)
+    result[rows] = function(np.stack([sample[rows] for sample in samples]))
+  return result
+
+
 def _median(values: np.ndarray) -> np.ndarray:
   """The upper median over the first axis, uint8 [n, ...]."""
   middle = len(values) // 2
   return np.partition(values, middle, axis=0)[middle]
+
+
+def _deviation(values: np.ndarray) -> np.ndarray:
+  """The median distance from the median, of every second one."""
+  import cv2
+
+  values = values[::2]
+  middle = _median(values)
+  return _median(np.stack([cv2.absdiff(value, middle) for value in values]))
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ known from one frame a second of a minute around the present.
 """
 
 from collections import deque
-from collections.abc import Callable
 from collections.abc import Iterator
 import dataclasses
 import os

@@ -17,8 +17,8 @@ import numpy as np
 
 from gaitkd_jax.errors import UserError
 from gaitkd_jax.identify.track import HEIGHT
-from gaitkd_jax.identify.track import Track
 from gaitkd_jax.identify.track import WIDTH
+from gaitkd_jax.identify.track import Track
 
 FORMAT = 1
 _TRACK, _REJECTED = "track.json", "rejected.npz"
