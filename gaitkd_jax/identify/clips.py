@@ -134,7 +134,7 @@ def read(
         left_out.append(f"{source}: nobody walks in it")
       for track in usable:
         more = f"#{track.id}" if len(usable) > 1 else ""
-        clips.append(Clip(person, f"{name}{more}", track.used))
+        clips.append(Clip(person, _unique(f"{name}{more}", clips), track.used))
     if not clips:
       why = "; ".join(left_out[:3]) or "it holds no video and no silhouettes"
       mistakes.add(
@@ -154,6 +154,13 @@ def _name(text: str) -> str:
   """A name as it is shown: composed, on one line, without broken letters."""
   text = text.encode(errors="replace").decode()
   return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def _unique(name: str, clips: Sequence[Clip]) -> str:
+  """A name that no other clip of the person has."""
+  there = {clip.name for clip in clips}
+  numbered = (f"{name} ({i})" for i in range(2, len(clips) + 2))
+  return next(n for n in (name, *numbered) if n not in there)
 
 
 def _sources(

@@ -45,7 +45,7 @@ class Request:
     fps: frames a second, where the video says something wrong; 0: it is right.
   """
 
-  model: str = ""
+  model: embedding.Network | str = ""
   gallery: str = ""
   source: str = ""
   output: str = ""

@@ -86,16 +86,18 @@ class ExportedNetwork:
     }
 
 
-def open_network(path: str | os.PathLike[str]) -> Network:
+def open_network(path: Network | str | os.PathLike[str]) -> Network:
   """Opens a network.
 
   Args:
     path: an exported file, .onnx; or a checkpoint: a workdir, its folder
-      `checkpoints`, or one step in it.
+      `checkpoints`, or one step in it. A network is returned as it is.
 
   Raises:
     errors.UserError: there is none, or it cannot be used.
   """
+  if not isinstance(path, (str, os.PathLike)):
+    return path
   text = os.fspath(path)
   if text.endswith(".onnx") or os.path.isfile(os.path.expanduser(text)):
     return ExportedNetwork(os.path.expanduser(text))
@@ -129,8 +131,7 @@ def embed(
   Raises:
     errors.UserError: the network cannot be used, or a clip is none.
   """
-  if isinstance(model, (str, os.PathLike)):
-    model = open_network(model)
+  model = open_network(model)
   for i, clip in enumerate(clips):
     fits = isinstance(clip, np.ndarray) and clip.shape[1:] == _FRAME
     if not fits or clip.dtype != np.uint8 or not len(clip):

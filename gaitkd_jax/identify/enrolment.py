@@ -1,5 +1,6 @@
 """Adds, replaces and removes people in a store; the whole change or nothing."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import os
@@ -29,15 +30,17 @@ class Change:
     remove: names.
     calibrate: a folder of other people, who are compared with one another to
       find thresholds and are not kept; "": none.
+    calibration: the same, of `threshold.measure`; None: it is yet to be made.
     segmenter: see `pipeline.extract`.
   """
 
   store: str
-  model: str = ""
+  model: embedding.Network | str = ""
   people: str = ""
   replace: bool = False
   remove: Sequence[str] = ()
   calibrate: str = ""
+  calibration: Mapping[str, Any] | None = None
   segmenter: str | None = None
 
 
@@ -139,8 +142,10 @@ def _joined(
     raise errors.UserError(
       f"nobody would be left in {change.store}; delete the folder instead"
     )
+  found = change.calibration
   if change.calibrate and network:
     found = calibrate(change.calibrate, network, change.segmenter)
+  if found is not None:
     metadata = {**gallery.metadata, gallery_lib.CALIBRATION: found}
     gallery = dataclasses.replace(gallery, metadata=metadata)
   return gallery
