@@ -45,6 +45,7 @@ _BLOCK = 64  # rows of the samples that are looked at together
 # The camera moves if pictures are shifted by more than this share of the width,
 # or if more than this share of the picture is foreground.
 _SHIFTED, _FOREGROUND = 0.01, 0.4
+_SURE = 0.05  # of a shift, which is 0 to 1
 
 
 class Background:
@@ -324,13 +325,13 @@ def warnings(samples: Sequence[np.ndarray], mask_share: float) -> list[str]:
     height = max(16, round(width * sample.shape[0] / sample.shape[1]))
     grey = cv2.cvtColor(sample, cv2.COLOR_BGR2GRAY)
     grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
-    small.append(grey.astype(np.float32))
+    small.append(cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 2))
   shifts = []
   if len(small) > 1:
     window = cv2.createHanningWindow(small[0].shape[::-1], cv2.CV_32F)
     for sample in small[1:]:
-      (x, y), _ = cv2.phaseCorrelate(small[0], sample, window)
-      shifts.append(np.hypot(x, y))
+      (x, y), sure = cv2.phaseCorrelate(small[0], sample, window)
+      shifts.append(np.hypot(x, y) if sure > _SURE else 0.0)
   shift = float(np.median(shifts)) / width if shifts else 0.0
   if shift <= _SHIFTED and mask_share <= _FOREGROUND:
     return []
