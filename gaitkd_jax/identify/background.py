@@ -25,12 +25,15 @@ _ROWS, _PERSON = 32, 40
 # A shadow is darker by a factor in this range, and the texture of the ground
 # goes on in it. Lit by the sky alone, it may be bluer by so much of the factor
 # as the first number says, and of another colour by the second.
-_SHADOW = (0.4, 0.95)
+_SHADOW = (0.3, 0.95)
 _BLUER, _TINT = 0.4, 0.12
 _ALIKE = 0.45
 # On a ground without texture, it is told by its colour at the feet alone: of a
 # person's height, and how much the factors of colours may differ.
 _FEET, _GREY = 0.22, 0.05
+# There, a colour is that of the legs if it differs by less (levels), and lies
+# below them if they are no flatter than so (pixels to the side a pixel down).
+_CLOTH, _SLOPE = 12, 0.8
 # A person's outline, in shares of the greatest difference two pixels around.
 _EDGE = 0.4
 # People are so many pixels high or more, and that share of their box is white.
@@ -185,7 +188,7 @@ class Background:
       cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).astype(np.float32),
       self._grey[near].astype(np.float32),
     )
-    found = darker & (alike > _ALIKE) | grey & _feet(strong)
+    found = darker & (alike > _ALIKE) | grey & _feet(strong, now)
     # Single pixels of clothes resemble the ground by chance.
     return cv2.morphologyEx(
       found.astype(np.uint8) * 255, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)
@@ -382,15 +385,37 @@ def _regions(mask: np.ndarray) -> list[tuple[slice, slice]]:
   return found
 
 
-def _feet(mask: np.ndarray) -> np.ndarray:
-  """Where the feet of people are, and their shadows begin: bool [h, w]."""
+def _feet(mask: np.ndarray, picture: np.ndarray) -> np.ndarray:
+  """Where the shadows of people begin: at their feet, beside their legs.
+
+  Args:
+    mask: uint8 [h, w], 0 or 255, people with their shadows.
+    picture: float32 [h, w, 3], smoothed.
+
+  Returns:
+    bool [h, w].
+  """
   import cv2
 
   mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((9, 5), np.uint8))
   _, _, stats, _ = cv2.connectedComponentsWithStats(mask)
   found = np.zeros(mask.shape, bool)
   for x, y, width, height, _ in stats[1:].tolist():
-    found[y + int((1 - _FEET) * height) : y + height, x : x + width] = True
+    columns = slice(x, x + width)
+    knee, ankle = y + int(0.6 * height), y + int((1 - _FEET) * height)
+    rows = slice(ankle, y + height)
+    found[rows, columns] = True
+    legs = picture[knee:ankle, columns][mask[knee:ankle, columns] > 0]
+    across = np.flatnonzero(mask[max(y, ankle - 1), columns])
+    if not len(legs) or not len(across):
+      continue
+    # What goes on below the legs as they do, in their colour, is legs.
+    colour = np.median(legs, axis=0)
+    spread = np.maximum(3 * np.median(np.abs(legs - colour), axis=0), _CLOTH)
+    alike = (np.abs(picture[rows, columns] - colour) < spread).all(axis=2)
+    beside = np.abs(np.arange(width)[:, None] - across).min(axis=1)
+    depth = np.arange(y + height - ankle)
+    found[rows, columns] &= ~(alike & (beside <= _SLOPE * depth[:, None] + 2))
   return found
 
 
