@@ -25,12 +25,15 @@ _ROWS, _PERSON = 32, 40
 # A shadow is darker by a factor in this range, and the texture of the ground
 # goes on in it. Lit by the sky alone, it may be bluer by so much of the factor
 # as the first number says, and of another colour by the second.
-_SHADOW = (0.4, 0.95)
+_SHADOW = (0.3, 0.95)
 _BLUER, _TINT = 0.4, 0.12
 _ALIKE = 0.45
 # On a ground without texture, it is told by its colour at the feet alone: of a
 # person's height, and how much the factors of colours may differ.
 _FEET, _GREY = 0.22, 0.05
+# There, a colour is that of the legs if it differs by less (levels), and lies
+# below them if they are no flatter than so (pixels to the side a pixel down).
+_CLOTH, _SLOPE = 12, 0.8
 # A person's outline, in shares of the greatest difference two pixels around.
 _EDGE = 0.4
 # People are so many pixels high or more, and that share of their box is white.
@@ -45,6 +48,7 @@ _BLOCK = 64  # rows of the samples that are looked at together
 # The camera moves if pictures are shifted by more than this share of the width,
 # or if more than this share of the picture is foreground.
 _SHIFTED, _FOREGROUND = 0.01, 0.4
+_SURE = 0.05  # of a shift, which is 0 to 1
 
 
 class Background:
@@ -63,11 +67,12 @@ class Background:
     """
     import cv2
 
-    self.picture = _over_time(samples, _median)
+    # Fewer of them tell enough of the light, and of the noise.
+    self.picture = _over_time(samples[::3], _median)
     # Another light in some of them would look like noise everywhere.
     samples = [self._evened(sample) for sample in samples]
     self.picture = _over_time(samples, _median)
-    noise = _over_time(samples, _deviation)
+    noise = _over_time(samples[::3], _deviation)
     limit = _NOISE * cv2.blur(noise.astype(np.float32), (3, 3))
     self.limit = np.clip(limit, _LEAST, _MOST).astype(np.uint8)
     self._half = self.limit // 2
@@ -120,10 +125,15 @@ class Background:
     import cv2
 
     factor, near = self.light(picture)
-    size = picture.shape[1::-1]
-    added = cv2.resize(near, size, interpolation=cv2.INTER_LINEAR)
-    added += self.picture * factor
-    return np.clip(added, 0, 255, out=added).astype(np.uint8)
+    table = np.arange(256)[:, None] * factor
+    table = np.clip(np.rint(table), 0, 255).astype(np.uint8)
+    brighter = cv2.LUT(self.picture, table.reshape(1, 256, 3))
+    added = cv2.resize(
+      np.rint(near).astype(np.int16),
+      picture.shape[1::-1],
+      interpolation=cv2.INTER_LINEAR,
+    )
+    return cv2.add(brighter, added, dtype=cv2.CV_8U)
 
   def foreground(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Finds what is not the background.
@@ -178,7 +188,7 @@ class Background:
       cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).astype(np.float32),
       self._grey[near].astype(np.float32),
     )
-    found = darker & (alike > _ALIKE) | grey & _feet(strong)
+    found = darker & (alike > _ALIKE) | grey & _feet(strong, now)
     # Single pixels of clothes resemble the ground by chance.
     return cv2.morphologyEx(
       found.astype(np.uint8) * 255, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)
@@ -324,13 +334,13 @@ def warnings(samples: Sequence[np.ndarray], mask_share: float) -> list[str]:
     height = max(16, round(width * sample.shape[0] / sample.shape[1]))
     grey = cv2.cvtColor(sample, cv2.COLOR_BGR2GRAY)
     grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
-    small.append(grey.astype(np.float32))
+    small.append(cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 2))
   shifts = []
   if len(small) > 1:
     window = cv2.createHanningWindow(small[0].shape[::-1], cv2.CV_32F)
     for sample in small[1:]:
-      (x, y), _ = cv2.phaseCorrelate(small[0], sample, window)
-      shifts.append(np.hypot(x, y))
+      (x, y), sure = cv2.phaseCorrelate(small[0], sample, window)
+      shifts.append(np.hypot(x, y) if sure > _SURE else 0.0)
   shift = float(np.median(shifts)) / width if shifts else 0.0
   if shift <= _SHIFTED and mask_share <= _FOREGROUND:
     return []
@@ -375,15 +385,37 @@ def _regions(mask: np.ndarray) -> list[tuple[slice, slice]]:
   return found
 
 
-def _feet(mask: np.ndarray) -> np.ndarray:
-  """Where the feet of people are, and their shadows begin: bool [h, w]."""
+def _feet(mask: np.ndarray, picture: np.ndarray) -> np.ndarray:
+  """Where the shadows of people begin: at their feet, beside their legs.
+
+  Args:
+    mask: uint8 [h, w], 0 or 255, people with their shadows.
+    picture: float32 [h, w, 3], smoothed.
+
+  Returns:
+    bool [h, w].
+  """
   import cv2
 
   mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((9, 5), np.uint8))
   _, _, stats, _ = cv2.connectedComponentsWithStats(mask)
   found = np.zeros(mask.shape, bool)
   for x, y, width, height, _ in stats[1:].tolist():
-    found[y + int((1 - _FEET) * height) : y + height, x : x + width] = True
+    columns = slice(x, x + width)
+    knee, ankle = y + int(0.6 * height), y + int((1 - _FEET) * height)
+    rows = slice(ankle, y + height)
+    found[rows, columns] = True
+    legs = picture[knee:ankle, columns][mask[knee:ankle, columns] > 0]
+    across = np.flatnonzero(mask[max(y, ankle - 1), columns])
+    if not len(legs) or not len(across):
+      continue
+    # What goes on below the legs as they do, in their colour, is legs.
+    colour = np.median(legs, axis=0)
+    spread = np.maximum(3 * np.median(np.abs(legs - colour), axis=0), _CLOTH)
+    alike = (np.abs(picture[rows, columns] - colour) < spread).all(axis=2)
+    beside = np.abs(np.arange(width)[:, None] - across).min(axis=1)
+    depth = np.arange(y + height - ankle)
+    found[rows, columns] &= ~(alike & (beside <= _SLOPE * depth[:, None] + 2))
   return found
 
 
@@ -411,10 +443,9 @@ def _median(values: np.ndarray) -> np.ndarray:
 
 
 def _deviation(values: np.ndarray) -> np.ndarray:
-  """The median distance from the median, of every second one."""
+  """The median distance from the median, uint8 [n, ...]."""
   import cv2
 
-  values = values[::2]
   middle = _median(values)
   return _median(np.stack([cv2.absdiff(value, middle) for value in values]))
 

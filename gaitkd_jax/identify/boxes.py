@@ -93,8 +93,8 @@ class Boxes:
       more = f", and {len(outside) - 1} more" if len(outside) > 1 else ""
       raise UserError(
         f"--boxes {self.path}: the box of id {name} in frame {frame}{more} "
-        f"lies outside the picture of {width} x {height} pixels; x, y, w, h are "
-        "pixels of the video, x and y the upper left corner"
+        f"lies outside the picture of {width} x {height} pixels; x, y, w, h "
+        "are pixels of the video, x and y the upper left corner"
       )
     last = max(self.by_frame)
     if count and last >= count:

@@ -16,6 +16,9 @@ _LOOK = 0.1
 # So close to the border, in shares of the picture's width, someone leaves.
 _BORDER = 0.01
 
+# Who was so few pixels from it for so many frames is half outside.
+_AT_BORDER, _FEW = 1, 5
+
 LEFT = "left the picture"
 LOST = "lost"
 LAST = "the video ends"
@@ -36,6 +39,8 @@ class Person:
     found: what was seen there.
     ended: why the track ends; "" while it goes on.
     missing: frames since the person was last seen.
+    inner: frames in which the person was not at the left or right border.
+    outer: frames at it, in a row, after these.
   """
 
   id: int
@@ -48,6 +53,8 @@ class Person:
   found: list[Detection] = dataclasses.field(default_factory=list)
   ended: str = ""
   missing: int = 0
+  inner: int = 0
+  outer: int = 0
 
   @classmethod
   def of(cls, detection: Detection, frame: int) -> "Person":
@@ -74,6 +81,23 @@ class Person:
     """One frame later."""
     self.centre = self.centre + self.velocity
     self.missing += 1
+
+  def returns(self, box: np.ndarray, width: int) -> bool:
+    """Whether one who was about to leave would be back in the picture.
+
+    Someone else may have come in there meanwhile.
+
+    Args:
+      box: float [4], where the person would be.
+      width: of the picture.
+    """
+    if box[0] <= _AT_BORDER or box[0] + box[2] >= width - _AT_BORDER:
+      self.outer += self.inner >= _FEW
+      return False
+    if self.outer >= _FEW:
+      return True
+    self.inner, self.outer = self.inner + 1, 0
+    return False
 
   def see(self, detection: Detection, frame: int) -> None:
     """The person is found, alone."""

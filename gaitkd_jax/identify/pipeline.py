@@ -2,7 +2,7 @@
 
 A thread decodes frames while the main one looks at them. Nothing is kept of a
 frame but the silhouettes of 64 x 44 pixels and the boxes; the background is
-known from one frame a second of a minute around the present.
+known from 45 frames of a minute around the present.
 """
 
 from collections import deque
@@ -32,7 +32,7 @@ from gaitkd_jax.identify.track import Track
 
 # Samples of the background: so many, over so many seconds at most, half of them
 # ahead; it is found anew every so many seconds.
-_SAMPLES, _WINDOW, _RENEWED = 60, 60.0, 10.0
+_SAMPLES, _WINDOW, _RENEWED = 45, 60.0, 10.0
 _QUEUE = 8  # frames that are decoded ahead
 STAGES = ("decode", "background", "people", "track", "silhouettes", "quality")
 

@@ -235,8 +235,8 @@ class Segmenter:
       (found,) = self._session.run([self._output], feed)
     except Exception as error:
       raise UserError(
-        f"--segmenter {self.path} does not run on a picture of {self.size[0]} x "
-        f"{self.size[1]} ({_first(error)})"
+        f"--segmenter {self.path} does not run on a picture of "
+        f"{self.size[0]} x {self.size[1]} ({_first(error)})"
       ) from error
     return self._likely(np.asarray(found))
 

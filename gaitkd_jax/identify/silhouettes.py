@@ -1,10 +1,10 @@
 """Silhouettes of tracks: cut from masks, and kept in a folder.
 
 A folder of tracks holds one folder a track, `track_0001` and so on: a PNG file
-of 64 x 44 pixels for every good frame, named after its number, and `track.json`,
-which names all frames with their boxes, and why the others are not good; those
-are in `rejected.npz`. So every folder of a track is also a folder of
-silhouettes, as anything else that reads these expects.
+of 64 x 44 pixels for every good frame, named after its number, and
+`track.json`, which names all frames with their boxes, and why the others are
+not good; those are in `rejected.npz`. So the folder of a track is also a folder
+of silhouettes, as anything else that reads these expects.
 """
 
 from collections.abc import Sequence
@@ -114,10 +114,7 @@ def load(folder: str | os.PathLike[str]) -> list[Track]:
   if not folder.is_dir():
     raise UserError(f"{folder} is no folder of silhouettes; check the path")
   found = _tracks_in(folder)
-  if found:
-    tracks = [_load(path) for path in found]
-  else:
-    tracks = _load_others(folder)
+  tracks = [_load(path) for path in found] or _load_others(folder)
   return sorted(tracks, key=lambda track: track.id)
 
 

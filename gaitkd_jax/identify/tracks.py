@@ -40,7 +40,10 @@ _TOGETHER = 4.0
 # To tell people apart, the wrong way must be that much worse than the right one
 # (mean distance of looks, 0 to 1).
 _CLEARLY = 0.12
-# A part of a person is less than this share of the person's area, or not so tall.
+# Someone is settled after so many seconds.
+_SETTLED = 0.3
+# A part of a person has less than this share of the person's area, or of the
+# height.
 _PART, _TALL = 0.45, 0.6
 # It is that person's if so much of it is where that one is foreseen.
 _OWN = 0.8
@@ -91,6 +94,7 @@ class Tracker:
     self.short: dict[str, int] = {}
     self._last = 0  # the last id
     self._gap = max(2, round(_GAP * fps))
+    self._settled = max(5, round(_SETTLED * fps))
     self._together = round(_TOGETHER * fps)
     self._width, self._height = width, height
     self._alone: list[Person] = []
@@ -113,7 +117,10 @@ class Tracker:
     pairs = self._assign(free)
     free = self._meet(pairs, free)
     for person, detection in list(pairs.items()):
-      if self._falls_apart(person, free):
+      if person.returns(detection.box, self._width):
+        self._finish(person, people.LEFT)
+        free.append(detection)
+      elif self._falls_apart(person, free):
         self._finish(person, "two people stepped out of it")
         free.append(detection)
       else:
@@ -185,23 +192,31 @@ class Tracker:
       owner = owners.get(one)
       inside = [
         person
-        for person in [*waiting, *([owner] if owner else [])]
+        for person in waiting
         if person.known and people.inside(person.box, one.box) > _INSIDE
       ]
+      inside += [owner] if owner else []
+      # Who was hardly there is a part of a person, or steps out again later;
+      # and someone far behind is hidden for a while.
       largest = max((person.area for person in inside), default=0.0)
-      small = [person for person in inside if person.area < _PART * largest]
-      members = [person for person in inside if person not in small]
-      if small and owner in [None, *inside]:
-        # A part of a person, or someone far behind who is hidden now.
-        for person in small:
-          self._finish(person, "hidden by another, or a part of another")
+      members = [
+        person
+        for person in inside
+        if len(person.frames) >= self._settled
+        and person.area >= _PART * largest
+      ]
+      if len(members) < 2 <= len(inside):
+        first = max(inside, key=lambda person: (person in members, person.area))
+        for person in inside:
           pairs.pop(person, None)
-        if len(members) == 1:
-          pairs[members[0]] = one
-          owner = members[0]
-      if len(members) > 1:
-        if owner:
-          pairs.pop(owner, None)
+          if person is not first:
+            self._finish(person, "hidden by another, or a part of another")
+        pairs[first] = one
+      elif len(members) > 1:
+        for person in inside:
+          pairs.pop(person, None)
+          if person not in members:
+            self._finish(person, "hidden by another, or a part of another")
         self._groups.append(_Group(members, one.box))
       elif owner is None:
         left.append(one)
@@ -241,10 +256,10 @@ class Tracker:
     # Someone else may walk into them.
     for person in list(self._alone):
       seen = people.overlaps([person.box], [one.box for one in free]) > _APART
-      if person.known and not seen.any():
-        if any(people.inside(person.box, one.box) > _INSIDE for one in own):
-          self._alone.remove(person)
-          group.members.append(person)
+      joins = any(people.inside(person.box, d.box) > _INSIDE for d in own)
+      if person.known and joins and not seen.any():
+        self._alone.remove(person)
+        group.members.append(person)
     left = [one for one in free if one not in own]
     group.frames += 1
     group.missing = 0 if own else group.missing + 1

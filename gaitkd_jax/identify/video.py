@@ -9,6 +9,10 @@ import numpy as np
 
 from gaitkd_jax.errors import UserError
 
+# What FFmpeg says of a damaged file would be several lines of its own. OpenCV
+# reads this when it opens its first video.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
 # Pictures with a longer side are scaled down by a whole number. A silhouette is
 # 64 pixels high, so that a person in a larger picture gains nothing by it.
 LONGEST = 1280
@@ -154,8 +158,6 @@ class Video:
   def _open_file(self) -> None:
     import cv2
 
-    # What FFmpeg says of a damaged file is several lines of its own.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2.utils.logging.setLogLevel(0)
     if not os.access(self.path, os.R_OK):
       raise UserError(f"{self.path} cannot be read (permission denied)")
