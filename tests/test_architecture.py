@@ -29,7 +29,7 @@ LAYERS = (
   ("identify",),
   ("arguments",),
   ("cli",),
-  ("export.__main__",),
+  ("export.__main__", "identify.__main__"),
   ("main",),
 )
 LOOSE = {

@@ -62,8 +62,8 @@ def main(argv: list[str]) -> None:
   if _DEMO.value:
     if enrols or _MODEL.value or _GALLERY.value or _INPUT.value:
       raise errors.UserError(
-        "--demo makes its own video and gallery, and takes --output alone; drop "
-        "the rest"
+        "--demo makes its own video and gallery, and takes --output alone; "
+        "drop the rest"
       )
     from gaitkd_jax.identify import demo
 

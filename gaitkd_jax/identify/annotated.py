@@ -12,7 +12,7 @@ import numpy as np
 import tqdm
 
 from gaitkd_jax import errors
-from gaitkd_jax.identify import match as match_lib
+from gaitkd_jax.identify import matching
 from gaitkd_jax.identify import video as video_lib
 from gaitkd_jax.identify.track import HEIGHT
 from gaitkd_jax.identify.track import WIDTH
@@ -38,13 +38,13 @@ def colour(index: int) -> tuple[int, int, int]:
   return COLOURS[index % len(COLOURS)]
 
 
-def label(match: match_lib.Match) -> str:
+def label(match: matching.Match) -> str:
   """Who it is, in a word or two."""
   if match.identity is not None:
     return match.identity
   if match.distance is None:
     return "not judged"
-  if match.reason == match_lib.NO_THRESHOLD:
+  if match.reason == matching.NO_THRESHOLD:
     return f"nearest: {match.nearest[0].person}"
   return "nobody"
 
@@ -53,7 +53,7 @@ def write(
   path: str | os.PathLike[str],
   pictures: video_lib.Video | None,
   tracks: Sequence[Track],
-  matches: Sequence[match_lib.Match],
+  matches: Sequence[matching.Match],
   progress: bool = True,
 ) -> dict[int, np.ndarray]:
   """Writes a video with all that was found.
@@ -98,9 +98,12 @@ def write(
             shown[i] = _cut(picture, tracks[i].boxes[k] / scale)
       canvas = np.full((height, width + _PANEL, 3), _BACK, np.uint8)
       canvas[: size[0], : size[1]] = picture
-      for i, k in here:
-        if pictures is not None:
-          _box(canvas[:, :width], tracks[i], k, i, matches[i], scale)
+      if pictures is not None:
+        labels: list[tuple[int, int, int, int]] = []
+        for i, k in here:
+          box = (tracks[i].boxes[k] / scale).round().astype(int)
+          good = bool(tracks[i].good[k])
+          _box(canvas[:, :width], box, good, i, matches[i], labels)
       _panel(canvas[:, width:], here, tracks, matches)
       writer.write(canvas)
       written += 1
@@ -159,34 +162,59 @@ def _cut(picture: np.ndarray, box: np.ndarray) -> np.ndarray:
   if not cut.size:
     return np.zeros((2, 2, 3), np.uint8)
   factor = min(1.0, 200 / cut.shape[0])
-  return cv2.resize(cut, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+  return cv2.resize(
+    cut, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA
+  )
 
 
 def _box(
   picture: np.ndarray,
-  track: Track,
-  row: int,
+  box: np.ndarray,
+  good: bool,
   index: int,
-  match: match_lib.Match,
-  scale: int,
+  match: matching.Match,
+  labels: list[tuple[int, int, int, int]],
 ) -> None:
-  left, top, width, height = (track.boxes[row] / scale).round().astype(int)
-  good = bool(track.good[row])
+  """Draws a box and its label, beside the `labels` that are there already."""
+  left, top, width, height = box.tolist()
+  tone = colour(index)
   corner, other = (left, top), (left + width, top + height)
-  cv2.rectangle(picture, corner, other, colour(index), 2 if good else 1)
+  cv2.rectangle(picture, corner, other, tone, 2 if good else 1)
   text = label(match)
   if match.distance is not None:
     text = f"{text}  {match.distance:.4g}"
-  y = top - 7 if top > 24 else min(picture.shape[0] - 6, top + height + 20)
-  x = min(max(2, left), max(2, picture.shape[1] - 9 * len(text)))
-  _text(picture, text, (x, y), colour(index), 18)
+  columns, rows = _width(text, 16) + 8, 24
+  x = max(0, min(left - 1, picture.shape[1] - columns))
+  for y in (top - rows, top + height, top - 2 * rows):
+    y = max(0, min(y, picture.shape[0] - rows))
+    place = (x, y, columns, rows)
+    if not any(_meet(place, taken) for taken in labels):
+      break
+  labels.append(place)
+  cv2.rectangle(picture, (x, y), (x + columns, y + rows), tone, -1)
+  _text(picture, text, (x + 4, y + rows - 7), (0, 0, 0), 16)
+
+
+def _meet(
+  one: tuple[int, int, int, int], other: tuple[int, int, int, int]
+) -> bool:
+  return all(
+    one[i] < other[i] + other[i + 2] and other[i] < one[i] + one[i + 2]
+    for i in (0, 1)
+  )
+
+
+def _width(text: str, size: int) -> int:
+  """Of a text, in pixels."""
+  font = cv2.FontFace("uni")
+  return int(cv2.getTextSize((4096, 4096), text, (0, 99), font, size, 400)[2])
 
 
 def _panel(
   panel: np.ndarray,
   here: Sequence[tuple[int, int]],
   tracks: Sequence[Track],
-  matches: Sequence[match_lib.Match],
+  matches: Sequence[matching.Match],
 ) -> None:
   """At the side: each track that is seen, with the silhouette of this frame."""
   for place, (i, k) in enumerate(here):
@@ -220,10 +248,8 @@ def _text(
   ink: tuple[int, int, int],
   size: int,
 ) -> None:
-  """Writes in any alphabet, on a dark ground."""
-  font = cv2.FontFace("uni")
-  for weight, tone in ((800, (0, 0, 0)), (400, ink)):
-    cv2.putText(picture, text, at, tone, font, size, weight)
+  """Writes in any alphabet."""
+  cv2.putText(picture, text, at, ink, cv2.FontFace("uni"), size, 400)
 
 
 @contextlib.contextmanager
@@ -237,8 +263,8 @@ def _writer(
   try:
     if not writer.isOpened():
       raise errors.UserError(
-        f"{path}: OpenCV cannot write a video there; make room, or give another "
-        "--output"
+        f"{path}: OpenCV cannot write a video there; make room, or give another"
+        " --output"
       )
     yield writer
   finally:
@@ -252,6 +278,7 @@ def _check(path: str | os.PathLike[str], written: int) -> None:
   reader.release()
   if there != written:
     raise errors.UserError(
-      f"{pathlib.Path(path).name} cannot be written whole ({there} of {written} "
-      "frames): the disk is full; make room, or give another --output"
+      f"{pathlib.Path(path).name} cannot be written whole ({there} of "
+      f"{written} frames): the disk is full; make room, or give another "
+      "folder"
     )

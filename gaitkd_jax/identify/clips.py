@@ -18,10 +18,9 @@ from gaitkd_jax.identify import quality
 from gaitkd_jax.identify import silhouettes
 from gaitkd_jax.identify.track import Track
 
-VIDEOS = frozenset(
-  ".3gp .avi .m2ts .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts "
-  ".webm .wmv".split()
-)
+# Endings of videos.
+VIDEOS = (".3gp", ".avi", ".m2ts", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov")
+VIDEOS += (".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv")
 _TRACK = "track.json"
 
 
@@ -128,7 +127,9 @@ def read(
         left_out.append(why)
         continue
       left_out += [
-        f"{source}: {_unusable(track)}" for track in tracks if track not in usable
+        f"{source}: {_unusable(track)}"
+        for track in tracks
+        if track not in usable
       ]
       if not tracks:
         left_out.append(f"{source}: nobody walks in it")
@@ -202,9 +203,7 @@ def _unusable(track: Track) -> str:
   if track.rejected:
     return track.rejected
   if track.frames_used < quality.LEAST_GOOD:
-    return (
-      f"{track.frames_used} silhouettes; give {quality.LEAST_GOOD} or more"
-    )
+    return f"{track.frames_used} silhouettes; give {quality.LEAST_GOOD} or more"
   return ""
 
 

@@ -15,7 +15,7 @@ from gaitkd_jax import errors
 from gaitkd_jax.identify import embedding
 from gaitkd_jax.identify import found as found_lib
 from gaitkd_jax.identify import gallery as gallery_lib
-from gaitkd_jax.identify import match as match_lib
+from gaitkd_jax.identify import matching
 from gaitkd_jax.identify import pipeline
 from gaitkd_jax.identify import quality
 from gaitkd_jax.identify import results
@@ -116,7 +116,7 @@ def run(request: Request) -> found_lib.Found | None:
     if used:
       embeddings = embedding.embed(network, used)
   with clock.of("match"):
-    matches = match_lib.match_tracks(tracks, embeddings, gallery, threshold)
+    matches = matching.match_tracks(tracks, embeddings, gallery, threshold)
   found = found_lib.Found(
     request.source,
     tuple(tracks),
@@ -163,14 +163,13 @@ def _check(request: Request) -> None:
   source = pathlib.Path(request.source).expanduser()
   if request.source and not source.exists():
     mistakes.add([f"--input {request.source} is missing; check the path"])
-  elif source.is_dir() and (request.boxes or request.segmenter):
-    if not _is_video(request):
-      mistakes.add(
-        [
-          f"--input {request.source} is a folder of silhouettes, which takes "
-          "neither --boxes nor --segmenter; drop them, or give a video"
-        ]
-      )
+  elif not _is_video(request) and request.boxes:
+    mistakes.add(
+      [
+        f"--input {request.source} is a folder of silhouettes, which takes no "
+        "--boxes; drop them, or give a video"
+      ]
+    )
   mistakes.check()
 
 

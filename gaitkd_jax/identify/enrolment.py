@@ -60,8 +60,8 @@ def enrol(change: Change) -> gallery_lib.Gallery:
     )
   if (change.people or change.calibrate) and not change.model:
     raise errors.UserError(
-      "--model is missing; give the checkpoint or the exported file that embeds "
-      "the people"
+      "--model is missing; give the checkpoint or the exported file that "
+      "embeds the people"
     )
   people, notes = {}, []
   if change.people:
@@ -85,8 +85,8 @@ def enrol(change: Change) -> gallery_lib.Gallery:
   there = sorted(set(people) & (known - set(change.remove)))
   if there and not change.replace:
     raise errors.UserError(
-      f"{_listed(there)} is in {change.store} already; give --replace, or other "
-      "names; nothing was changed"
+      f"{_listed(there)} is in {change.store} already; give --replace, or "
+      "other names; nothing was changed"
     )
   network = embedding.open_network(change.model) if change.model else None
   if before and network:
@@ -178,7 +178,8 @@ def calibrate(
     found.embeddings,
     found.people,
     found.metric,
-    f"calibration of {len(found.people)} sequences of {len(found.names)} people",
+    f"calibration of {len(found.people)} sequences of {len(found.names)} "
+    "people",
   )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from gaitkd_jax.identify import embedding
 from gaitkd_jax.identify import gallery as gallery_lib
-from gaitkd_jax.identify import match as match_lib
+from gaitkd_jax.identify import matching
 from gaitkd_jax.identify import threshold as threshold_lib
 from gaitkd_jax.identify.track import Track
 
@@ -34,7 +34,7 @@ class Found:
 
   source: str
   tracks: tuple[Track, ...]
-  matches: tuple[match_lib.Match, ...]
+  matches: tuple[matching.Match, ...]
   gallery: gallery_lib.Gallery
   network: embedding.Network
   threshold: threshold_lib.Threshold | None
@@ -46,7 +46,7 @@ class Found:
   def said_of_threshold(self) -> str:
     """The threshold in one line."""
     if self.threshold is None:
-      return match_lib.NO_THRESHOLD
+      return matching.NO_THRESHOLD
     return f"{self.threshold.distance:.4g}: {self.threshold.origin}"
 
   def lines(self) -> list[str]:
@@ -54,7 +54,7 @@ class Found:
     lines = []
     for track, match in zip(self.tracks, self.matches, strict=True):
       who = match.identity or "nobody"
-      if match.reason == match_lib.NO_THRESHOLD:
+      if match.reason == matching.NO_THRESHOLD:
         first = match.nearest[0]
         who = f"{first.person}, at {first.distance:.4g}"
       elif match.distance is None:
@@ -90,7 +90,7 @@ class Found:
     }
 
 
-def _track(track: Track, match: match_lib.Match) -> dict[str, Any]:
+def _track(track: Track, match: matching.Match) -> dict[str, Any]:
   return {
     "id": track.id,
     "first_frame": track.first_frame,

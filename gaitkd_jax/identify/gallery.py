@@ -70,8 +70,8 @@ def read_store(path: str | os.PathLike[str]) -> Gallery:
   people = tuple(map(str, found.subjects))
   if nameless := sum(not person for person in people):
     raise errors.UserError(
-      f"{nameless} of the {len(people)} sequences of {path} have no subject, so "
-      "nobody can be named; give a store with the subject of every sequence"
+      f"{nameless} of the {len(people)} sequences of {path} have no subject, "
+      "so nobody can be named; give a store with the subject of every sequence"
     )
   metric = found.metadata.get("metric")
   return Gallery(

@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Iterator
 from collections.abc import Mapping
-from collections.abc import Sequence
 import html
 import importlib.metadata
 
@@ -14,7 +13,7 @@ from gaitkd_jax.evaluation.report import markup
 from gaitkd_jax.evaluation.report import style
 from gaitkd_jax.identify import annotated
 from gaitkd_jax.identify import found as found_lib
-from gaitkd_jax.identify import match as match_lib
+from gaitkd_jax.identify import matching
 from gaitkd_jax.identify.track import Track
 
 escape = html.escape
@@ -77,9 +76,7 @@ def write(
       "Each with silhouettes that the network was shown, evenly over the walk, "
       "and the people of the gallery who are nearest.",
       '<div class="tracks">'
-      + "".join(
-        _card(found, i, shown.get(i)) for i in range(len(found.tracks))
-      )
+      + "".join(_card(found, i, shown.get(i)) for i in range(len(found.tracks)))
       + "</div>"
       if found.tracks
       else "<p>Nobody was found.</p>",
@@ -200,7 +197,7 @@ def _timeline(found: found_lib.Found) -> str:
   )
 
 
-def _who(match: match_lib.Match) -> str:
+def _who(match: matching.Match) -> str:
   return annotated.label(match)
 
 
@@ -256,7 +253,7 @@ def _strips(track: Track) -> str:
   )
 
 
-def _nearest(found: found_lib.Found, match: match_lib.Match) -> str:
+def _nearest(found: found_lib.Found, match: matching.Match) -> str:
   """The nearest people, with a bar each and a line at the threshold."""
   if not match.nearest:
     return ""
@@ -267,7 +264,8 @@ def _nearest(found: found_lib.Found, match: match_lib.Match) -> str:
   for one in near:
     inside = limit is not None and one.distance <= limit
     bar = (
-      f'<rect x="0" y="2" width="{100 * one.distance / longest:.2f}" height="6" '
+      f'<rect x="0" y="2" height="6" '
+      f'width="{100 * one.distance / longest:.2f}" '
       f'fill="var(--{"right" if inside else "faint"})"/>'
     )
     if limit is not None:
@@ -313,5 +311,3 @@ def _left_out(track: Track) -> str:
     '<figure class="strip"><figcaption>frames that were left out</figcaption>'
     f'{image}<ul class="why">{listed}</ul></figure>'
   )
-
-

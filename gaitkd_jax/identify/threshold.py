@@ -29,7 +29,7 @@ class Threshold:
 
   Attributes:
     distance: up to which a track is named.
-    rate: of false accepts, that was asked for; None: the user gave the distance.
+    rate: of false accepts that was asked for; None: the distance was given.
     pairs: of two different people, by which it was found; 0: none.
     origin: in one line.
   """
@@ -132,8 +132,8 @@ def at(rate: float, calibration: Mapping[str, Any]) -> Threshold:
     )
   if allowed >= len(strangers):
     raise errors.UserError(
-      f"--far={rate:g} lies beyond the {len(strangers)} shortest distances that "
-      f"are kept of {count} pairs ({origin}); give a lower rate"
+      f"--far={rate:g} lies beyond the {len(strangers)} shortest distances "
+      f"that are kept of {count} pairs ({origin}); give a lower rate"
     )
   # The next pair is not accepted, even if it is as far apart.
   accepted = int(np.searchsorted(strangers, strangers[allowed]))
@@ -172,8 +172,8 @@ def of_network(rate: float, known: Mapping[str, Any]) -> Threshold:
     float(known["distance"]),
     rate,
     int(known["strangers"]),
-    f"{known['accepted']} of {known['strangers']} pairs of different people lie "
-    f"at or below it, and {known['named']} of {known['same']} pairs of one "
+    f"{known['accepted']} of {known['strangers']} pairs of different people "
+    f"lie at or below it, and {known['named']} of {known['same']} pairs of one "
     f"person; metadata of the exported network, {known['sequences']} sequences "
     f"of {known['data']}, not of this camera",
   )

@@ -151,8 +151,8 @@ def match_tracks(
       named.append(i)
       continue
     reason = (
-      f"{matches[i].reason}, but so is track {tracks[rival].id}, which is nearer "
-      "and in the same frames; nobody is in two places"
+      f"{matches[i].reason}, but so is track {tracks[rival].id}, which is "
+      "nearer and in the same frames; nobody is in two places"
     )
     matches[i] = dataclasses.replace(matches[i], identity=None, reason=reason)
   return matches
