@@ -211,7 +211,10 @@ def _tell(
       print(f"{what}: {_listed(names)}")
   if gallery.calibration:
     known = gallery.calibration
-    print(f"calibration: {known['pairs']} pairs of different people")
+    print(
+      f"calibration: {known['pairs']} pairs of different people, for rates "
+      f"(--far) from {1 / max(1, known['pairs']):.2g}"
+    )
   print(
     f"written: {change.store}, {len(gallery.people)} sequences of "
     f"{len(gallery.names)} people",

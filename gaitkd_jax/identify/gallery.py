@@ -160,7 +160,8 @@ def threshold_of(
     network: that embeds.
     distance: that the user gives.
     far: rate of false accepts that the user wants. If neither is given, 1 % of
-      the gallery's calibration; without one there is no threshold.
+      the gallery's calibration, if that has 100 pairs; else there is no
+      threshold.
 
   Raises:
     errors.UserError: the rate cannot be kept.
@@ -175,8 +176,13 @@ def threshold_of(
         f"the calibration of {gallery.path} is of {known.get('metric')} "
         f"distances, the gallery of {gallery.metric} ones; calibrate it anew"
       )
-    rate = threshold_lib.DEFAULT_RATE if far is None else far
-    return threshold_lib.at(rate, known)
+    if far is not None:
+      return threshold_lib.at(far, known)
+    # Nobody has asked for this rate, so it need not be within reach.
+    enough = known["pairs"] * threshold_lib.DEFAULT_RATE >= 1
+    return (
+      threshold_lib.at(threshold_lib.DEFAULT_RATE, known) if enough else None
+    )
   if far is None:
     return None
   own = None
