@@ -22,6 +22,10 @@ _NOISE = 2.5 * 1.4826  # times the median of the deviation; the mean of 3 x 3
 # The light is evened out on a grid of so many rows. Cells that differ by more
 # hold a person, not another light.
 _ROWS, _PERSON = 32, 40
+# Another light multiplies colours by a factor in this range. It is drawn to 1 by
+# so much variance of colours (levels squared).
+_FACTORS, _PRIOR = (0.3, 3.0), 25.0
+_BRIGHTEST = 245
 # A shadow is darker by a factor in this range, and the texture of the ground
 # goes on in it. Lit by the sky alone, it may be bluer by so much of the factor
 # as the first number says, and of another colour by the second.
@@ -38,6 +42,7 @@ _CLOTH, _SLOPE = 12, 0.8
 _EDGE = 0.4
 # People are so many pixels high or more, and that share of their box is white.
 _SMALLEST = 24
+_LARGEST = 0.5  # of the picture; more is another light
 _FILLED = 0.15
 # Parts of one person are so close, in shares of the picture's height.
 _CLOSE = 0.015
@@ -85,9 +90,9 @@ class Background:
       picture: uint8 [h, w, 3].
 
     Returns:
-      A factor for the whole picture, float32 [3], and what has to be added to
-      it then, float32 [rows, columns, 3], a coarse grid: clouds, lamps, the
-      flare of the sun, and a camera's own correction.
+      float32 [3], the factor of the whole picture's colours, and what has to be
+      added to them then, float32 [rows, columns, 3], a coarse grid: clouds,
+      lamps, the flare of the sun, and a camera's own correction.
     """
     import cv2
 
@@ -98,15 +103,14 @@ class Background:
       cv2.resize(p, grid, interpolation=cv2.INTER_AREA).astype(np.float32)
       for p in (picture, self.picture)
     )
-    ratio = (now / np.maximum(then, 8)).reshape(-1, 3)
-    factor = np.clip(np.median(ratio, axis=0), 0.2, 5).astype(np.float32)
-    change = now - factor * then
+    factor, offset = _line(then.reshape(-1, 3), now.reshape(-1, 3))
+    change = now - np.minimum(factor * then + offset, 255)
     change[np.abs(change).max(axis=2) > _PERSON] = 0
     near = np.clip(change + 128, 0, 255).astype(np.uint8)
     # A median over half the picture's height forgets what is smaller.
     near = cv2.medianBlur(near, max(3, grid[1] // 2 | 1))
     near = cv2.GaussianBlur(near.astype(np.float32) - 128, (0, 0), 2)
-    return factor, near.reshape(grid[1], grid[0], 3)
+    return factor, near.reshape(grid[1], grid[0], 3) + offset
 
   def _evened(self, picture: np.ndarray) -> np.ndarray:
     """A picture in the light of the background, uint8 [h, w, 3]."""
@@ -269,7 +273,7 @@ def _people(mask: np.ndarray, picture: np.ndarray) -> list[Detection]:
     own = np.isin(labels[inside], np.array(group) + 1)
     own = own.astype(np.uint8) * 255
     area = int(np.count_nonzero(own))
-    if area < _FILLED * own.size:
+    if area < _FILLED * own.size or own.size > _LARGEST * mask.size:
       continue
     box = np.array([left, top, right - left, bottom - top], np.float64)
     found.append(Detection(box, own, area, looks.look(picture[inside], own)))
@@ -353,6 +357,30 @@ def warnings(samples: Sequence[np.ndarray], mask_share: float) -> list[str]:
     f"the camera seems to move ({why}); people are found before a background "
     "that stands still: use a tripod, or give --boxes and --segmenter"
   ]
+
+
+def _line(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Fits y = a x + b to most of the points, float32 [n, 3], by channel.
+
+  Returns:
+    a and b, float32 [3].
+  """
+  # What is over-exposed says nothing, and what a person hides is far off.
+  usable = (x < _BRIGHTEST) & (y < _BRIGHTEST)
+  a, b = np.ones(3, np.float32), np.zeros(3, np.float32)
+  for _ in range(4):
+    error = np.abs(y - a * x - b)
+    middle = np.median(error, axis=0)
+    weights = usable / np.maximum(error, 1 + middle)
+    total = weights.sum(axis=0) + 1e-9
+    mean_x, mean_y = (weights * x).sum(0) / total, (weights * y).sum(0) / total
+    spread = (weights * (x - mean_x) ** 2).sum(axis=0)
+    both = (weights * (x - mean_x) * (y - mean_y)).sum(axis=0)
+    # A place of one colour does not tell a factor from an offset.
+    a = (both + total * _PRIOR) / (spread + total * _PRIOR)
+    a = np.clip(a, *_FACTORS).astype(np.float32)
+    b = (mean_y - a * mean_x).astype(np.float32)
+  return a, b
 
 
 def _any(mask: np.ndarray) -> np.ndarray:

@@ -99,6 +99,11 @@ class Person:
     self.inner, self.outer = self.inner + 1, 0
     return False
 
+  def forget(self, frames: int) -> None:
+    """Leaves out the last frames, but for the first one."""
+    kept = max(1, len(self.frames) - frames)
+    del self.frames[kept:], self.found[kept:]
+
   def see(self, detection: Detection, frame: int) -> None:
     """The person is found, alone."""
     centre, size = centre_of(detection.box)

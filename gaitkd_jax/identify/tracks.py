@@ -118,7 +118,9 @@ class Tracker:
     free = self._meet(pairs, free)
     for person, detection in list(pairs.items()):
       if person.returns(detection.box, self._width):
-        self._finish(person, people.LEFT)
+        # Whom the frames at the border show, nobody knows.
+        person.forget(person.outer)
+        self._finish(person, "left the picture where another came in")
         free.append(detection)
       elif self._falls_apart(person, free):
         self._finish(person, "two people stepped out of it")
