@@ -201,12 +201,13 @@ def test_nothing_is_half_changed(people, model, tmp_path, monkeypatch):
   before = {p.name: p.read_bytes() for p in store.iterdir()}
   real = np.savez
 
-  def break_off(*args, **kwargs):
-    real(*args, **kwargs)
-    raise broken
-
-  monkeypatch.setattr(np, "savez", break_off)
   for broken in (OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()):
+
+    def break_off(*args, broken=broken, **kwargs):
+      real(*args, **kwargs)
+      raise broken
+
+    monkeypatch.setattr(np, "savez", break_off)
     with pytest.raises((errors.UserError, KeyboardInterrupt)):
       enrol(store, remove=["Ada"])
     assert {p.name: p.read_bytes() for p in store.iterdir()} == before
