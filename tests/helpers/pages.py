@@ -41,7 +41,7 @@ class Page(html.parser.HTMLParser):
     elif tag == "section":
       self.sections.append(attrs["id"])
     elif tag == "li":
-      self.rows.append((attrs["class"], []))
+      self.rows.append((attrs.get("class", ""), []))
     for name in ("src", "href", "srcset", "action", "data", "poster"):
       if name in attrs:
         self.references.append(attrs[name])
