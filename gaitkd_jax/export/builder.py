@@ -88,6 +88,19 @@ class Builder:
     """An array of the variables, by its path."""
     return self._arrays[path]
 
+  def has_array(self, path: str) -> bool:
+    """Whether the variables have an array."""
+    return path in self._arrays
+
+  def new_time(self, source: int | None, how: str, by: int) -> int:
+    """Adds a time axis; see `plan.Time`.
+
+    Returns:
+      Its number.
+    """
+    self._times.append(plan_lib.Time(source, how, by))
+    return len(self._times) - 1
+
   def has(self, name: str) -> bool:
     """Whether the network has the module of a path, with a kernel."""
     return f"{name}/kernel" in self._arrays
@@ -196,8 +209,7 @@ class Builder:
     beside = count // 2
     if pace > 1:
       assert pace == count
-      self._times.append(plan_lib.Time(x.time, "divide", pace))
-      time, beside = len(self._times) - 1, 0
+      time, beside = self.new_time(x.time, "divide", pace), 0
     else:
       x = self.same("zero_outside", name, x)
     shape = (count * x.shape[0], *x.shape[1:])
@@ -229,9 +241,10 @@ class Builder:
     )
 
   def linear(self, x: Value, name: str, rectified: bool) -> Value:
-    """Adds a `SeparateFC`: `[p, c]` to `[p, d]`."""
+    """Adds a `SeparateFC`: `[p, c]` to `[p, d]`, of the first p parts."""
     x = self.quantize(x, f"{name}/input", rectified, edge=True)
     weights = self._weights(name, (1,), edge=True)
+    weights = _each(lambda w: w[: x.shape[0]], weights)
     shape = (x.shape[0], weights.values.shape[-1])
     return self.add("linear", name, (x,), shape, x.time, weights=weights)
 
@@ -258,16 +271,13 @@ class Builder:
     Args:
       x: any value.
       name: path of the `BatchNorm`.
-      shape: of its constants.
+      shape: of its constants; of more parts the first are taken.
     """
-    factor, shift = self._norm(name)
-    return self.same(
-      "affine",
-      name,
-      x,
-      scale=factor.reshape(shape),
-      shift=shift.reshape(shape),
+    factor, shift = (
+      constant.reshape(-1, *shape[1:])[: shape[0]]
+      for constant in self._norm(name)
     )
+    return self.same("affine", name, x, scale=factor, shift=shift)
 
   def _norm(self, name: str) -> tuple[np.ndarray, np.ndarray]:
     arrays = (

@@ -76,8 +76,9 @@ class Time:
 
   Attributes:
     source: the number of the one that it is made of; None for the input's.
-    how: "repeat_short" (`gaitgl.repeat_short`), or "divide".
-    by: frames that become one.
+    how: "repeat_short" (`gaitgl.repeat_short`), "divide", or "whole", with
+      frames at its end that no sequence has.
+    by: frames that become one; their number, a multiple of it.
   """
 
   source: int | None = None
@@ -139,6 +140,20 @@ OPS: Mapping[str, str] = {
   "linear": "[p, c] by weights [p, c, d]",
   "affine": "times scale plus shift, both of the shape of the value",
   "unit_length": "over the last axis",
+  # Of the video Swin transformer; c is the last axis from "channels_last" on.
+  "resize": "[m, c, h, w] bilinearly, the centres of corners kept in place",
+  "channels_last": "[m, c, h, w] to [m, h, w, c]",
+  "channels_first": "the inverse",
+  "layer_norm": "over the last axis: scale, shift, epsilon",
+  "dense": "the last axis by weights [c, d], bias [d] or None",
+  "gelu": "x * Phi(x)",
+  "pad_time": "frames of zeros at the end: to a time axis that is longer",
+  "cut_time": "the inverse",
+  "roll_order": "frames as each sequence is rolled in time, or `back`: [m]",
+  "cut_windows": "[m, h, w, c] to tokens [windows, 45, c], of `rolled` frames",
+  "join_windows": "the inverse",
+  "attention_mask": "-infinity or -100 for keys that are hidden or apart",
+  "attend": "of [windows, 45, 3 c] with a mask: heads, bias [heads, 45, 45]",
 }
 
 
