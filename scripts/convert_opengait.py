@@ -1,23 +1,32 @@
-"""Converts an OpenGait checkpoint (.pt) to this library's, or back.
+"""Converts OpenGait's checkpoints (.pt) to this library's, or one back.
 
 python scripts/convert_opengait.py --input=GaitBase-60000.pt \
   --config=configs/gaitbase.py:casiab --output=runs/opengait_gaitbase
+python scripts/convert_opengait.py --zoo=<OpenGait's zoo> --output=runs/zoo
 
 The network is that of `--config` or of OpenGait's own YAML,
 `--opengait_config=gaitbase.yaml`. The result serves as
 `--config.eval.checkpoint` or as a teacher's checkpoint. With `--reverse` the
 input is a workdir or a checkpoint of this library, the output a .pt that
-OpenGait loads.
+OpenGait loads. PyTorch is needed for neither.
 
-Reading or writing a .pt needs PyTorch (`pip install '.[torch]'`); a .npz of the
-state dict needs nothing more. Only tensors are read (`weights_only=True`): a
-file that holds code is refused, and the code is not run.
+`--zoo` is a local copy of OpenGait's zoo or any part of it, files
+<data set>/<network>/<save_name>/checkpoints/<save_name>-<step>.pt. All are
+converted, each to the workdir <output>/<data set>/<network>/<save_name>; the
+network is inferred from the weights, and what names and recipes say otherwise
+is told. What is converted already is not done again; a file that cannot be
+converted does not stop the others, but the status is 2. A network that the
+library lacks is named, and is no failure.
+
+Nothing in a .pt is run: its pickle is interpreted, and what is no tensor, dict
+or number is refused by name. A .npz of the state dict is read as well.
 """
 
 import collections
+from collections.abc import Iterator
 from collections.abc import Mapping
+import contextlib
 import pathlib
-import pickle
 import re
 from typing import Any
 import zipfile
@@ -27,27 +36,42 @@ from absl import flags
 import jax
 from ml_collections import config_flags
 import numpy as np
+import numpy.typing as npt
 
 from gaitkd_jax import checkpoint
 from gaitkd_jax import cli
+from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax import sharding
 from gaitkd_jax import storage
 from gaitkd_jax.opengait import config as opengait_config
 from gaitkd_jax.opengait import convert
+from gaitkd_jax.opengait import torch_file
+from gaitkd_jax.opengait import torch_writer
+from gaitkd_jax.opengait import zoo
 
 _INPUT = flags.DEFINE_string(
-  "input", None, "the .pt or .npz; reversed: a workdir", required=True
+  "input", None, "the .pt or .npz; reversed: a workdir"
 )
+_ZOO = flags.DEFINE_string("zoo", None, "a folder of .pt, in place of --input")
 _OUTPUT = flags.DEFINE_string(
-  "output", None, "new folder; reversed: a new .pt or .npz", required=True
+  "output",
+  None,
+  "new folder; reversed: a new .pt or .npz; of a zoo: a folder of workdirs",
+  required=True,
 )
 _REVERSE = flags.DEFINE_bool("reverse", False, "from this library to OpenGait")
 _OPENGAIT = flags.DEFINE_string(
   "opengait_config", None, "OpenGait's YAML, in place of --config"
 )
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
+# Files of configs/ that train one network each.
+_RECIPES = (
+  *("gaitbase", "deepgaitv2", "skeletongait", "skeletongaitpp"),
+  *("swingait", "gaitset", "gaitpart", "gaitgl"),
+)
 # What the layers of one module add to its name.
 _LAYER = re.compile(r"_(bn|(block|conv|layer)\d+)$")
 
@@ -70,35 +94,18 @@ def model_config() -> dict[str, Any]:
   return model
 
 
-def read_state(path: pathlib.Path) -> tuple[dict[str, np.ndarray], int]:
-  """Reads the arrays of a checkpoint's model, and its step."""
+@contextlib.contextmanager
+def open_state(
+  path: pathlib.Path,
+) -> Iterator[tuple[Mapping[str, npt.ArrayLike], int]]:
+  """Opens the arrays of a checkpoint's model, and yields its step as well."""
   if not path.is_file():
     raise errors.UserError(f"--input {path} is not a file")
   if path.suffix == ".npz":
-    return _read_npz(path), 0
-  torch = _torch(path)
-  try:
-    content = torch.load(path, map_location="cpu", weights_only=True)
-  except (
-    *(AttributeError, EOFError, KeyError, OSError, RuntimeError, ValueError),
-    pickle.UnpicklingError,
-  ) as e:
-    reason = str(e).splitlines()[0] if str(e) else type(e).__name__
-    raise errors.UserError(
-      f"--input {path} cannot be read as plain tensors ({reason}); it is "
-      "damaged, or holds code, which is never run"
-    ) from e
-  state = content.get("model", content) if isinstance(content, dict) else None
-  if not isinstance(state, dict) or not all(
-    isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state.items()
-  ):
-    raise errors.UserError(
-      f"--input {path} holds no state dict; give OpenGait's checkpoint, with "
-      "the weights under 'model'"
-    )
-  step = content.get("iteration", 0)
-  arrays = {key: x.to(torch.float32).numpy() for key, x in state.items()}
-  return arrays, step if isinstance(step, int) and step >= 0 else 0
+    yield _read_npz(path), 0
+    return
+  with torch_file.open_checkpoint(path) as opened:
+    yield opened.state, opened.step
 
 
 def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -116,23 +123,11 @@ def write_state(
   path: pathlib.Path, state: Mapping[str, np.ndarray], step: int
 ) -> None:
   """Writes what OpenGait loads; a .npz holds only the arrays."""
-  torch = None if path.suffix == ".npz" else _torch(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  if torch is None:
+  if path.suffix == ".npz":
     np.savez(path, **state)
-    return
-  tensors = {key: torch.from_numpy(value) for key, value in state.items()}
-  torch.save({"model": tensors, "iteration": step}, path)
-
-
-def _torch(path: pathlib.Path) -> Any:
-  try:
-    import torch
-  except ImportError as e:
-    raise errors.UserError(
-      f"{path} needs PyTorch; run pip install '.[torch]', or use .npz"
-    ) from e
-  return torch
+  else:
+    torch_writer.write(path, state, step)
 
 
 def from_opengait(source: storage.Path, output: storage.Path) -> None:
@@ -144,8 +139,8 @@ def from_opengait(source: storage.Path, output: storage.Path) -> None:
     raise errors.UserError(f"--input {source} is not a file")
   if storage.is_remote(output):
     storage.check_writable(output, "--output")
-  state, step = read_state(storage.fetch(source))
-  variables = convert.variables_from_opengait(state, model)
+  with open_state(storage.fetch(source)) as (state, step):
+    variables = convert.variables_from_opengait(state, model)
   checkpoint.save_model(
     output / "checkpoints", variables, {"model": model}, step
   )
@@ -185,6 +180,42 @@ def to_opengait(source: storage.Path, output: storage.Path) -> None:
   print(f"written: {output}, iteration {step}")
 
 
+def convert_zoo(folder: pathlib.Path, output: storage.Path) -> None:
+  """Converts all files of a copy of OpenGait's zoo."""
+  if _CONFIG.value is not None or _OPENGAIT.value is not None:
+    raise errors.UserError(
+      "--zoo infers the networks; leave out --config and --opengait_config"
+    )
+  if not storage.is_remote(output) and output.exists() and not output.is_dir():
+    raise errors.UserError(f"--output {output} is no folder; give a folder")
+  if storage.is_remote(output):
+    storage.check_writable(output, "--output")
+  rows = zoo.convert_all(folder, output, recipes())
+  print(zoo.table(rows))
+  print(
+    "Weights do not tell whether OpenGait searched embed_1 or embed_2 "
+    "(use_emb2 of its YAML): --config.model.retrieval is that of the recipe"
+  )
+  if failed := [row.name for row in rows if row.outcome == "failed"]:
+    raise errors.UserError(
+      f"{len(failed)} of {len(rows)} files could not be converted, such as "
+      f"{failed[0]}; the table above says why. The same command skips what is "
+      "converted"
+    )
+
+
+def recipes() -> list[zoo.Recipe]:
+  """The recipes of all published networks."""
+  found = []
+  for name in _RECIPES:
+    path = _ROOT / "configs" / f"{name}.py"
+    for variant in config_lib.load_module(path).VARIANTS:
+      c = config_lib.load(path, variant)
+      flag = f"configs/{name}.py:{variant}"
+      found.append(zoo.Recipe(flag, c.data.name, c.model.to_dict()))
+  return found
+
+
 def print_modules(variables: Mapping[str, Any]) -> None:
   """Prints how many arrays every module of the network has."""
   counts: collections.Counter[str] = collections.Counter()
@@ -217,7 +248,17 @@ def print_head(params: Mapping[str, Any], model: Mapping[str, Any]) -> None:
 def main(argv: list[str]) -> None:
   """Converts, writes and says what matched."""
   del argv
-  source, output = storage.path(_INPUT.value), storage.path(_OUTPUT.value)
+  output = storage.path(_OUTPUT.value)
+  if (_INPUT.value is None) == (_ZOO.value is None):
+    raise errors.UserError(
+      "give --input, a checkpoint, or --zoo, a folder of them"
+    )
+  if _ZOO.value is not None:
+    if _REVERSE.value:
+      raise errors.UserError("--reverse takes --input, a workdir, not --zoo")
+    convert_zoo(storage.on_disk(_ZOO.value, "--zoo").expanduser(), output)
+    return
+  source = storage.path(_INPUT.value)
   if _REVERSE.value:
     to_opengait(source, output)
   else:

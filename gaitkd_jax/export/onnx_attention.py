@@ -3,7 +3,6 @@
 Where frames lie in windows follows from lengths, as `models.swin.layout` says.
 """
 
-from collections.abc import Callable
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,7 +15,6 @@ from gaitkd_jax.models import swin
 
 Layer = plan_lib.Layer
 Values = onnx_values.Values
-_Writer = Callable[[Values, Layer], None]
 
 
 def _resize(v: Values, layer: Layer) -> None:
@@ -41,7 +39,7 @@ def _resize(v: Values, layer: Layer) -> None:
   v.set(layer.output, x)
 
 
-def _transposed(*perm: int) -> _Writer:
+def _transposed(*perm: int) -> onnx_values.Writer:
   def write(v: Values, layer: Layer) -> None:
     x = v.float(layer.inputs[0])
     v.set(
@@ -116,7 +114,7 @@ class _Layout:
     self._graph, self._name = v.graph, name
     graph, window = v.graph, swin.WINDOW[0]
     self.frames = v.frames(time)
-    self.time = graph.node("Unsqueeze", _count(v, self.frames), self.int(0))
+    self.time = graph.node("Unsqueeze", v.places(time), self.int(0))
     self.length = graph.node("Unsqueeze", v.lengths(time), self.int(1))
     whole = self.node("Add", self.length, self.int(window - 1))
     whole = self.node("Div", whole, self.int(window))
@@ -169,20 +167,12 @@ class _Layout:
     return self.node("Where", self.short, self.int(0), region)
 
 
-def _count(v: Values, size: str) -> str:
-  """0, 1 ... of a vector of one size."""
-  graph = v.graph
-  size = graph.node("Squeeze", size, graph.integers(0))
-  zero, one = (graph.constant(x, np.int64) for x in (0, 1))
-  return graph.node("Range", zero, size, one)
-
-
 def _roll_order(v: Values, layer: Layer) -> None:
   """Of the frames of all sequences: int64 `[m]`."""
   layout = _Layout(v, layer.output.time, layer.name)
   order = layout.order(layer.arguments["back"])
-  sequences = v.graph.node("Shape", "lengths", name=layer.name)
-  first = layout.node("Mul", _count(v, sequences), layout.frames)
+  sequences = v.graph.node("Size", "lengths", name=layer.name)
+  first = layout.node("Mul", v.count(sequences), layout.frames)
   first = layout.node("Unsqueeze", first, layout.int(1))
   order = layout.node("Add", order, first)
   v.set(layer.output, v.graph.reshape(order, -1, name=layer.name))
@@ -303,7 +293,7 @@ def _attend(v: Values, layer: Layer) -> None:
   v.set(layer.output, graph.reshape(x, -1, tokens, c, name=name))
 
 
-LAYERS: Mapping[str, _Writer] = {
+LAYERS: Mapping[str, onnx_values.Writer] = {
   "attend": _attend,
   "attention_mask": _attention_mask,
   "channels_first": _transposed(0, 3, 1, 2),

@@ -15,7 +15,9 @@ Metadata are JSON in the buffer `tflite_graph.METADATA`.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from collections.abc import Mapping
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -170,6 +172,19 @@ class Network:
         for node in graph.operators
       )
     )
+
+
+def open_file(
+  path: str | os.PathLike[str], threads: int = 1
+) -> tuple[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
+  """The name of the runtime, and `Network.run` of a file.
+
+  Raises:
+    errors.UserError: see `Network`.
+  """
+  network = Network(path, threads)
+  version = importlib.metadata.version("ai-edge-litert")
+  return f"LiteRT {version}", network.run
 
 
 def _read(path: pathlib.Path) -> bytes:

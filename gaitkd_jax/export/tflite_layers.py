@@ -260,9 +260,14 @@ def _convolve(v: Values, layer: Layer) -> None:
   weights: plan_lib.Weights = arguments["weights"]
   values, rectified, quantizer = _behind(v, layer.output)
   x = v.get(source)
-  in_codes = (
-    quantizer is not None and x.step is not None and weights.codes is not None
-  )
+  in_codes = x.step is not None and weights.codes is not None
+  if in_codes and quantizer is None:
+    behind = ", ".join(each.op for each in v.plan.readers(layer.output))
+    raise errors.UserError(
+      f"LiteRT computes {layer.name} of {v.plan.network} in bytes only if a "
+      f"quantiser is behind it or its rectifier, and there is {behind}; give "
+      "--target=ort, or a float checkpoint"
+    )
   if not in_codes:
     x = v.float(source)
   x, padding = _padded(v, layer, x)
@@ -423,10 +428,11 @@ def _taps(v: Values, layer: Layer) -> None:
   graph, name, arguments = v.graph, layer.name, layer.arguments
   x = v.get(layer.inputs[0])
   before, count = arguments["before"], arguments["count"]
-  if arguments["stride"] != 1:
+  if arguments["stride"] != 1 or arguments["axis"] != 0:
     raise errors.UserError(
-      f"--target=tflite has no layer taps with a stride, which {name} of "
-      f"{v.plan.network} needs; give --target=float"
+      "--target=tflite has no layer taps of groups of frames or of parts, "
+      f"which {name} of {v.plan.network} needs; give --target=float or "
+      "stablehlo"
     )
   x = v.pad(x, name, [(before, count - 1 - before)] + [(0, 0)] * 3)
   rest = [0] * 3
@@ -447,9 +453,7 @@ def _taps(v: Values, layer: Layer) -> None:
     )
     for i in range(count)
   ]
-  output = v.like(x, name, v.shape(layer.output))
-  graph.node("CONCATENATION", shifted, output, "ConcatenationOptions", axis=3)
-  v.set(layer.output, output)
+  v.set(layer.output, _joined(v, shifted, layer, 3))
 
 
 def _max_over_time(v: Values, layer: Layer) -> None:
@@ -470,12 +474,49 @@ def _reduce(
 
 def _pool_strips(v: Values, layer: Layer) -> None:
   (source,) = layer.inputs
-  name, parts, (c, h, w) = layer.name, layer.arguments["parts"], source.shape
+  name, (c, h, w) = layer.name, source.shape
   x = v.float(source)
-  x = v.reshape(x, name, (x.shape[0], parts, h // parts * w, c))
-  mean, highest = (_reduce(v, op, x, name, 2) for op in ("MEAN", "REDUCE_MAX"))
-  output = v.graph.tensor(name, v.shape(layer.output), np.float32)
-  v.graph.node("ADD", [mean, highest], output, "AddOptions")
+  levels = []
+  for parts in layer.arguments["levels"]:
+    pixels = v.reshape(x, name, (x.shape[0], parts, h // parts * w, c))
+    both = [_reduce(v, op, pixels, name, 2) for op in ("MEAN", "REDUCE_MAX")]
+    output = v.graph.tensor(name, both[0].shape, np.float32)
+    levels.append(v.graph.node("ADD", both, output, "AddOptions"))
+  v.set(layer.output, _joined(v, levels, layer, 1))
+
+
+def _joined(
+  v: Values, parts: Sequence[Tensor], layer: Layer, axis: int
+) -> Tensor:
+  """Arrays of one grid, one behind the other."""
+  if len(parts) == 1:
+    return parts[0]
+  output = v.like(parts[0], layer.name, v.shape(layer.output))
+  options = "ConcatenationOptions"
+  return v.graph.node("CONCATENATION", parts, output, options, axis=axis)
+
+
+def _concat(v: Values, layer: Layer) -> None:
+  axis = 3 if len(layer.output.shape) == 3 else 1
+  parts = [v.float(x) for x in layer.inputs]
+  v.set(layer.output, _joined(v, parts, layer, axis))
+
+
+def _max_pool(v: Values, layer: Layer) -> None:
+  """The last row or column of an odd size is left out."""
+  x = v.get(layer.inputs[0])
+  output = v.like(x, layer.name, v.shape(layer.output))
+  v.graph.node(
+    "MAX_POOL_2D",
+    [x],
+    output,
+    "Pool2DOptions",
+    padding=schema.Padding.VALID,
+    strideW=2,
+    strideH=2,
+    filterWidth=2,
+    filterHeight=2,
+  )
   v.set(layer.output, output)
 
 
@@ -536,11 +577,13 @@ def _unit_length(v: Values, layer: Layer) -> None:
 LAYERS: Mapping[str, Callable[[Values, Layer], None]] = {
   "add": _add,
   "affine": _affine,
+  "concat": _concat,
   "convolve": _convolve,
   "frames": _frames,
   "leaky_relu": _leaky_relu,
   "linear": _linear,
   "max_over_time": _max_over_time,
+  "max_pool": _max_pool,
   "pool_strips": _pool_strips,
   "quantize": _quantize,
   "relu": _of_floats("RELU"),

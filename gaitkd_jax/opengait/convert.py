@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 import re
 from typing import Any
+from typing import TypeVar
 
 import jax
 import numpy as np
+import numpy.typing as npt
 
 from gaitkd_jax import errors
 from gaitkd_jax import models
@@ -26,34 +28,43 @@ IGNORED: Mapping[str, re.Pattern[str]] = {
 _NECK = "BNNecks.fc_bin"
 _CLASSIFIERS = (_NECK, "Head1.fc_bin")
 _LISTED = 12  # names in an error
+T = TypeVar("T")
+
+
+class MisfitError(errors.UserError):
+  """Weights are not of the network that a config describes."""
 
 
 def variables_from_opengait(
-  state: Mapping[str, np.ndarray], model_config: Mapping[str, Any]
+  state: Mapping[str, npt.ArrayLike], model_config: Mapping[str, Any]
 ) -> dict[str, Any]:
   """Converts the state dict of an OpenGait model.
 
   Args:
-    state: arrays by OpenGait's key. Prefixes `module.` are stripped; keys of
-      teachers, of losses and what OpenGait computes itself are ignored.
+    state: arrays, or what numpy makes arrays of, such as `torch_file.Tensor`,
+      by OpenGait's key. Prefixes `module.` are stripped; keys of teachers, of
+      losses and what OpenGait computes itself are ignored.
     model_config: the model's config, as for `models.create_model`.
 
   Returns:
     `{"params": ..., "batch_stats": ...}` for `module.apply`.
 
   Raises:
-    UserError: a key is left over or missing, or has another shape; the message
-      lists them, or says which value of the config makes the file fit.
+    MisfitError: a key is left over or missing, or has another shape; the
+      message lists them, or says which value of the config makes the file fit.
+    UserError: an array holds no numbers, or its file is damaged.
   """
   places = _places(model_config)
-  state = _relevant(state)
+  state = relevant(state)
   shapes = {key: np.shape(value) for key, value in state.items()}
   if reason := _misfit(shapes, places):
-    raise errors.UserError(_explain(reason, shapes, model_config))
+    raise MisfitError(_explain(reason, shapes, model_config))
   variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
   for key, value in state.items():
     try:
       value = np.asarray(value, np.float32)
+    except errors.UserError:  # its file is damaged
+      raise
     except (TypeError, ValueError) as e:
       raise errors.UserError(
         f"{key} of the OpenGait weights holds no numbers: {e}"
@@ -115,21 +126,28 @@ def ignored(keys: Iterable[str]) -> dict[str, int]:
   }
 
 
-def _places(model_config: Mapping[str, Any]) -> dict[str, rules.Place]:
-  module = models.create_model(model_config)
-  return rules.places(module, model_config["name"])
+def relevant(state: Mapping[str, T]) -> dict[str, T]:
+  """What has a place in a network, without the prefix that DDP adds.
 
+  Args:
+    state: arrays, or anything else, by OpenGait's key.
 
-def _relevant(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """The arrays that have a place, without the prefix that DDP adds."""
-  relevant: dict[str, np.ndarray] = {}
+  Returns:
+    Those that are not ignored, by their keys without `module.`.
+  """
+  found: dict[str, T] = {}
   for key, value in state.items():
     short = key.removeprefix("module.")
     if not any(pattern.search(short) for pattern in IGNORED.values()):
       # An array that is there with and without the prefix keeps it once, and
       # so is reported as left over.
-      relevant[f"module.{short}" if short in relevant else short] = value
-  return relevant
+      found[f"module.{short}" if short in found else short] = value
+  return found
+
+
+def _places(model_config: Mapping[str, Any]) -> dict[str, rules.Place]:
+  module = models.create_model(model_config)
+  return rules.places(module, model_config["name"])
 
 
 def _misfit(

@@ -27,6 +27,11 @@ NETWORKS = {
   "3d": dict(name="deepgaitv2", mode="3d", **SIZE),
   "heatmaps": dict(name="deepgaitv2", mode="2d", in_channels=2, **SIZE),
 }
+# Leaky rectifiers, for which LiteRT has no exact layer of bytes.
+LEAKY = {
+  "gaitset": networks.LEAKY["gaitset"],
+  "gaitbase_plain": networks.LEAKY["gaitbase_plain"] | dict(retrieval="neck"),
+}
 WIDE = P3D | dict(channels=(16, 16, 32, 32))
 METADATA = {"network": "deepgaitv2", "frame": [64, 44], "threshold": None}
 # Runs a file on clip.npz; this library and those that train are not there.
@@ -49,7 +54,7 @@ np.save("out.npy", runner(**clip)["embedding"])
 @functools.cache
 def network(name, bits=None):
   """A network, variables at which nothing is small, and its plan."""
-  return planned(NETWORKS[name], bits)
+  return planned((NETWORKS | LEAKY)[name], bits)
 
 
 def planned(config, bits=None, change=lambda variables: variables):
@@ -118,7 +123,7 @@ def test_float_file_equals_jax_for_any_frames(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", NETWORKS | LEAKY)
 def test_float_files_of_all_networks_equal_jax(name, tmp_path):
   check_float(name, tmp_path, [(3, 7), (1, 1), (1, 30), (2, 3)])
 
@@ -271,6 +276,31 @@ def test_layer_that_litert_has_not_is_named():
   with pytest.raises(
     errors.UserError,
     match="tflite has no layer resize, which resize of SwinGait needs; give",
+  ):
+    tflite.to_tflite(plan, {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  "name, message",
+  [
+    ("gaitpart", "no layer cut_strips, which stage2 of GaitPart needs"),
+    ("gaitgl", "no layer repeat_short, which input of GaitGL needs"),
+    ("skeletongaitpp", "no layer slice, which silhouette of SkeletonGaitPP"),
+  ],
+)
+def test_networks_that_cannot_be_written_are_told(name, message):
+  _, _, plan = planned((networks.LEAKY | networks.RESIDUAL)[name])
+  with pytest.raises(errors.UserError, match=message):
+    tflite.to_tflite(plan, {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LEAKY)
+def test_bytes_behind_a_leaky_rectifier_are_refused(name):
+  _, _, plan = network(name, (8, 8))
+  with pytest.raises(
+    errors.UserError, match="stage1_conv1 of .* in bytes only .* leaky_relu"
   ):
     tflite.to_tflite(plan, {})
 

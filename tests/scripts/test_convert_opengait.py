@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +12,10 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import models
 from gaitkd_jax import sharding
 from gaitkd_jax.opengait import convert
+from gaitkd_jax.opengait import torch_file
 from tests.helpers import command
+from tests.helpers import paths
+from tests.helpers import torch_files
 from tests.parity import vectors
 from tests.parity import weights
 
@@ -187,6 +192,100 @@ def test_reads_tensors_only(gaitbase, tmp_path):
   assert not (tmp_path / "ran").exists()
 
 
+def test_needs_no_pytorch(gaitbase, tmp_path):
+  """A file of a training is converted, there and back."""
+  state, config = gaitbase
+  (tmp_path / "torch.py").write_text("raise SystemError('imported')")
+  found = os.pathsep.join([str(tmp_path), str(paths.ROOT), *sys.path])
+  content, blocks = torch_files.training(state, "module.", step=7)
+  torch_files.write_zip(tmp_path / "x.pt", content, blocks)
+  run = dict(PYTHONPATH=found)
+  done = convert_file(tmp_path / "x.pt", tmp_path / "out", config, **run)
+  assert done.returncode == 0, done.stderr
+  assert "matched: 66 arrays: " in done.stdout
+  assert f"module. dropped from {len(state)} keys" in done.stdout
+  written = tmp_path / "new" / "y.pt"
+  done = convert_file(tmp_path / "out", written, config, "--reverse", **run)
+  assert done.returncode == 0, done.stderr
+  assert "iteration 7" in done.stdout
+  with torch_file.open_checkpoint(written) as back:
+    assert back.step == 7
+    for key, value in state.items():
+      np.testing.assert_array_equal(back.state[key].read(), value)
+
+
+def test_runs_nothing(tmp_path):
+  marker = tmp_path / "ran"
+  system = torch_files.Call(
+    torch_files.Name("os", "system"), (f"echo > {marker}",)
+  )
+  torch_files.write_zip(tmp_path / "x.pt", {"model": system}, {})
+  error = command.mistake(
+    f"--input={tmp_path / 'x.pt'}",
+    f"--output={tmp_path / 'out'}",
+    "--config=configs/gaitbase.py:casiab",
+    program=("scripts/convert_opengait.py",),
+  )
+  assert "refused os.system" in error and "nothing in a file is run" in error
+  assert not marker.exists() and not (tmp_path / "out").exists()
+
+
+def test_a_zoo(gaitbase, tmp_path):
+  state, _ = gaitbase
+  content, blocks = torch_files.training(state, "module.", step=60_000)
+  for place in ("CASIA-B/Baseline/GaitBase_DA", "CCPG/Baseline/GaitBase_DA"):
+    name = "checkpoints/GaitBase_DA-60000.pt"
+    torch_files.write_zip(tmp_path / "zoo" / place / name, content, blocks)
+  zoo = (f"--zoo={tmp_path / 'zoo'}", f"--output={tmp_path / 'out'}")
+  done = run_script(*zoo)
+  assert done.returncode == 0, done.stderr
+  assert "[2/2] CCPG/Baseline/" in done.stdout
+  assert (
+    "num_classes is 10, and 74 in configs/gaitbase.py:casiab" in done.stdout
+  )
+  assert done.stdout.count("  gaitbase 1-1-1-1, 10 classes  60,000") == 2
+  # The flags that are printed fit the workdir: it is converted back by them.
+  use = next(x for x in done.stdout.splitlines() if x.startswith("  use: "))
+  flags = shlex.split(use.removeprefix("  use: "))
+  place = flags[-1].removeprefix("--config.eval.checkpoint=")
+  back = run_script(
+    *flags, f"--input={place}", f"--output={tmp_path / 'y.npz'}", "--reverse"
+  )
+  assert back.returncode == 0, back.stderr
+  with np.load(tmp_path / "y.npz") as arrays:
+    for key, value in state.items():
+      np.testing.assert_array_equal(arrays[key], value)
+  # What is there is not done again; what is damaged sets the status.
+  path = tmp_path / "zoo/GREW/Baseline/x/checkpoints/x-1.pt"
+  torch_files.write_zip(path, content, {})
+  done = run_script(*zoo)
+  assert done.returncode == 2 and done.stderr.count("\n") == 1
+  assert "1 of 3 files could not be converted" in done.stderr
+  assert done.stdout.count("there already\n") == 4  # in lines and the table
+  assert "failed: is no whole checkpoint of PyTorch (it lacks" in done.stdout
+
+
+@pytest.mark.parametrize(
+  "args, words",
+  [
+    (("--output=x",), "give --input, a checkpoint, or --zoo"),
+    (("--input=x", "--zoo=y", "--output=x"), "give --input, a checkpoint"),
+    (("--zoo=none", "--output=x"), "--zoo none is no folder"),
+    (("--zoo=docs", "--output=x"), "--zoo docs has no file"),
+    (("--zoo=docs", "--output=README.md"), "is no folder"),
+    (("--zoo=s3://a/b", "--output=x"), "has to be on the disk"),
+    (("--zoo=docs", "--output=x", "--reverse"), "--reverse takes --input"),
+    (
+      ("--zoo=docs", "--output=x", "--config=configs/gaitbase.py"),
+      "leave out --config",
+    ),
+  ],
+)
+def test_refuses_a_zoo_in_one_line(args, words):
+  error = command.mistake(*args, program=("scripts/convert_opengait.py",))
+  assert words in error
+
+
 def test_there_and_back_in_a_store(gaitbase, bucket, tmp_path):
   state, config = gaitbase
   np.savez(tmp_path / "x.npz", **state)
@@ -214,3 +313,18 @@ def test_there_and_back_in_a_store(gaitbase, bucket, tmp_path):
   )
   assert done.returncode == 2 and done.stderr.count("\n") == 1
   assert "no such bucket" in done.stderr
+
+
+def test_a_zoo_into_a_store(gaitbase, bucket, tmp_path):
+  state, _ = gaitbase
+  content, blocks = torch_files.training(state, step=3)
+  name = "CASIA-B/Baseline/x/checkpoints/x-3.pt"
+  torch_files.write_zip(tmp_path / "zoo" / name, content, blocks)
+  for outcome in ("converted", "there already"):
+    done = run_script(
+      f"--zoo={tmp_path / 'zoo'}",
+      f"--output={bucket.url}/zoo",
+      **bucket.environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"\n  {outcome}\n" in done.stdout

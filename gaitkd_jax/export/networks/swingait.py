@@ -30,7 +30,7 @@ def plan(module: swingait.SwinGait, build: builder.Builder) -> None:
   h, w, c = x.shape
   x = build.add("channels_first", "set", (x,), (c, h, w), None)
   # Of the head's parts the last is training's alone.
-  build.head(build.pool_strips(x, module.bins[0]), rectified=False)
+  build.head(build.pool_strips(x, *module.bins), rectified=False)
 
 
 def _transformer(
@@ -39,7 +39,7 @@ def _transformer(
   """Adds `swin.Transformer`: `[c, 30, 20]` to `[15, 10, 2 dim]` of frames."""
   frames = x.time
   x = _patches(build, x, module.dim)
-  whole = build.new_time(frames, "whole", swin.WINDOW[0])
+  whole = build.time(x, "whole", swin.WINDOW[0])
   x = build.add("pad_time", f"{_NAME}/pad", (x,), x.shape, whole)
   windows = _Windows(build, x)
   for stage, count in enumerate(module.blocks[2:]):
@@ -80,7 +80,7 @@ class _Windows:
     """For values that have the shape of `x` but for the last axis."""
     a, b, d = swin.WINDOW
     self._build, self._frames = build, x
-    self._time = build.new_time(x.time, "divide", a)
+    self._time = build.time(x, "divide", a)
     self._strips = (x.shape[0] // b) * (x.shape[1] // d)
     self._tokens = a * b * d
     self._orders: dict[bool, Value] = {}
