@@ -260,7 +260,7 @@ def _convolve(v: Values, layer: Layer) -> None:
   weights: plan_lib.Weights = arguments["weights"]
   values, rectified, quantizer = _behind(v, layer.output)
   x = v.get(source)
-  in_codes = x.step is not None and weights.codes is not None
+  in_codes = x.dtype == np.int8 and weights.codes is not None
   if in_codes and quantizer is None:
     behind = ", ".join(each.op for each in v.plan.readers(layer.output))
     raise errors.UserError(
@@ -374,7 +374,7 @@ def _int_kernel(v: Values, layer: Layer, x: Tensor) -> tuple[Tensor, Tensor]:
 def _add(v: Values, layer: Layer) -> None:
   values, rectified, quantizer = _behind(v, layer.output)
   x, y = map(v.get, layer.inputs)
-  in_codes = quantizer is not None and None not in (x.step, y.step)
+  in_codes = quantizer is not None and x.dtype == y.dtype == np.int8
   if in_codes:
     output = _codes(v, quantizer)
   else:

@@ -101,20 +101,21 @@ def test_lengths_in_the_graph_hide_what_is_beyond():
     np.testing.assert_allclose(row, alone[0], rtol=1e-4, atol=1e-5)
 
 
-def quantised_network(weights, activations):
-  """A network, variables with steps, and its plan."""
+def quantised_network(weights, activations, observed=True):
+  """A network, variables with steps (observed, or any), and its plan."""
   module = models.create_model(
     SMALL, quantization=quantized.section(weights, activations)
   )
   variables = networks.random_variables(module)
-  variables = jax.jit(lambda v, x: quantized.with_observed_steps(module, v, x))(
-    variables, quantized.silhouettes(module)
-  )
+  if observed:
+    variables = jax.jit(
+      lambda v, x: quantized.with_observed_steps(module, v, x)
+    )(variables, quantized.silhouettes(module))
   return module, variables, planning.plan_of(module, variables)
 
 
 def test_only_the_transformer_of_a_quantised_network_is_float():
-  _, _, plan = quantised_network(8, 4)
+  _, _, plan = quantised_network(8, 4, observed=False)
   for layer in plan.layers:
     weights = layer.arguments.get("weights")
     if weights is not None:

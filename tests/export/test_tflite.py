@@ -57,12 +57,12 @@ def network(name, bits=None):
   return planned((NETWORKS | LEAKY)[name], bits)
 
 
-def planned(config, bits=None, change=lambda variables: variables):
-  """See `network`; `change` is applied to variables without steps."""
+def planned(config, bits=None, observed=True):
+  """See `network`; steps that are not observed are any."""
   section = quantized.section(*bits) if bits else None
   module = models.create_model(config, quantization=section)
-  variables = change(networks.random_variables(module))
-  if bits:
+  variables = networks.random_variables(module)
+  if bits and observed:
     variables = jax.jit(
       lambda v, x: quantized.with_observed_steps(module, v, x)
     )(variables, quantized.silhouettes(module))
@@ -156,7 +156,7 @@ def kernels_of_file(run):
 def test_all_convolutions_are_int8_with_the_codes_and_steps_of_the_plan(
   tmp_path,
 ):
-  module, variables, plan = network("p3d", (8, 8))
+  _, _, plan = planned(P3D, (8, 8), observed=False)
   run = opened(plan, tmp_path)
   convolutions = [x for x in plan.layers if x.op == "convolve"]
   found = list(kernels_of_file(run))
@@ -182,7 +182,6 @@ def test_all_convolutions_are_int8_with_the_codes_and_steps_of_the_plan(
     if layer.op == "quantize"
   }
   assert steps_of_file(run) == steps | {float(np.float32(1 / 255))}
-  assert cosine(*both(module, variables, run, 2, 5)) > 0.999
 
 
 @pytest.mark.slow
@@ -226,22 +225,26 @@ def test_networks_of_few_bits_are_in_bytes(bits, tmp_path):
   assert cosine(*both(module, variables, run, 2, 7)) > 0.999
 
 
+@pytest.mark.slow
 def test_float_activations_stay_float(tmp_path):
   module, variables, plan = network("p3d", (8, 0))
   run = opened(plan, tmp_path)
   assert "CONV_2D int8" not in run.operations
   assert difference(*both(module, variables, run, 2, 4)) < 1e-5
-  size = len(tflite.to_tflite(network("p3d")[2], {}))
-  assert (tmp_path / "student.tflite").stat().st_size < size
+  # Its weights are codes all the same.
+  graph = run._model.subgraphs[0]
+  assert sum(
+    run._model.buffers[x.buffer].data is not None
+    for x in graph.tensors
+    if x.type == schema.TensorType.INT8
+  ) == sum("weights" in x.arguments for x in plan.layers)
 
 
 def test_channel_that_is_off_keeps_its_bias(tmp_path):
-  def turn_off(variables):
-    norm = variables["params"]["stem"]["norm"]
-    norm["scale"][0], norm["bias"][0] = 0.0, 1.0
-    return variables
-
-  _, _, plan = planned(P3D, (8, 8), turn_off)
+  module, variables, _ = planned(P3D, (8, 8), observed=False)
+  norm = variables["params"]["stem"]["norm"]
+  norm["scale"][0], norm["bias"][0] = 0.0, 1.0
+  plan = planning.plan_of(module, variables)
   ends = [i for i, x in enumerate(plan.layers) if x.name == "stem/output"]
   plan = dataclasses.replace(plan, layers=plan.layers[: ends[0] + 1])
   assert plan.layers[1].arguments["weights"].scales[0] == 0
@@ -266,7 +269,7 @@ def test_file_runs_without_this_library_and_says_what_it_is(tmp_path):
 
 
 def test_same_plan_gives_the_same_bytes():
-  _, _, plan = network("p3d", (8, 8))
+  _, _, plan = planned(P3D, (8, 8), observed=False)
   one, two = (tflite.to_tflite(plan, METADATA) for _ in range(2))
   assert one == two
 
@@ -298,7 +301,7 @@ def test_networks_that_cannot_be_written_are_told(name, message):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LEAKY)
 def test_bytes_behind_a_leaky_rectifier_are_refused(name):
-  _, _, plan = network(name, (8, 8))
+  _, _, plan = planned(LEAKY[name], (8, 8), observed=False)
   with pytest.raises(
     errors.UserError, match="stage1_conv1 of .* in bytes only .* leaky_relu"
   ):
