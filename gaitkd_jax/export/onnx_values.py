@@ -175,8 +175,8 @@ class Values:
     """Lays time along the height of a picture: `[n, c, s, h * w]`.
 
     A convolution over time is one over two axes then, for which runtimes have
-    kernels. That of bytes has its channels last, so the way leads over these,
-    and the compiler sees that nothing is moved at all.
+    kernels. If that has its channels last, the way leads over these, and the
+    compiler sees that nothing is moved at all.
 
     Args:
       name: the array, `[n * s, c, h, w]`.
@@ -185,7 +185,7 @@ class Values:
     """
     graph, (c, h, w) = self.graph, value.shape
     assert value.time is not None and value.strips == 1
-    x, made_by, last = name, value.name, bool(self.plan.bits)
+    x, made_by, last = name, value.name, self.target.channels_last
     if last:
       x = graph.node("Transpose", x, name=made_by, perm=(0, 2, 3, 1))
     pixels = (h * w, c) if last else (c, h * w)
@@ -199,7 +199,7 @@ class Values:
     """The inverse."""
     graph, (c, h, w) = self.graph, value.shape
     made_by = value.name
-    if not self.plan.bits:
+    if not self.target.channels_last:
       x = graph.node("Transpose", name, name=made_by, perm=(0, 2, 1, 3))
       return self.merge(x, value)
     x = graph.node("Transpose", name, name=made_by, perm=(0, 2, 3, 1))
