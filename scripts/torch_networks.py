@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 _STRIDES = (1, 2, 2, 1)
 _PARTS, _WIDTH = 16, 256
@@ -30,6 +29,7 @@ class Frames(nn.Module):
     self.forward_block = block
 
   def forward(self, x: torch.Tensor) -> torch.Tensor:
+    """Maps `x` as OpenGait does."""
     n, c, s, h, w = x.shape
     x = self.forward_block(x.transpose(1, 2).reshape(-1, c, h, w))
     return x.reshape(n, s, *x.shape[1:]).transpose(1, 2).contiguous()
@@ -52,9 +52,10 @@ class Block2D(nn.Module):
       )
 
   def forward(self, x: torch.Tensor) -> torch.Tensor:
-    y = F.relu(self.bn1(self.conv1(x)))
+    """Maps `x` as OpenGait does."""
+    y = torch.relu(self.bn1(self.conv1(x)))
     y = self.bn2(self.conv2(y))
-    return F.relu(y + (self.downsample(x) if self.downsample else x))
+    return torch.relu(y + (self.downsample(x) if self.downsample else x))
 
 
 class BlockP3D(nn.Module):
@@ -82,9 +83,10 @@ class BlockP3D(nn.Module):
       )
 
   def forward(self, x: torch.Tensor) -> torch.Tensor:
+    """Maps `x` as OpenGait does."""
     y = self.conv1(x)
-    y = self.conv2(F.relu(y + self.sbn(self.shortcut3d(y))))
-    return F.relu(y + (self.downsample(x) if self.downsample else x))
+    y = self.conv2(torch.relu(y + self.sbn(self.shortcut3d(y))))
+    return torch.relu(y + (self.downsample(x) if self.downsample else x))
 
 
 class ResNet(nn.Module):
@@ -99,7 +101,8 @@ class ResNet(nn.Module):
       self.add_module(f"layer{i}", layer)
 
   def forward(self, x: torch.Tensor) -> torch.Tensor:
-    x = F.relu(self.bn1(self.conv1.conv(x)))
+    """Maps `x` as OpenGait does."""
+    x = torch.relu(self.bn1(self.conv1.conv(x)))
     return self.layer4(self.layer3(self.layer2(self.layer1(x))))
 
 
@@ -130,6 +133,7 @@ class _Network(nn.Module):
     self.FCs.fc_bin = nn.Parameter(torch.empty(_PARTS, channels[-1], _WIDTH))
 
   def backbone(self, x: torch.Tensor) -> torch.Tensor:
+    """From frames `[n, 1, s, h, w]` to the last map `[n, c, s, h, w]`."""
     raise NotImplementedError
 
   def forward(self, silhouettes: torch.Tensor) -> torch.Tensor:
@@ -157,6 +161,7 @@ class GaitBase(_Network):
     self.Backbone = Frames(ResNet(channels, blocks))
 
   def backbone(self, x: torch.Tensor) -> torch.Tensor:
+    """From frames `[n, 1, s, h, w]` to the last map `[n, c, s, h, w]`."""
     return self.Backbone(x)
 
 
@@ -182,6 +187,7 @@ class DeepGaitV2(_Network):
         self.add_module(f"layer{i + 1}", layers[i])
 
   def backbone(self, x: torch.Tensor) -> torch.Tensor:
+    """From frames `[n, 1, s, h, w]` to the last map `[n, c, s, h, w]`."""
     x = self.layer1(self.layer0(x))
     return self.layer4(self.layer3(self.layer2(x)))
 
