@@ -61,9 +61,7 @@ def differences(name, sizes):
     many = np.pad(lengths, (0, n - len(x)), constant_values=1)
     wanted = np.asarray(embed(variables, padded(x, n, s), many))[: len(x)]
     for run in runs:
-      difference = exported.difference(
-        exported.embed(run, x, lengths), wanted
-      )
+      difference = exported.difference(exported.embed(run, x, lengths), wanted)
       key = x.shape[:2], tuple(map(int, lengths))
       found[key] = max(difference, found.get(key, 0))
   return found
