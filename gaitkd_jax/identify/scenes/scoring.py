@@ -1,5 +1,6 @@
 """Compares tracks that were found in a scene with the truth about it."""
 
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
@@ -32,6 +33,50 @@ class Track(Protocol):
   frames: Array  # int [s], numbers of the scene's frames
   boxes: Array  # float [s, 4], x, y, width and height in pixels
   silhouettes: Array  # uint8 [s, 64, 44]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrueTrack:
+  """A person's walk as a perfect tracker and segmenter would find it.
+
+  Attributes:
+    id: The person's number.
+    frames: int64 [s], in which the person is wholly in the picture.
+    boxes: float32 [s, 4], x, y, width and height in pixels.
+    silhouettes: uint8 [s, 64, 44], of the whole person, hidden or not.
+  """
+
+  id: int
+  frames: Array
+  boxes: Array
+  silhouettes: Array
+
+
+def true_tracks(truths: Iterable[rendering.Truth]) -> tuple[TrueTrack, ...]:
+  """Returns the walks of a scene's people without a fault.
+
+  They are what found tracks are compared with, and "the same walkers' clean
+  silhouettes" of a table of Rank-1.
+  """
+  found: dict[int, list[tuple[int, tuple[int, ...], Array]]] = {}
+  for truth in truths:
+    for seen in truth.people:
+      silhouette = seen.silhouette()
+      if silhouette is not None:
+        row = (truth.frame, seen.box, silhouette)
+        found.setdefault(seen.number, []).append(row)
+  tracks = []
+  for number, rows in sorted(found.items()):
+    frames, boxes, silhouettes = zip(*rows, strict=True)
+    tracks.append(
+      TrueTrack(
+        number,
+        np.array(frames, np.int64),
+        np.array(boxes, np.float32),
+        np.stack(silhouettes),
+      )
+    )
+  return tuple(tracks)
 
 
 @dataclasses.dataclass(frozen=True)
