@@ -1,5 +1,6 @@
 """The arrays of a graph that stand for the values of a plan."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,8 @@ from gaitkd_jax.export import plan as plan_lib
 from gaitkd_jax.export import targets
 
 Value = plan_lib.Value
+# Writes a layer: its result is in the values then.
+Writer = Callable[["Values", plan_lib.Layer], None]
 
 
 class Codes(NamedTuple):
@@ -94,30 +97,44 @@ class Values:
       self._lengths[time] = self._count_each(time)
     return self._lengths[time]
 
+  def places(self, time: int) -> str:
+    """The numbers of frames, from 0 on: int64 `[s]`."""
+    last = self.graph.node("Squeeze", self.frames(time), self.graph.integers(0))
+    return self.count(last)
+
+  def count(self, stop: str) -> str:
+    """Numbers from 0 to a scalar of int64, not included."""
+    start, step = (self.graph.constant(i, np.int64) for i in (0, 1))
+    return self.graph.node("Range", start, stop, step)
+
   def mask(self, time: int) -> str:
     """Which frames are real: bool `[n, s]`."""
     if time not in self._masks:
       graph = self.graph
-      last = graph.node("Squeeze", self.frames(time), graph.integers(0))
-      places = graph.node(
-        "Range", graph.constant(0, np.int64), last, graph.constant(1, np.int64)
-      )
       each = graph.node("Unsqueeze", self.lengths(time), graph.integers(1))
-      self._masks[time] = graph.node("Less", places, each)
+      self._masks[time] = graph.node("Less", self.places(time), each)
     return self._masks[time]
 
+  def mask_of(self, value: Value) -> str:
+    """Which frames of a value are real, with the axes of `split`."""
+    assert value.time is not None
+    axes = range(2, 2 + (value.strips > 1) + len(value.shape))
+    graph = self.graph
+    return graph.node("Unsqueeze", self.mask(value.time), graph.integers(*axes))
+
   def split(self, name: str, value: Value) -> str:
-    """The frames of a value by sequence: `[n, s * strips, ...]`.
+    """The frames of a value by sequence: `[n, s, ...]`.
 
     Args:
       name: the array.
-      value: whose it is.
+      value: whose it is; if it has strips, these are the third axis.
     """
     assert value.time is not None
+    strips = [value.strips] if value.strips > 1 else []
     frames = self.frames(value.time)
-    if value.strips > 1:
-      frames = self.graph.node("Mul", frames, self.graph.integers(value.strips))
-    return self.graph.reshape(name, -1, frames, *value.shape, name=value.name)
+    return self.graph.reshape(
+      name, -1, frames, *strips, *value.shape, name=value.name
+    )
 
   def merge(self, name: str, value: Value) -> str:
     """The inverse."""
@@ -145,3 +162,30 @@ class Values:
     )
     longer = graph.node("Where", two, graph.integers(4), before)
     return graph.node("Where", one, graph.integers(3), longer)
+
+
+def moved(
+  v: Values,
+  layer: plan_lib.Layer,
+  move: Callable[[str, str], str],
+  fill: str = "zero",
+) -> None:
+  """Writes a layer that only moves values: of codes, if there are some.
+
+  Args:
+    v: the values.
+    layer: of one input.
+    move: from the name of an array, and that of a scalar of its type that
+      stands for `fill`, to the name of the result.
+    fill: "zero", or "least", what no maximum takes.
+  """
+  (source,) = layer.inputs
+  codes = v.codes(source)
+  if codes is None or not v.target.codes_travel:
+    least = -np.inf if fill == "least" else 0.0
+    scalar = v.graph.constant(least, np.float32)
+    v.set(layer.output, move(v.float(source), scalar))
+    return
+  dtype = np.uint8 if v.target.unsigned else np.int8
+  scalar = v.graph.constant(codes.low if fill == "least" else codes.zero, dtype)
+  v.set_codes(layer.output, codes._replace(name=move(codes.name, scalar)))

@@ -110,8 +110,9 @@ def read(path: storage.Place) -> tuple[export.Exported, dict[str, Any]]:
     return export.deserialize(bytearray(program)), metadata
   except Exception as e:
     raise errors.UserError(
-      f"{path} cannot be run by JAX {jax.__version__} ({checkpoint.first_line(e)}); "
-      "JAX reads programs of about half a year: export the checkpoint again"
+      f"{path} cannot be run by JAX {jax.__version__} "
+      f"({checkpoint.first_line(e)}); JAX reads programs of "
+      "about half a year: export the checkpoint again"
     ) from e
 
 

@@ -193,7 +193,8 @@ pixels.defvjp(_pixels_forward, _pixels_backward)
 
 
 def _sliced(strides: _Strides, x: jax.Array) -> jax.Array:
-  return x[:, :: strides[0], :: strides[1]]
+  # Indices would make a gather where the first axis is symbolic.
+  return lax.slice(x, (0,) * 4, x.shape, (1, *strides, 1))
 
 
 def _plain(strides: _Strides, x: jax.Array, kernel: jax.Array) -> jax.Array:

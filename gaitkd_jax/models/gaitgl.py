@@ -30,7 +30,7 @@ VARIANTS: Mapping[str, tuple[int, int, int]] = {
 _PARTS = 64
 _PACE = 3  # frames that become one
 _EXPONENT = 6.5
-_LEAST = 1e-6
+LEAST = 1e-6
 
 
 class GaitGL(network.GaitNetwork):
@@ -146,7 +146,7 @@ class GaitGL(network.GaitNetwork):
         x = leaky_stages.max_pool(x)
       out[f"stage{i + 1}"] = x
     x = out["set"] = pooling.temporal_max(x, valid)
-    x = GeneralisedMean(_PARTS, name="pool")(x.astype(jnp.float32))
+    x = GeneralisedMean(_PARTS, name="pool")(x.astype(jnp.float32), train=train)
     return out | self._head(x, train)
 
   def _head(self, x: jax.Array, train: bool) -> dict[str, jax.Array]:
@@ -226,7 +226,7 @@ class GeneralisedMean(nn.Module):
   parts: int
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
     """Maps float32 `[n, h, w, c]` to `[n, p, c]`."""
     n, h, w, c = x.shape
     leaky_stages.check_strips(h, self.parts)
@@ -234,9 +234,12 @@ class GeneralisedMean(nn.Module):
     x = x.reshape(n, self.parts, (h // self.parts) * w, c)
     # With logarithms: a small value's power is less than float32 can hold, and
     # the root's gradient there infinite.
-    x = exponent[0] * jnp.log(jnp.maximum(x, _LEAST))
+    x = exponent[0] * jnp.log(jnp.maximum(x, LEAST))
     mean = jax.nn.logsumexp(x, axis=2) - jnp.log(x.shape[2])
-    return jnp.exp(mean / exponent[0])
+    if train:
+      return jnp.exp(mean / exponent[0])
+    # What compilers make of the division, but not of every program.
+    return jnp.exp(mean * (1 / exponent[0]))
 
 
 def repeat_short(

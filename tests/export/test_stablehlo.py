@@ -23,7 +23,7 @@ from tests.helpers import quantized
 from tests.helpers.paths import ROOT
 
 W8A8 = dict(weights=8, activations=8)
-FEW = ((2, 3), (1, 1))
+FEW = ((2, 3),)
 MORE = ((1, 1), (3, 2), (2, 5), (1, 7))
 # Embeds all clips of clips.npz. This library and Flax cannot be imported.
 RUN = """
@@ -114,7 +114,7 @@ def check_equal(name, folder, sizes, **quantization):
 
 @pytest.mark.parametrize(
   ("name", "quantization"),
-  [("gaitbase", W8A8), ("gaitset", {}), ("gaitgl", {})],
+  [("gaitbase_plain", W8A8), ("gaitset", {}), ("gaitgl", {})],
   ids=lambda x: x if isinstance(x, str) else "w8a8" if x else "float",
 )
 def test_a_program_equals_the_network_to_the_bit(name, quantization, tmp_path):
@@ -182,7 +182,7 @@ def test_a_program_holds_what_a_search_needs(written):
   size = sum(x.nbytes for x in jax.tree.leaves(variables["params"]))
   variables["params"]["neck"] = neck
   content = path.read_bytes()
-  assert size < len(content) < 1.3 * size
+  assert size < len(content) < size + 30_000  # the rest is the program itself
   kernel = np.asarray(variables["params"]["stem"]["kernel"])
   assert kernel.tobytes() in content
   assert np.asarray(neck["kernel"]).tobytes() not in content
