@@ -242,7 +242,7 @@ def _seen(
   return Seen(
     number,
     scene.people[number].subject,
-    (x + drawn.columns.start, y + drawn.rows.start, width, height),
+    (int(x + drawn.columns.start), int(y + drawn.rows.start), width, height),
     mask,
     mask.copy(),
     drawn.whole,
