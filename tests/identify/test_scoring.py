@@ -139,6 +139,19 @@ def test_iou_of_boxes():
   np.testing.assert_allclose(found, [[1 / 3, 0.0]])
 
 
+def test_iou_of_masks_takes_any_white():
+  mask = np.zeros((4, 4), np.uint8)
+  mask[:2] = 1
+  assert scoring.mask_iou(mask, mask * 255) == 1.0
+  assert scoring.mask_iou(mask, np.roll(mask, 1, 0)) == pytest.approx(1 / 3)
+  assert scoring.mask_iou(mask, 0 * mask) == 0.0
+
+
+def test_a_silhouettes_edge_is_at_half_grey():
+  grey = np.array([[0, 100, 200, 255]], np.uint8)
+  assert scoring.silhouette_iou(grey, np.array([[0, 0, 255, 255]])) == 1.0
+
+
 def test_names(truths, tracks):
   score = scoring.score(truths, tracks)
   names = scoring.score_names(score, {0: "075", 1: None}, ["075"])

@@ -184,13 +184,19 @@ def box_iou(a: Array, b: Array) -> Array:
 
 
 def mask_iou(a: Array, b: Array) -> float:
-  """Intersection over union of two masks, which are not 0 inside.
-
-  Grey values count as inside from the middle of their type's range on.
-  """
-  a, b = (v > 127 if v.dtype == np.uint8 else v > 0 for v in (a, b))
+  """Intersection over union of two masks, which are not 0 inside."""
+  a, b = a != 0, b != 0
   union = np.count_nonzero(a | b)
-  return np.count_nonzero(a & b) / union if union else 1.0
+  return np.count_nonzero(a & b) / union if union else 0.0
+
+
+def silhouette_iou(a: Array, b: Array) -> float:
+  """Intersection over union of grey silhouettes, uint8, white from 128 on.
+
+  It is strict at 64 x 44: of a person 215 pixels high, an outline that is one
+  pixel too wide leaves 0.88, and two pixels leave 0.83.
+  """
+  return mask_iou(a > 127, b > 127)
 
 
 def _counts(seen: rendering.Seen) -> bool:
@@ -252,7 +258,7 @@ def _score_track(
       continue
     true = seen.silhouette()
     if true is not None:
-      silhouettes.append(mask_iou(track.silhouettes[j], true))
+      silhouettes.append(silhouette_iou(track.silhouettes[j], true))
     if masks is not None:
       in_picture.append(mask_iou(np.asarray(masks[j]), seen.visible))
   return TrackScore(
