@@ -166,3 +166,11 @@ def test_a_table_has_a_line_for_a_scene(truths, tracks):
   line = scoring.score(truths, tracks).line(SCENE.name)
   assert line.split()[:7] == ["crossing", "2", "2", "0", "0", "0", "1.000"]
   assert len(line) == len(scoring.HEADER)
+
+
+def test_the_last_line_is_of_all_scenes(truths, tracks):
+  all_found = scoring.score(truths, tracks)
+  nothing = scoring.score(truths, [])
+  last = scoring.total([all_found, all_found, nothing])
+  assert last.split()[:7] == ["all", "6", "4", "0", "0", "0", "1.000"]
+  assert scoring.total([]).split()[:3] == ["all", "0", "0"]

@@ -159,16 +159,39 @@ class Score:
 
   def line(self, name: str) -> str:
     """One line of a table; see `HEADER`."""
-    return (
-      f"{name:16} {len(self.people):6} {self.found:5} {self.broken:6}"
-      f" {self.swapped:7} {self.false:5} {self.mean('box_iou'):7.3f}"
-      f" {self.mean('silhouette_iou'):10.3f} {self.mean('mask_iou'):8.3f}"
+    counts = [getattr(self, count) for count in _COUNTS]
+    return _line(
+      name, len(self.people), counts, [self.mean(iou) for iou in _IOUS]
     )
 
 
+_COUNTS = ("found", "broken", "swapped", "false")
+_IOUS = ("box_iou", "silhouette_iou", "mask_iou")
 HEADER = (
   f"{'scene':16} people found broken swapped false box IoU silhouette     mask"
 )
+
+
+def _line(
+  name: str, people: int, counts: Sequence[int], means: Sequence[float]
+) -> str:
+  found, broken, swapped, false = counts
+  boxes, silhouettes, masks = means
+  return (
+    f"{name:16} {people:6} {found:5} {broken:6} {swapped:7} {false:5}"
+    f" {boxes:7.3f} {silhouettes:10.3f} {masks:8.3f}"
+  )
+
+
+def total(scores: Sequence[Score]) -> str:
+  """The last line of a table: sums, and means over the scenes that have any."""
+  counts = [sum(getattr(score, name) for score in scores) for name in _COUNTS]
+  means = []
+  for name in _IOUS:
+    values = [score.mean(name) for score in scores]
+    means.append(_mean([value for value in values if np.isfinite(value)]))
+  people = sum(len(score.people) for score in scores)
+  return _line("all", people, counts, means)
 
 
 def box_iou(a: Array, b: Array) -> Array:
