@@ -81,3 +81,13 @@ def test_every_graph_equals_its_network(name):
   assert len(found) == 9
   print(name, max(found.values()))
   assert max(found.values()) < BOUND, found
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 4])
+def test_short_sequences_are_repeated(frames):
+  module, variables = exported.settled("gaitgl")
+  model = onnx_graph.to_onnx(planning.plan_of(module, variables), "float")
+  x = exported.clips(module, 2, frames)
+  wanted = jax.jit(module.apply)(variables, inputs.scale(x))["retrieval"]
+  found = exported.embed(exported.session(model), x, [frames, frames])
+  assert exported.difference(found, np.asarray(wanted)) < BOUND

@@ -78,8 +78,8 @@ def compared(name, bits):
     largest difference, if both read the same codes; and these two if both read
     what they computed themselves. And of the embedding the largest difference
     if both read the same codes ("difference"), and the smallest cosine of a
-    part, of the graph as it is written ("exact") and as ONNX Runtime changes it
-    ("fast").
+    part, of the graph as it is written ("exact"), as ONNX Runtime changes it
+    ("fast"), and of graphs for other targets.
   """
   x, plan = clip(name, bits)
   assert plan.bits == f"W{bits}A{bits}"
@@ -114,12 +114,17 @@ def compared(name, bits):
       off = as_plan(off, layer.output)[within]
       row += [float((off > 0).mean()), int(off.max())]
     rows.append(row)
-  fast = exported.session(model, optimised=True)
-  return rows, {
+  result = {
     "difference": exported.difference(embedding, np.asarray(same)),
     "exact": exported.cosine(embedding, own),
-    "fast": exported.cosine(exported.embed(fast, x, LENGTHS), own),
   }
+  others = {"fast": exported.session(model, optimised=True)}
+  if bits == 8:
+    for target in ("openvino", "tensorrt"):
+      others[target] = exported.session(onnx_graph.to_onnx(plan, target))
+  for key, session in others.items():
+    result[key] = exported.cosine(exported.embed(session, x, LENGTHS), own)
+  return rows, result
 
 
 def as_plan(x, value):
@@ -144,6 +149,8 @@ def check(name, bits):
   assert 1 - result["exact"] < 1e-3
   if bits == 8:
     assert 1 - result["fast"] < 1e-3
+    assert 1 - result["openvino"] < 1e-3
+    assert 1 - result["tensorrt"] < 1e-2  # half as many codes
 
 
 @pytest.mark.parametrize("name", test_onnx_float.FAMILIES)
