@@ -15,6 +15,7 @@ TITLE = "What few bits cost on the embedded data"
 STUDENT = "the walkers' student (46,408 parameters)"
 HEAD, COMPARED = "network", "float, trained on"
 AGAINST = "against float, trained on"
+FURTHER = {"W4A4, straight-through": "against W4A4, straight-through"}
 DOCS = "study_quantisation"
 UNTRAINED = {
   f"{bits}, without training": bits.lower() for bits in ("W8A8", "W4A8", "W4A4")
@@ -122,6 +123,8 @@ def _trained(
     if gaitkd:
       gaitkd_config = config_lib.load(_CONFIGS / "walkers.py")
       c.teachers.deepgaitv2 = gaitkd_config.teachers.deepgaitv2
+      # Its embedding has the channels of the student of its own width.
+      c.teachers.deepgaitv2.connector = width != 1
     return c
 
   return row
