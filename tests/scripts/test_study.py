@@ -61,6 +61,26 @@ def test_every_row_is_a_config_of_its_own(name, script):
   assert starts == ({""} if name == "objectives" else {"", "runs/float"})
 
 
+def test_soft_from_the_start_differs_from_soft_in_nothing_else(script):
+  rows = script.load_study("quantisation").ROWS
+
+  def stage(name):
+    c = rows[name](lambda other: f"runs/{other}")
+    c.train.steps = 30  # as --steps does
+    q = c.quantization
+    return (
+      (q.rounding_from, q.sharpness.begin, q.sharpness.steps),
+      (q.hold_norms_from, q.freeze_scales_from, c.optim.schedule.at),
+    )
+
+  soft = stage("W4A4, soft")
+  start = stage("W4A4, soft from the start")
+  assert soft == ((20, 20, 30), (20, 28, 20))
+  assert start == ((0, 0, 30), (20, 28, 20))
+  slow = stage("W4A4, soft from the start, a tenth of the rate")
+  assert slow == ((0, 0, 30), (0, 28, 0))
+
+
 @pytest.mark.parametrize("name", ["quantisation", "quantisation_wide"])
 def test_students_of_either_width_fit_all_their_teachers(name, script):
   study, connected = script.load_study(name), []
