@@ -45,7 +45,7 @@ def create_rows(width: int) -> dict[str, Row]:
     "W4A4, soft from the start": _trained(
       "w4a4", width, rounding="soft", from_start=True
     ),
-    "W4A4, soft from the start, a tenth of the rate": _trained(
+    "W4A4, soft from the start, slow": _trained(
       "w4a4", width, rounding="soft", from_start=True, slow=True
     ),
     "W4A4, EWGS and IDC": _trained("w4a4", width, rounding="ewgs", idc=True),

@@ -77,7 +77,7 @@ def test_soft_from_the_start_differs_from_soft_in_nothing_else(script):
   start = stage("W4A4, soft from the start")
   assert soft == ((20, 20, 30), (20, 28, 20))
   assert start == ((0, 0, 30), (20, 28, 20))
-  slow = stage("W4A4, soft from the start, a tenth of the rate")
+  slow = stage("W4A4, soft from the start, slow")
   assert slow == ((0, 0, 30), (0, 28, 0))
 
 
