@@ -12,7 +12,8 @@ Silhouettes are PNG or JPG files or a pickle: those in the folder itself are one
 sequence, and those in each folder below it are one. They are read, checked and
 mended as the builder of the gallery's data set does it, and embedded by the
 network that made the gallery; --checkpoint says where it lies now, if it was
-moved.
+moved. --model names an exported file instead: that which made the gallery, or
+one of the same checkpoint.
 
 Prints the nearest of the first probes, or, with --output, writes a CSV file of
 those of all.
@@ -39,6 +40,7 @@ from gaitkd_jax import checkpoint
 from gaitkd_jax import cli
 from gaitkd_jax import errors
 from gaitkd_jax import models
+from gaitkd_jax import runtime
 from gaitkd_jax import sharding
 from gaitkd_jax import storage
 from gaitkd_jax.evaluation import distances
@@ -46,6 +48,7 @@ from gaitkd_jax.evaluation import embedding
 from gaitkd_jax.evaluation import restoring
 from gaitkd_jax.evaluation import search
 from gaitkd_jax.evaluation import store as store_lib
+from gaitkd_jax.evaluation import tested
 from gaitkd_jax.evaluation.search import verdict as verdict_lib
 
 _GALLERY = flags.DEFINE_string("gallery", None, "store", required=True)
@@ -60,6 +63,9 @@ _MEMORY = flags.DEFINE_float("memory_gib", 1.0, "budget of the search", 0.0)
 _OUTPUT = flags.DEFINE_string("output", "", "CSV file to be written")
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", "", "of the gallery's network, where it has moved"
+)
+_MODEL = flags.DEFINE_string(
+  "model", "", "exported file that embeds silhouettes, in place of a checkpoint"
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "sequences embedded", 1)
 _THRESHOLD = flags.DEFINE_float(
@@ -132,6 +138,38 @@ def restore_network(
   return module, variables
 
 
+def open_exported(
+  gallery: store_lib.EmbeddingStore, path: str, file: str
+) -> runtime.Exported:
+  """Opens an exported network that fits a gallery.
+
+  Args:
+    gallery: see `restore_network`.
+    path: of the gallery, for messages.
+    file: that was given; empty: the one that made the gallery.
+
+  Raises:
+    errors.UserError: there is no such file, or it is of another network.
+  """
+  known = gallery.metadata
+  network = tested.open_exported(file or known["exported"], "--model")
+  if len(network.frame_shape) > 2:
+    raise errors.UserError(
+      f"{network.path} reads frames of {list(network.frame_shape)}, not "
+      "silhouettes alone; embed the probes with --mode=embed, and give that "
+      "store"
+    )
+  digests = network.digest, network.metadata["checkpoint"]["digest"]
+  if known.get("digest") not in digests:
+    raise errors.UserError(
+      f"{network.path} is neither the file that made {path} nor of the "
+      f"checkpoint that did (digest {str(known.get('digest'))[:12]}, of the "
+      f"file {digests[0][:12]}, of its checkpoint {digests[1][:12]}); give "
+      "that one, or embed the gallery anew"
+    )
+  return network
+
+
 def embed_silhouettes(
   gallery: store_lib.EmbeddingStore,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -147,9 +185,13 @@ def embed_silhouettes(
   root = storage.fetch(_PROBE.value)
   found = folders.find_sequences(root, "--probe")
   mesh = sharding.create_mesh()
-  module, variables = restore_network(
-    gallery, _GALLERY.value, _CHECKPOINT.value, mesh
-  )
+  if _MODEL.value or "exported" in gallery.metadata:
+    variables = None
+    module = open_exported(gallery, _GALLERY.value, _MODEL.value)
+  else:
+    module, variables = restore_network(
+      gallery, _GALLERY.value, _CHECKPOINT.value, mesh
+    )
   data = gallery.metadata.get("data", "")
   split = folders.read_sequences(found, data, "--probe")
   size = min(_BATCH_SIZE.value, len(split))
@@ -300,6 +342,11 @@ def main(argv: list[str]) -> None:
   elif output and (output.is_dir() or not output.absolute().parent.is_dir()):
     raise errors.UserError(
       f"--output {output} is not a file in a folder that exists; give another"
+    )
+  if _MODEL.value and _CHECKPOINT.value:
+    raise errors.UserError(
+      "--model and --checkpoint are both given, and one network embeds; give "
+      "one"
     )
   gallery = store_lib.EmbeddingStore.open(_GALLERY.value)
   metric = _METRIC.value or gallery.metadata.get("metric")

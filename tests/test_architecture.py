@@ -12,7 +12,7 @@ from tests.helpers.paths import ROOT
 # dot takes a module or a folder out of its room.
 LAYERS = (
   ("errors", "array_names"),
-  ("storage", "hosts"),
+  ("storage", "hosts", "runtime"),
   ("mirror", "failures", "quantize"),
   ("losses", "sharding", "checkpoint", "workdir", "compilation"),
   ("checkpointer", "training.schedules", "training.writers"),
@@ -24,9 +24,12 @@ LAYERS = (
   ("evaluation.scoring", "evaluation.report"),
   ("config",),
   ("distill", "evaluation"),
-  ("training", "export", "quantize.post_training"),
+  ("training", "quantize.post_training"),
+  ("export",),
+  ("identify",),
   ("arguments",),
   ("cli",),
+  ("export.__main__",),
   ("main",),
 )
 LOOSE = {
@@ -53,10 +56,12 @@ ROOMS = {
   "evaluation",
   "export",
   "hosts",
+  "identify",
   "losses",
   "models",
   "opengait",
   "quantize",
+  "runtime",
   "training",
 }
 

@@ -28,6 +28,7 @@ _TORSO_LEVELS = (
 )
 # With fewer slices the outline is jagged.
 _SLICES = np.linspace(-0.17, 1.03, 17)
+_HIPS = 4  # of them, from the crotch to a little above the hip joints
 # The sole is flat on the floor where the measured pitch of the foot (ankle to
 # toe marker) is about -11 degrees, its value all through mid stance.
 _FLAT_FOOT = np.deg2rad(11.0)
@@ -92,12 +93,14 @@ def _leg(
   r_ankle = _radius(measures, "ankle", 0.95) + cloth + flare
   down = thigh * _direction(angles["thigh_a"], angles["thigh_b"], side)
   knee = hip + down
-  out.capsule(hip, hip + 0.5 * down, r_thigh, 0.5 * (r_thigh + r_knee))
-  out.capsule(hip + 0.5 * down, knee, 0.5 * (r_thigh + r_knee), r_knee)
+  r_middle = 0.5 * (r_thigh + r_knee)
+  out.capsule(hip, hip + 0.5 * down, r_thigh, r_middle, "trousers")
+  out.capsule(hip + 0.5 * down, knee, r_middle, r_knee, "trousers")
   lower = shank * _direction(angles["shank_a"], angles["shank_b"], side)
   ankle = knee + lower
-  out.capsule(knee, knee + 0.32 * lower, r_knee * 0.95, r_calf)
-  out.capsule(knee + 0.32 * lower, ankle - 0.04 * lower, r_calf, r_ankle)
+  calf = knee + 0.32 * lower
+  out.capsule(knee, calf, r_knee * 0.95, r_calf, "trousers")
+  out.capsule(calf, ankle - 0.04 * lower, r_calf, r_ankle, "trousers")
 
   pitch = angles["foot_a"] + _FLAT_FOOT
   out_turn = side * angles["foot_b"]
@@ -123,9 +126,10 @@ def _leg(
   drop = measures["malleolus_height"] + clothes.shoe
   heel = ankle + (sole - 0.25 * length) * forward - (drop - sole) * upward
   toe = ankle + (0.75 * length - tip) * forward - (drop - tip) * upward
-  out.capsule(heel, toe, sole, tip)
+  out.capsule(heel, toe, sole, tip, "shoe")
   instep = 0.5 * heel + 0.5 * toe + 0.012 * upward
-  out.capsule(ankle, instep, _radius(measures, "ankle", 0.95), sole)
+  r_instep = _radius(measures, "ankle", 0.95)
+  out.capsule(ankle, instep, r_instep, sole, "shoe")
   floor = np.minimum(heel[:, 2] - sole, toe[:, 2] - tip)
   return down, ankle, floor
 
@@ -148,14 +152,14 @@ def _arm(
     angles["upper_arm_a"], angles["upper_arm_b"], side
   )
   start = shoulder + 0.04 * (elbow - shoulder)
-  out.capsule(start, elbow, r_upper, max(r_elbow, 0.85 * r_upper))
+  out.capsule(start, elbow, r_upper, max(r_elbow, 0.85 * r_upper), "sleeve")
   along = _direction(angles["forearm_a"], angles["forearm_b"], side)
   wrist = elbow + measures["radiale_stylion_length"] * along
   middle = 0.6 * elbow + 0.4 * wrist
-  out.capsule(elbow, middle, r_elbow, r_middle)
-  out.capsule(middle, wrist, r_middle, r_wrist)
+  out.capsule(elbow, middle, r_elbow, r_middle, "cuff")
+  out.capsule(middle, wrist, r_middle, r_wrist, "cuff")
   hand = wrist + 0.55 * measures["hand_length"] * along
-  out.capsule(wrist, hand, 0.033, 0.030)
+  out.capsule(wrist, hand, 0.033, 0.030, "hand")
   return elbow, wrist, hand
 
 
@@ -188,7 +192,9 @@ def _torso(
     ],
     -1,
   )
-  out.slices(_SLICES[:, None, None] * length * spine, frames, half_axes)
+  centres = _SLICES[:, None, None] * length * spine
+  out.slices(centres[:_HIPS], frames[:_HIPS], half_axes[:_HIPS], "hips")
+  out.slices(centres[_HIPS:], frames[_HIPS:], half_axes[_HIPS:], "shirt")
   return frames
 
 
@@ -224,11 +230,13 @@ def _head(
   half_length = 0.93 * measures["head_length"] / 2.0
   half_breadth = measures["head_breadth"] / 2.0
   r_neck = _radius(measures, "neck", 0.95)
-  out.capsule(neck, centre - 0.3 * half_height * upward, r_neck, r_neck)
+  chin = centre - 0.3 * half_height * upward
+  out.capsule(neck, chin, r_neck, r_neck, "skin")
   out.ellipsoid(
     centre + 0.012 * forward,
     frame,
     (0.90 * half_length, 0.92 * half_breadth, half_height),
+    "skin",
   )
   hair = clothes.hair
   cranium = centre + (0.24 * half_height) * upward - 0.006 * forward
@@ -236,19 +244,20 @@ def _head(
     cranium,
     frame,
     (half_length + hair, half_breadth + hair, 0.76 * half_height + hair),
+    "hair",
   )
   back = cranium - half_length * forward
   if clothes.long_hair:
     end = centre - clothes.long_hair * upward - 0.065 * forward
-    out.capsule(back + 0.05 * forward, end, 0.055, 0.045)
+    out.capsule(back + 0.05 * forward, end, 0.055, 0.045, "hair")
   if clothes.bun:
-    out.capsule(back, back, clothes.bun, clothes.bun)
+    out.capsule(back, back, clothes.bun, clothes.bun, "hair")
   if clothes.collar:
     top = neck + (0.03 + clothes.collar) * up
-    out.capsule(neck, top, r_neck + 0.045, r_neck + 0.025)
+    out.capsule(neck, top, r_neck + 0.045, r_neck + 0.025, "collar")
   if clothes.hood:
     behind = neck + 0.05 * up - 0.085 * forward
-    out.ellipsoid(behind, frame, (0.075, 0.13, 0.10))
+    out.ellipsoid(behind, frame, (0.075, 0.13, 0.10), "hood")
   size = np.array([half_length, half_breadth, half_height])
   return [centre + frame @ (size * place) for place in _FACE]
 
@@ -272,12 +281,12 @@ def _hem(
     for hip, thigh in zip(hips, thighs, strict=True)
   ]
   for hip, end in zip(hips, ends, strict=True):
-    out.capsule(hip, end, top, bottom)
-  out.capsule(ends[0], ends[1], bottom, bottom)
+    out.capsule(hip, end, top, bottom, "hem")
+  out.capsule(ends[0], ends[1], bottom, bottom, "hem")
   if clothes.hem > 0.5:
     # Cloth spans the legs all the way down, not only at the hem.
     middles = [0.5 * (h + e) for h, e in zip(hips, ends, strict=True)]
-    out.capsule(middles[0], middles[1], 0.5 * (top + bottom), top)
+    out.capsule(middles[0], middles[1], 0.5 * (top + bottom), top, "hem")
 
 
 def _bag(
@@ -303,7 +312,7 @@ def _bag(
   else:
     frame = np.broadcast_to(np.eye(3), torso[0].shape)
     centre = hands[bag.side] - np.array([0.0, 0.0, 0.9 * up])
-  out.ellipsoid(centre, frame, bag.half_axes)
+  out.ellipsoid(centre, frame, bag.half_axes, "bag")
 
 
 def build(
@@ -351,9 +360,8 @@ def build(
     # Without this slope from neck to shoulder the figure looks boxy.
     slope = 0.045 + 0.6 * clothes.torso
     round_end = 0.040 + 0.6 * clothes.sleeve
-    out.capsule(
-      neck + 0.045 * spine, shoulder - 0.015 * spine, slope, round_end
-    )
+    base, end = neck + 0.045 * spine, shoulder - 0.015 * spine
+    out.capsule(base, end, slope, round_end, "shirt")
     elbow, wrist, hands[side] = _arm(
       out, measures, clothes, angles, shoulder, side
     )

@@ -35,11 +35,22 @@ def _subject(
   return measures, gait, clothes
 
 
-@functools.lru_cache(maxsize=4)
-def _figure(
-  subject: str, condition: str, frames: int, spec: spec_lib.Spec
-) -> shapes_lib.Shapes:
-  """Poses a subject; all cameras see the same walk, as in a real studio."""
+def draw_walker(
+  subject: str, condition: str, frames: int, spec: spec_lib.Spec = _DEFAULT
+) -> tuple[
+  dict[str, float], appearance.Clothes, appearance.Bag | None, motion.Walk
+]:
+  """Draws who walks in a sequence: what `figure.build` takes.
+
+  Args:
+    subject: "001", "002", ...
+    condition: "nm-01" to "nm-06", "bg-01", "bg-02", "cl-01" or "cl-02".
+    frames: Length of the walk; a longer one begins with the shorter.
+    spec: Knobs of the difficulty.
+
+  Returns:
+    Body, clothes, bag, and joint angles of `frames` frames.
+  """
   measures, gait, clothes = _subject(subject, spec)
   bag = None
   if condition.startswith("bg"):
@@ -55,7 +66,15 @@ def _figure(
     frames,
     bag.swing if bag else (1.0, 1.0),
   )
-  return figure.build(measures, clothes, bag, walk)
+  return measures, clothes, bag, walk
+
+
+@functools.lru_cache(maxsize=4)
+def _figure(
+  subject: str, condition: str, frames: int, spec: spec_lib.Spec
+) -> shapes_lib.Shapes:
+  """Poses a subject; all cameras see the same walk, as in a real studio."""
+  return figure.build(*draw_walker(subject, condition, frames, spec))
 
 
 def _scene(

@@ -326,7 +326,9 @@ def _eval() -> ConfigDict:
   umap-learn) or "" for none; and, for `saliency` of its probes, the pixels that
   decide: 0 leaves that out.
   `embeddings` is the store that `--mode=score` reads; `--mode=embed` writes one
-  in `store_dtype`. `data`, where empty, is the test split of `config.data`.
+  in `store_dtype`. `model` is an exported file that is tested, or embeds, in
+  place of a checkpoint. `data`, where empty, is the test split of
+  `config.data`.
   """
   return ConfigDict(
     dict(
@@ -335,6 +337,7 @@ def _eval() -> ConfigDict:
       batch_size=64,
       max_frames=720,
       checkpoint="",
+      model="",
       subjects=0,
       memory_gib=1.0,
       verification=True,

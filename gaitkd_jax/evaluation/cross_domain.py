@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 
-from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import sharding
@@ -21,6 +20,7 @@ from gaitkd_jax.evaluation import embed as embed_lib
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.evaluation import metrics as metrics_lib
 from gaitkd_jax.evaluation import targets as targets_lib
+from gaitkd_jax.evaluation import tested as tested_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,10 +83,10 @@ def evaluate_on(
   targets_lib.find(config, on)  # before the checkpoint takes its time
   workdir_lib.make_workdir(workdir)
   mesh = sharding.create_mesh()
-  module, variables, path = embed_lib.restore(config, workdir, mesh)
-  step = checkpoint.restored_step(path)
+  tested = tested_lib.load(config, workdir, mesh)
+  module, step = tested.module, tested.step
   own = targets_lib.name_of(embed_lib.test_data(config))
-  known = own_metrics(config, workdir, step)
+  known = own_metrics(config, workdir, tested.name)
   targets, absent = targets_lib.find(config, on, own if known else "")
   # All are looked at before the first takes its time.
   targets, unfit = _check(
@@ -107,7 +107,12 @@ def evaluate_on(
     _print(f"\n{i} of {len(targets)}: {what}")
     evaluator = evaluate.Evaluator(changed(config, target), module, mesh)
     evaluation = evaluator.finish(
-      variables, step, workdir, path, f"{step}_{target.file}"
+      tested.variables,
+      step,
+      workdir,
+      tested.path,
+      f"{tested.name}_{target.file}",
+      tested.made_by,
     )
     assert evaluation is not None  # `targets.find` leaves submissions out
     found[target.name] = evaluation.flat()
@@ -130,14 +135,14 @@ def changed(config: Any, target: targets_lib.Target) -> Any:
 
 
 def own_metrics(
-  config: Any, workdir: str | os.PathLike[str], step: int
+  config: Any, workdir: str | os.PathLike[str], step: int | str
 ) -> dict[str, float | None]:
   """What an earlier evaluation found on the data of a config.
 
   Args:
     config: the whole config.
     workdir: of the evaluation.
-    step: of the checkpoint.
+    step: of the checkpoint; of an exported file, the name of its results.
 
   Returns:
     The metrics by flat name; none if there is no such file.

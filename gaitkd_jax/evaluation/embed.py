@@ -9,11 +9,8 @@ import jax
 from jax.sharding import Mesh
 import numpy as np
 
-from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
-from gaitkd_jax import models
-from gaitkd_jax import placement
 from gaitkd_jax import sharding
 from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
@@ -22,14 +19,15 @@ from gaitkd_jax.evaluation import embedded as embedded_lib
 from gaitkd_jax.evaluation import embedding
 from gaitkd_jax.evaluation import partial as partial_lib
 from gaitkd_jax.evaluation import protocols
-from gaitkd_jax.evaluation import restoring
 from gaitkd_jax.evaluation import store as store_lib
+from gaitkd_jax.evaluation import tested as tested_lib
 from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
 from gaitkd_jax.hosts import stopping
 from gaitkd_jax.hosts import together
-from gaitkd_jax.quantize import calibration
 
 Batch = Mapping[str, jax.Array]
+# Where it was before a file could be tested, too.
+restore = tested_lib.restore
 
 
 class Embedder:
@@ -40,7 +38,7 @@ class Embedder:
 
     Args:
       config: the whole config; `eval.data`, where given, replaces `data`.
-      module: the network.
+      module: the network, or an exported one.
       mesh: devices of the data axis.
     """
     # TensorFlow is loaded by a run, not by an import of this module.
@@ -248,49 +246,18 @@ def absent_probes(config: Any) -> tuple[str, ...]:
   return datasets.absent_probes(test_data(config))
 
 
-def restore(
-  config: Any, workdir: str | os.PathLike[str], mesh: Mesh
-) -> tuple[Any, dict[str, Any], str]:
-  """Builds the network of `config` and reads its checkpoint.
-
-  Args:
-    config: `eval.checkpoint` names the checkpoint, a workdir or a step of it,
-      or is the number of a step of this one; empty is the newest.
-    workdir: of a training.
-    mesh: devices that get the variables.
-
-  Returns:
-    The network, whose number of classes is that of the checkpoint, its
-    variables, and where they were read.
-  """
-  planned = models.create_model(config.model, config.dtype, config.quantization)
-  config_lib.check_frames("the network", planned)
-  path = config.eval.checkpoint or str(workdir)
-  if path.isdecimal():
-    step = storage.path(workdir) / "checkpoints" / path
-    path = str(step) if storage.exists(step) else path
-  module, variables = restoring.restore_network(
-    path,
-    config.model,
-    config.dtype,
-    placement.place(planned, config.sharding.classifier, mesh),
-    config.quantization,
-  )
-  calibration.tell_float_parts(module)
-  return module, variables, path
-
-
 def embed_checkpoint(
   config: Any, workdir: str | os.PathLike[str]
 ) -> storage.Path | None:
-  """Embeds the test split by a checkpoint and writes a store: `--mode=embed`.
+  """Embeds the test split by a network and writes a store: `--mode=embed`.
 
-  The store, `<workdir>/embeddings/<step>`, is what `evaluate.score_store` and
-  scripts/search.py read. A run that was stopped goes on with the batches that
-  are missing.
+  The store, `<workdir>/embeddings/<step>` of a checkpoint and
+  `<workdir>/embeddings/<step>_<name>` of an exported file, is what
+  `evaluate.score_store` and scripts/search.py read. A run that was stopped goes
+  on with the batches that are missing.
 
   Args:
-    config: see `restore`; `eval.store_dtype` is that of the store.
+    config: see `tested.load`; `eval.store_dtype` is that of the store.
     workdir: of the results.
 
   Returns:
@@ -300,8 +267,8 @@ def embed_checkpoint(
   protocol_of(config)
   workdir_lib.make_workdir(workdir)
   mesh = sharding.create_mesh()
-  module, variables, path = restore(config, workdir, mesh)
-  embedder = Embedder(config, module, mesh)
+  tested = tested_lib.load(config, workdir, mesh)
+  embedder = Embedder(config, tested.module, mesh)
   names = embedder.labels().names
   if len(set(names)) < len(names):  # found before the work is done
     raise errors.UserError(
@@ -309,11 +276,10 @@ def embed_checkpoint(
       "and view of another; their embeddings could not be told apart: check "
       "the data set"
     )
-  step = checkpoint.restored_step(path)
   done = partial_lib.Partial(
-    storage.path(workdir) / "embeddings" / f".{step}.partial",
+    storage.path(workdir) / "embeddings" / f".{tested.name}.partial",
     {
-      "digest": checkpoint.digest(variables),
+      "digest": tested.digest,
       "retrieval": config.model.get("retrieval", "embedding"),
       "dtype": config.dtype,
       "sequences": embedder.identity(),
@@ -323,14 +289,17 @@ def embed_checkpoint(
     },
   )
   with stopping.held():
-    embedded = embedder(variables, done=done)
-  # All processes: each may hold a share of the classes only.
-  described = metadata(config, module, path, variables)
+    embedded = embedder(tested.variables, done=done)
+  described = tested.described(config) | {
+    "data": test_data(config).name,
+    "metric": config.eval.metric,
+    "max_frames": config.eval.max_frames,
+  }
 
   def write() -> storage.Path:
     labels = embedded.labels
     folder = store_lib.write(
-      storage.path(workdir) / "embeddings" / str(step),
+      storage.path(workdir) / "embeddings" / tested.name,
       embedded.embeddings,
       labels.subjects,
       labels.conditions,
@@ -353,33 +322,3 @@ def embed_checkpoint(
     return folder
 
   return together.first_alone(write, "write the embeddings")
-
-
-def metadata(
-  config: Any, module: Any, path: str, variables: Any
-) -> dict[str, Any]:
-  """What the embeddings were made from, for the header of their store.
-
-  Args:
-    config: the whole config.
-    module: the network.
-    path: of the checkpoint.
-    variables: of the network.
-  """
-  data = test_data(config)
-  if not storage.is_remote(path):
-    path = os.path.abspath(os.path.expanduser(path))
-  model = config.model.to_dict()
-  if "num_classes" in model:
-    model["num_classes"] = module.num_classes
-  return {
-    "data": data.name,
-    "model": model,
-    "quantization": module.quantization.form if module.quantization else {},
-    "dtype": config.dtype,
-    "checkpoint": path,
-    "step": checkpoint.restored_step(path),
-    "digest": checkpoint.digest(variables),
-    "metric": config.eval.metric,
-    "max_frames": config.eval.max_frames,
-  }

@@ -13,6 +13,7 @@ import numpy as np
 import tqdm
 
 from gaitkd_jax import errors
+from gaitkd_jax import runtime
 from gaitkd_jax import sharding
 from gaitkd_jax.evaluation import partial as partial_lib
 from gaitkd_jax.hosts import stopping
@@ -30,8 +31,11 @@ def make_embed_step(
 
   It takes variables and a batch of "silhouettes" (and "heatmaps"), "lengths",
   "index", "mask", and gives float32 `[n, p, d]` with the batch's index and
-  mask: all of the global batch, in every process.
+  mask: all of the global batch, in every process. Of an exported network the
+  variables are not looked at, and the processor computes.
   """
+  if isinstance(module, runtime.Exported):
+    return _exported_step(module)
 
   def embed_step(
     variables: Mapping[str, Any], batch: Batch
@@ -47,6 +51,28 @@ def make_embed_step(
   whole, split = sharding.replicated(mesh), sharding.by_sequence(mesh)
   # Variables stay where they are: no embedding needs a classifier's classes.
   return jax.jit(embed_step, in_shardings=(None, split), out_shardings=whole)
+
+
+def _exported_step(
+  network: runtime.Exported,
+) -> Callable[[Mapping[str, Any], Batch], tuple[Any, Any, Any]]:
+  """`make_embed_step` of an exported network."""
+  channels = (*network.frame_shape, 1)[2]
+
+  def embed_step(
+    variables: Mapping[str, Any], batch: Batch
+  ) -> tuple[Any, Any, Any]:
+    del variables
+    if channels > 1 and "heatmaps" not in batch:
+      raise errors.UserError(
+        f"{network.path} takes heat maps, which the data do not have; give "
+        "--config.data.modalities=\"('silhouettes', 'heatmaps')\""
+      )
+    pixels = np.asarray(inputs.stack(batch, channels))
+    embedding = network.run(pixels, np.asarray(batch["lengths"]))
+    return embedding, batch["index"], batch["mask"]
+
+  return embed_step
 
 
 def embed(
@@ -98,9 +124,10 @@ def embed(
     done.keep()
   if not jax.process_index():
     seconds = time.monotonic() - began
+    compiled = ", each compiled once" if hasattr(embed_step, "lower") else ""
     print(
       f"embedded {count} sequences in {seconds:.1f} s ({count / seconds:.1f} a "
-      f"second), {len(shapes)} shapes of batches, each compiled once",
+      f"second), {len(shapes)} shapes of batches{compiled}",
       flush=True,
     )
   return collected.embeddings

@@ -7,13 +7,14 @@ import dataclasses
 import hashlib
 import json
 import os
+import pathlib
 import shlex
 import sys
+import types
 from typing import Any
 
 from jax.sharding import Mesh
 
-from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import sharding
@@ -28,6 +29,7 @@ from gaitkd_jax.evaluation import results
 from gaitkd_jax.evaluation import scoring
 from gaitkd_jax.evaluation import store as store_lib
 from gaitkd_jax.evaluation import tables
+from gaitkd_jax.evaluation import tested as tested_lib
 from gaitkd_jax.evaluation.protocols import left_out as left_out_lib
 from gaitkd_jax.hosts import together
 
@@ -52,7 +54,7 @@ class Evaluator:
 
     Args:
       config: the whole config; `eval.data`, where given, replaces `data`.
-      module: the network.
+      module: the network, or an exported one.
       mesh: devices of the data axis.
 
     Raises:
@@ -115,6 +117,7 @@ class Evaluator:
     workdir: str | os.PathLike[str],
     path: str,
     name: str = "",
+    made_by: Mapping[str, Any] = types.MappingProxyType({}),
   ) -> results.Evaluation | None:
     """Scores all subjects and reports; writes a submission and returns None.
 
@@ -122,12 +125,13 @@ class Evaluator:
       variables: of the network.
       step: of the checkpoint.
       workdir: takes the files, see `report`.
-      path: the checkpoint, to be named in the page.
+      path: the checkpoint, or the exported file, to be named in the page.
       name: of the files; empty for the step.
+      made_by: what is said of an exported file, see `tested.Tested.made_by`.
     """
     if isinstance(self._protocol, protocols.Submission):
       embedded = self._embedder(variables)
-      submit(self._config, self._protocol, embedded, str(step), workdir)
+      submit(self._config, self._protocol, embedded, name or str(step), workdir)
       return None
     if self._last and self._last[0] is variables["params"]:
       found = self._last[1]
@@ -140,9 +144,12 @@ class Evaluator:
       found,
       name or str(step),
       workdir,
-      {"step": step, "checkpoint": path},
+      {"step": step, "exported" if made_by else "checkpoint": path, **made_by},
       self._embedder.strip,
-      lambda: page_saliency.PageSaliency(
+      # An exported file has no gradient that says where it looks.
+      None
+      if made_by
+      else lambda: page_saliency.PageSaliency(
         self._module,
         variables,
         self._embedder,
@@ -181,11 +188,11 @@ def _digest(content: Any) -> str:
 def evaluate_checkpoint(
   config: Any, workdir: str | os.PathLike[str]
 ) -> dict[str, float]:
-  """Restores a model, scores it and reports: `--mode=eval`.
+  """Scores a network and reports: `--mode=eval`.
 
   Args:
-    config: `eval.checkpoint` names the checkpoint; empty is the newest of the
-      workdir.
+    config: `eval.model` names an exported file, or `eval.checkpoint` a
+      checkpoint; both empty is the newest of the workdir.
     workdir: takes the files of `report` or of `submit`.
 
   Returns:
@@ -195,10 +202,15 @@ def evaluate_checkpoint(
   embed_lib.protocol_of(config)
   workdir_lib.make_workdir(workdir)
   mesh = sharding.create_mesh()
-  module, variables, path = embed_lib.restore(config, workdir, mesh)
-  step = checkpoint.restored_step(path)
-  evaluator = Evaluator(config, module, mesh)
-  found = evaluator.finish(variables, step, workdir, path)
+  tested = tested_lib.load(config, workdir, mesh)
+  found = Evaluator(config, tested.module, mesh).finish(
+    tested.variables,
+    tested.step,
+    workdir,
+    tested.path,
+    tested.name,
+    tested.made_by,
+  )
   return found.flat() if found else {}
 
 
@@ -224,12 +236,19 @@ def score_store(
   embedded = embedded_lib.Embedded(store, store.labels, roles)
   known = store.metadata
   name = str(known.get("step", path.stem))
+  if exported := known.get("exported"):
+    name += f"_{pathlib.Path(exported).stem}"
   if isinstance(protocol, protocols.Submission):
     submit(config, protocol, embedded, name, workdir)
     return {}
   metadata: dict[str, Any] = {
-    key: known[key] for key in ("step", "checkpoint") if key in known
+    key: known[key]
+    for key in ("step", "checkpoint", "exported")
+    if key in known
   }
+  if "exported" in known:
+    metadata["file"] = os.path.basename(known["exported"])
+    metadata["digest"] = known["digest"]
   # The store may have been made from another data set or by another network
   # than the config names.
   metadata["data set"] = known.get("data", "unknown")
@@ -331,7 +350,8 @@ def report(
     if found.left_out:
       print("\n" + tables.format_left_out(found.left_out), flush=True)
     own_name = workdir_lib.name_of(name, workdir, found.protocol.name)
-    known = {key: metadata[key] for key in ("step",) if key in metadata}
+    kept = ("step", "file", "digest")
+    known = {key: metadata[key] for key in kept if key in metadata}
     known |= {"protocol": found.protocol.name, "metric": found.ranker.metric}
     known["left_out"] = [dataclasses.asdict(one) for one in found.left_out]
     workdir_lib.write(found.flat(), own_name, workdir, **known)

@@ -1,1 +1,1 @@
-"""Networks written as programs for other runtimes."""
+"""Networks for other runtimes; `python -m gaitkd_jax.export`."""

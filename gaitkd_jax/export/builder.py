@@ -5,7 +5,6 @@ The functions of `networks` say what a network does, in the order of its
 kernels into codes.
 """
 
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -88,6 +87,10 @@ class Builder:
     """An array of the variables, by its path."""
     return self._arrays[path]
 
+  def has_array(self, path: str) -> bool:
+    """Whether the variables have an array."""
+    return path in self._arrays
+
   def has(self, name: str) -> bool:
     """Whether the network has the module of a path, with a kernel."""
     return f"{name}/kernel" in self._arrays
@@ -103,6 +106,7 @@ class Builder:
     first: bool = False,
     pace: int = 1,
     over_time: bool = False,
+    tapped: bool = False,
   ) -> Value:
     """Adds a `ConvLayer` with its normalisation, activation and quantiser.
 
@@ -115,6 +119,7 @@ class Builder:
       first: whether it is the layer that reads frames.
       pace: stride over time, without padding there.
       over_time: whether the two axes of its kernel are time and pixels.
+      tapped: whether `x` has the neighbours in time as channels already.
 
     Returns:
       `[features, h', w']`.
@@ -123,13 +128,14 @@ class Builder:
     if f"{name}/norm/scale" in self._arrays:
       factor, bias = self._norm(f"{name}/norm")
     axes = tuple(range(self._arrays[f"{name}/kernel"].ndim - 1))
-    weights = self._weights(name, axes, first, factor)
+    weights = self.weights(name, axes, first, factor)
     if over_time:
-      weights = _each(lambda x: x[:, :, None], weights)
+      weights = weights.moved(lambda x: x[:, :, None])
     if weights.values.ndim == 5:
-      x = self.taps(x, name, len(weights.values), pace)
-      weights = _each(_taps_as_channels, weights)
-    weights = _each(lambda x: x.transpose(3, 2, 0, 1), weights)
+      if not tapped:
+        x = self.taps(self.zero_outside(x, name), name, pace=pace)
+      weights = weights.moved(_taps_as_channels)
+    weights = weights.moved(lambda x: x.transpose(3, 2, 0, 1))
     out, _, kh, kw = weights.values.shape
     padding = (kh // 2, kw // 2) if padding is None else padding
     h, w = (
@@ -183,35 +189,48 @@ class Builder:
       "quantize", name, x, step=step, low=grid.low, high=grid.high
     )
 
-  def taps(self, x: Value, name: str, count: int, pace: int = 1) -> Value:
+  def zero_outside(self, x: Value, name: str) -> Value:
+    """Adds zeros beyond the lengths, which a module of this name needs."""
+    return self.same("zero_outside", name, x)
+
+  def taps(
+    self, x: Value, name: str, count: int = 3, pace: int = 1, axis: int = 0
+  ) -> Value:
     """Adds frames beside every frame as further channels, the first tap first.
 
     Args:
-      x: whose first axis of `shape` is taken for channels.
+      x: zero beyond the lengths.
       name: of the module that reads them.
       count: taps; they are centred, zero beyond a sequence, if `pace` is 1.
       pace: frames that become one; the taps are these then.
+      axis: of the channels in the shape of `x`.
     """
-    time = x.time
-    beside = count // 2
+    time, before = x.time, count // 2
     if pace > 1:
       assert pace == count
-      self._times.append(plan_lib.Time(x.time, "divide", pace))
-      time, beside = len(self._times) - 1, 0
-    else:
-      x = self.same("zero_outside", name, x)
-    shape = (count * x.shape[0], *x.shape[1:])
+      time, before = self.time(x, "divide", pace), 0
+    shape = list(x.shape)
+    shape[axis] *= count
     return self.add(
       "taps",
       name,
       (x,),
       shape,
       time,
-      x.strips,
-      before=beside,
+      before=before,
       stride=pace,
       count=count,
+      axis=axis,
     )
+
+  def time(self, x: Value, how: str, by: int = 1) -> int:
+    """Adds a time axis that is made of a value's; see `plan.Time`.
+
+    Returns:
+      Its number.
+    """
+    self._times.append(plan_lib.Time(x.time, how, by))
+    return len(self._times) - 1
 
   def rectified_sum(self, x: Value, y: Value, name: str) -> Value:
     """Adds the sum of a residual, behind a rectifier, and its quantiser."""
@@ -220,18 +239,37 @@ class Builder:
 
   def max_over_time(self, x: Value) -> Value:
     """Adds the maximum over time."""
-    return self.add("max_over_time", "set", (x,), x.shape, None)
+    return self.add("max_over_time", "set", (x,), x.shape, None, x.strips)
 
-  def pool_strips(self, x: Value, parts: int) -> Value:
-    """Adds the pooling of horizontal strips: `[c, h, w]` to `[parts, c]`."""
+  def pool_strips(self, x: Value, *levels: int) -> Value:
+    """Adds the pooling of horizontal strips: `[c, h, w]` to `[parts, c]`.
+
+    Args:
+      x: may be cut into strips.
+      *levels: strips of equal height of each level; together they are `parts`.
+    """
     return self.add(
-      "pool_strips", "strips", (x,), (parts, x.shape[0]), x.time, parts=parts
+      "pool_strips",
+      "strips",
+      (x,),
+      (sum(levels), x.shape[0]),
+      x.time,
+      levels=levels,
+    )
+
+  def concat(self, name: str, *values: Value) -> Value:
+    """Adds channels (or parts) one behind the other."""
+    first = values[0]
+    count = sum(x.shape[0] for x in values)
+    return self.add(
+      "concat", name, values, (count, *first.shape[1:]), first.time
     )
 
   def linear(self, x: Value, name: str, rectified: bool) -> Value:
-    """Adds a `SeparateFC`: `[p, c]` to `[p, d]`."""
+    """Adds a `SeparateFC`: `[p, c]` to `[p, d]`, of the first p parts."""
     x = self.quantize(x, f"{name}/input", rectified, edge=True)
-    weights = self._weights(name, (1,), edge=True)
+    weights = self.weights(name, (1,), edge=True)
+    weights = weights.moved(lambda w: w[: x.shape[0]])
     shape = (x.shape[0], weights.values.shape[-1])
     return self.add("linear", name, (x,), shape, x.time, weights=weights)
 
@@ -249,7 +287,7 @@ class Builder:
     if self._module.retrieval != "neck":
       return x
     return self.same(
-      "unit_length", "neck", self.normalize(x, "neck/bn", x.shape)
+      "unit_length", "neck", self.normalize(x, "neck/bn", (-1, x.shape[1]))
     )
 
   def normalize(self, x: Value, name: str, shape: Sequence[int]) -> Value:
@@ -258,16 +296,12 @@ class Builder:
     Args:
       x: any value.
       name: path of the `BatchNorm`.
-      shape: of its constants.
+      shape: of its constants; of more parts the first are taken.
     """
-    factor, shift = self._norm(name)
-    return self.same(
-      "affine",
-      name,
-      x,
-      scale=factor.reshape(shape),
-      shift=shift.reshape(shape),
+    factor, shift = (
+      constant.reshape(shape)[: x.shape[0]] for constant in self._norm(name)
     )
+    return self.same("affine", name, x, scale=factor, shift=shift)
 
   def _norm(self, name: str) -> tuple[np.ndarray, np.ndarray]:
     arrays = (
@@ -276,8 +310,13 @@ class Builder:
     factor, shift = normalization.fold(*arrays)
     return np.asarray(factor), np.asarray(shift)
 
-  def _weights(
-    self, name: str, shared: tuple[int, ...], edge: bool, factor: Any = None
+  def weights(
+    self,
+    name: str,
+    shared: tuple[int, ...],
+    edge: bool,
+    factor: Any = None,
+    kernel: np.ndarray | None = None,
   ) -> plan_lib.Weights:
     """The kernel of a module, its axes as the module has them.
 
@@ -286,8 +325,11 @@ class Builder:
       shared: axes of values that share a step.
       edge: see `quantizers.weights`.
       factor: of the normalisation, by output channel; None: there is none.
+      kernel: None: the module's array of this name.
     """
-    kernel, settings = self._arrays[f"{name}/kernel"], self._settings
+    settings = self._settings
+    if kernel is None:
+      kernel = self._arrays[f"{name}/kernel"]
     if settings is None or not settings.weights:
       return plan_lib.Weights(kernel if factor is None else kernel * factor)
     bits = quantize.EDGE_BITS if edge else settings.weights
@@ -309,17 +351,6 @@ class Builder:
       scales.astype(np.float32),
       bits,
     )
-
-
-def _each(
-  function: Callable[[np.ndarray], np.ndarray], weights: plan_lib.Weights
-) -> plan_lib.Weights:
-  """Moves axes of all arrays of a kernel."""
-  values, codes, scales = (
-    None if x is None else function(x)
-    for x in (weights.values, weights.codes, weights.scales)
-  )
-  return plan_lib.Weights(values, codes, scales, weights.bits)
 
 
 def _taps_as_channels(x: np.ndarray) -> np.ndarray:

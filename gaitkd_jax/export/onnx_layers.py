@@ -1,19 +1,19 @@
 """How every layer of a plan is written as nodes of ONNX."""
 
-from collections.abc import Callable
 from collections.abc import Mapping
 
 import numpy as np
 from onnx import TensorProto
 
 from gaitkd_jax import errors
+from gaitkd_jax.export import onnx_pooling
+from gaitkd_jax.export import onnx_time
 from gaitkd_jax.export import onnx_values
 from gaitkd_jax.export import plan as plan_lib
 
 Codes = onnx_values.Codes
 Layer = plan_lib.Layer
 Values = onnx_values.Values
-_Writer = Callable[[Values, Layer], None]
 
 
 def _frames(v: Values, layer: Layer) -> None:
@@ -40,29 +40,36 @@ def _frames(v: Values, layer: Layer) -> None:
 def _convolve(v: Values, layer: Layer) -> None:
   graph, arguments = v.graph, layer.arguments
   (source,) = layer.inputs
-  x, weights = v.float(source), arguments["weights"]
-  kernel = _kernel(v, layer)
-  inputs = [x, kernel]
+  weights, pads = arguments["weights"], (*arguments["padding"],) * 2
+  taps, made = onnx_time.over_time(v, layer), [layer.output]
+  if taps is not None:
+    (source,) = taps.inputs
+    weights = onnx_time.kernel(taps, weights)
+    before = taps.arguments["before"]
+    pads = (before, 0, taps.arguments["count"] - 1 - before, 0)
+    residual = onnx_time.residual(v, layer, taps)
+    if residual is not None:
+      weights = onnx_time.with_identity(taps, weights)
+      made.append(residual.output)
+  inputs = [v.float(source, taps is not None), _kernel(v, layer, weights)]
   bias = arguments["bias"]
   if bias is not None:
     inputs.append(graph.weights(bias, f"{layer.name}/bias"))
-  pads = arguments["padding"]
-  v.set(
-    layer.output,
-    graph.node(
-      "Conv",
-      *inputs,
-      name=layer.name,
-      kernel_shape=weights.values.shape[2:],
-      strides=arguments["strides"],
-      pads=(*pads, *pads),
-    ),
+  x = graph.node(
+    "Conv",
+    *inputs,
+    name=layer.name,
+    kernel_shape=weights.values.shape[2:],
+    strides=arguments["strides"],
+    pads=pads,
   )
+  for value in made:
+    v.set(value, x, timed=taps is not None)
 
 
-def _kernel(v: Values, layer: Layer) -> str:
+def _kernel(v: Values, layer: Layer, weights: plan_lib.Weights) -> str:
   """Weights, as floats or as codes times their steps by output channel."""
-  weights, graph = layer.arguments["weights"], v.graph
+  graph = v.graph
   if weights.codes is None:
     return graph.weights(weights.values, f"{layer.name}/kernel")
   factor = _fineness(weights.bits)
@@ -88,7 +95,9 @@ def _fineness(bits: int) -> int:
 
 def _relu(v: Values, layer: Layer) -> None:
   (x,) = layer.inputs
-  v.set(layer.output, v.graph.node("Relu", v.float(x), name=layer.name))
+  timed = v.timed(x)
+  x = v.graph.node("Relu", v.float(x, timed), name=layer.name)
+  v.set(layer.output, x, timed)
 
 
 def _leaky_relu(v: Values, layer: Layer) -> None:
@@ -105,20 +114,51 @@ def _sigmoid(v: Values, layer: Layer) -> None:
   v.set(layer.output, v.graph.node("Sigmoid", v.float(x), name=layer.name))
 
 
-def _binary(op: str) -> _Writer:
+def _binary(op: str) -> onnx_values.Writer:
   def write(v: Values, layer: Layer) -> None:
-    x, y = map(v.float, layer.inputs)
-    v.set(layer.output, v.graph.node(op, x, y, name=layer.name))
+    if v.has(layer.output):  # see `onnx_time.residual`
+      return
+    timed = v.timed(*layer.inputs)
+    x, y = (v.float(each, timed) for each in layer.inputs)
+    v.set(layer.output, v.graph.node(op, x, y, name=layer.name), timed)
 
   return write
+
+
+def _blend(v: Values, layer: Layer) -> None:
+  """The softmax of two scores is the sigmoid of their difference."""
+  graph, name = v.graph, layer.name
+  x, y, scores = map(v.float, layer.inputs)
+  c = layer.output.shape[0]
+  first, second = (
+    graph.slice(scores, start, start + c, 1, name) for start in (0, c)
+  )
+  weight = graph.node("Sub", first, second, name=name)
+  weight = graph.node("Sigmoid", weight, name=name)
+  x = graph.node("Mul", graph.node("Sub", x, y, name=name), weight, name=name)
+  v.set(layer.output, graph.node("Add", y, x, name=name))
+
+
+def _slice(v: Values, layer: Layer) -> None:
+  start, stop = layer.arguments["start"], layer.arguments["stop"]
+  onnx_values.moved(
+    v, layer, lambda x, _: v.graph.slice(x, start, stop, 1, layer.name)
+  )
+
+
+def _concat(v: Values, layer: Layer) -> None:
+  """Of floats: no two quantisers have the same step."""
+  x = map(v.float, layer.inputs)
+  v.set(layer.output, v.graph.node("Concat", *x, name=layer.name, axis=1))
 
 
 def _quantize(v: Values, layer: Layer) -> None:
   graph, arguments = v.graph, layer.arguments
   (source,) = layer.inputs
   step, low, high = (arguments[key] for key in ("step", "low", "high"))
+  timed = v.timed(source)
   if v.target.identity_only and _is_main_branch(v.plan, layer):
-    v.set(layer.output, v.float(source))
+    v.set(layer.output, v.float(source, timed), timed)
     return
   if not v.target.unsigned:
     _quantize_signed(v, layer, step, low, high)
@@ -128,7 +168,7 @@ def _quantize(v: Values, layer: Layer) -> None:
   zero = 2 ** (bits - 1) if low < 0 else 0
   codes = Codes("", step, zero, low + zero)
   x = graph.node(
-    "QuantizeLinear", v.float(source), *v.scale(codes), name=layer.name
+    "QuantizeLinear", v.float(source, timed), *v.scale(codes), name=layer.name
   )
   if (low + zero, high + zero) != (0, 255):
     limits = (
@@ -145,7 +185,7 @@ def _quantize(v: Values, layer: Layer) -> None:
       direction="LEFT",
     )
     codes = Codes("", step / 2**shift, zero << shift, (low + zero) << shift)
-  v.set_codes(layer.output, codes._replace(name=x))
+  v.set_codes(layer.output, codes._replace(name=x), timed)
 
 
 def _quantize_signed(
@@ -171,128 +211,13 @@ def _quantize_signed(
 def _is_main_branch(plan: plan_lib.Plan, layer: Layer) -> bool:
   """Whether a quantiser stands between a convolution and its residual sum."""
   (source,) = layer.inputs
-  made = next(each for each in plan.layers if each.output == source)
+  made = plan.maker(source)
   readers = list(plan.readers(layer.output))
   return (
     made.op == "convolve"
     and len(readers) == 1
     and readers[0].op == "add"
     and readers[0].inputs[0] == layer.output
-  )
-
-
-def moved(
-  v: Values,
-  layer: Layer,
-  move: Callable[[str, str], str],
-  fill: str = "zero",
-) -> None:
-  """Writes a layer that only moves values: of codes, if there are some.
-
-  Args:
-    v: the values.
-    layer: of one input.
-    move: from the name of an array, and that of a scalar of its type that
-      stands for `fill`, to the name of the result.
-    fill: "zero", or "least", what no maximum takes.
-  """
-  (source,) = layer.inputs
-  codes = v.codes(source)
-  if codes is None or not v.target.codes_travel:
-    least = -np.inf if fill == "least" else 0.0
-    scalar = v.graph.constant(least, np.float32)
-    v.set(layer.output, move(v.float(source), scalar))
-    return
-  dtype = np.uint8 if v.target.unsigned else np.int8
-  scalar = v.graph.constant(codes.low if fill == "least" else codes.zero, dtype)
-  v.set_codes(layer.output, codes._replace(name=move(codes.name, scalar)))
-
-
-def _taps(v: Values, layer: Layer) -> None:
-  graph, arguments = v.graph, layer.arguments
-  (source,) = layer.inputs
-  before, stride = arguments["before"], arguments["stride"]
-  count = arguments["count"]
-
-  def paced(x: str, fill: str) -> str:
-    del fill
-    x = v.split(x, source)
-    # Frames that fill no whole group are dropped.
-    frames = graph.node(
-      "Mul", v.frames(layer.output.time), graph.integers(stride)
-    )
-    x = graph.node(
-      "Slice", x, graph.integers(0), frames, graph.integers(1), name=layer.name
-    )
-    return v.merge(x, layer.output)
-
-  def beside(x: str, fill: str) -> str:
-    x = v.split(x, source)
-    rest = len(source.shape)
-    pads = [0, before, *[0] * rest, 0, count - 1 - before, *[0] * rest]
-    x = graph.node("Pad", x, graph.integers(*pads), fill, name=layer.name)
-    stop = [None] * count
-    frames = v.frames(source.time)
-    for i in range(count):
-      stop[i] = graph.node("Add", frames, graph.integers(i)) if i else frames
-    shifted = [
-      graph.node(
-        "Slice", x, graph.integers(i), end, graph.integers(1), name=layer.name
-      )
-      for i, end in enumerate(stop)
-    ]
-    x = graph.node("Concat", *shifted, name=layer.name, axis=2)
-    return v.merge(x, layer.output)
-
-  moved(v, layer, paced if stride > 1 else beside)
-
-
-def _zero_outside(v: Values, layer: Layer) -> None:
-  (source,) = layer.inputs
-
-  def masked(x: str, fill: str) -> str:
-    x = v.split(x, source)
-    x = v.graph.node("Where", _mask(v, source), x, fill, name=layer.name)
-    return v.merge(x, source)
-
-  moved(v, layer, masked)
-
-
-def _mask(v: Values, value: plan_lib.Value) -> str:
-  """Which frames are real, with the axes of `split`."""
-  assert value.strips == 1
-  axes = range(2, 2 + len(value.shape))
-  return v.graph.node("Unsqueeze", v.mask(value.time), v.graph.integers(*axes))
-
-
-def _max_over_time(v: Values, layer: Layer) -> None:
-  (source,) = layer.inputs
-
-  def highest(x: str, fill: str) -> str:
-    x = v.split(x, source)
-    x = v.graph.node("Where", _mask(v, source), x, fill, name=layer.name)
-    return v.graph.node(
-      "ReduceMax", x, v.graph.integers(1), name=layer.name, keepdims=0
-    )
-
-  moved(v, layer, highest, "least")
-
-
-def _pool_strips(v: Values, layer: Layer) -> None:
-  graph = v.graph
-  (source,) = layer.inputs
-  parts, (c, h, w) = layer.arguments["parts"], source.shape
-  x = graph.reshape(
-    v.float(source), -1, c, parts, h // parts * w, name=layer.name
-  )
-  mean, highest = (
-    graph.node(op, x, graph.integers(3), name=layer.name, keepdims=0)
-    for op in ("ReduceMean", "ReduceMax")
-  )
-  x = graph.node("Add", mean, highest, name=layer.name)
-  v.set(
-    layer.output,
-    graph.node("Transpose", x, name=layer.name, perm=(0, 2, 1)),
   )
 
 
@@ -368,20 +293,21 @@ def _unit_length(v: Values, layer: Layer) -> None:
   v.set(layer.output, graph.node("Div", x, norm, name=layer.name))
 
 
-LAYERS: Mapping[str, _Writer] = {
+LAYERS: Mapping[str, onnx_values.Writer] = {
   "add": _binary("Add"),
   "affine": _affine,
+  "blend": _blend,
+  "concat": _concat,
   "convolve": _convolve,
   "frames": _frames,
   "leaky_relu": _leaky_relu,
   "linear": _linear,
-  "max_over_time": _max_over_time,
   "multiply": _binary("Mul"),
-  "pool_strips": _pool_strips,
   "quantize": _quantize,
   "relu": _relu,
   "sigmoid": _sigmoid,
-  "taps": _taps,
+  "slice": _slice,
   "unit_length": _unit_length,
-  "zero_outside": _zero_outside,
+  **onnx_pooling.LAYERS,
+  **onnx_time.LAYERS,
 }

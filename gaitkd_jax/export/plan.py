@@ -7,6 +7,7 @@ every runtime has a fast kernel for it and frames stay merged from the first
 layer to the maximum over time.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 import dataclasses
@@ -31,6 +32,14 @@ class Weights:
   scales: np.ndarray | None = None
   bits: int = 0
 
+  def moved(self, function: Callable[[np.ndarray], np.ndarray]) -> "Weights":
+    """The same values at other places: what a function makes of all arrays."""
+    values, codes, scales = (
+      None if x is None else function(x)
+      for x in (self.values, self.codes, self.scales)
+    )
+    return Weights(values, codes, scales, self.bits)
+
 
 @dataclasses.dataclass(frozen=True)
 class Value:
@@ -41,7 +50,7 @@ class Value:
     shape: without the first axis.
     time: the number of the time axis, of `Plan.times`, whose frames, of all
       sequences, are the first axis; None: the first axis is that of sequences.
-    strips: how many entries of the first axis one frame has.
+    strips: how many entries of the first axis one frame (or sequence) has.
   """
 
   name: str
@@ -76,8 +85,9 @@ class Time:
 
   Attributes:
     source: the number of the one that it is made of; None for the input's.
-    how: "repeat_short" (`gaitgl.repeat_short`), or "divide".
-    by: frames that become one.
+    how: "repeat_short" (`gaitgl.repeat_short`; at least 4 frames), "divide", or
+      "whole", with frames at its end that no sequence has.
+    by: frames that become one; what their number is a multiple of.
   """
 
   source: int | None = None
@@ -109,6 +119,10 @@ class Plan:
     """The embedding."""
     return self.layers[-1].output
 
+  def maker(self, value: Value) -> Layer:
+    """The layer that makes a value."""
+    return next(layer for layer in self.layers if layer.output == value)
+
   def readers(self, value: Value) -> Iterator[Layer]:
     """The layers that read a value."""
     return (layer for layer in self.layers if value in layer.inputs)
@@ -125,20 +139,39 @@ OPS: Mapping[str, str] = {
   "multiply": "the product of two",
   "blend": "x, y, scores of both: softmax of the scores weighs x and y",
   "quantize": "to the nearest step * (low ... high): step, low, high",
-  "taps": "frames and their neighbours along `axis`: before, after, stride",
+  "repeat_short": "see `Time`; beyond lengths the result is anything",
   "zero_outside": "zero beyond lengths",
-  "window": "of neighbouring frames: size, what (mean or max)",
-  "slice": "axis (of shape), start, stop",
-  "concat": "axis (of shape)",
-  "cut_strips": "[m, c, h, w] to [m * count, c, h / count, w]",
+  "taps": "count frames, one behind the other along `axis` of the shape: those"
+  " around every frame, of which `before` come before it, or groups, `stride`"
+  " frames apart",
+  "window": "over size frames around every frame, what: their mean, or the"
+  " maximum of those within lengths (beyond lengths the result is anything)",
+  "slice": "channels: start, stop",
+  "concat": "of channels, or of parts: along the first axis of the shape",
+  "cut_strips": "[m, c, h, w] to [m * strips, c, h / strips, w]",
   "join_strips": "the inverse",
   "max_pool": "of 2 x 2 pixels",
   "max_over_time": "of the frames of each sequence: [n, ...]",
-  "pool_strips": "mean + maximum of each of `parts`: [m, parts, c]",
-  "generalised_mean": "of each of `parts`: exponent, least",
+  "pool_strips": "mean + maximum of each of the parts of all `levels`, of"
+  " [c, h, w], which may be cut into strips: [m, parts, c]",
+  "generalised_mean": "of each of `parts` likewise: exponent, least",
   "linear": "[p, c] by weights [p, c, d]",
-  "affine": "times scale plus shift, both of the shape of the value",
+  "affine": "times scale plus shift, which have the rank of the value",
   "unit_length": "over the last axis",
+  # Of the video Swin transformer; c is the last axis from "channels_last" on.
+  "resize": "[m, c, h, w] bilinearly, the centres of corners kept in place",
+  "channels_last": "[m, c, h, w] to [m, h, w, c]",
+  "channels_first": "the inverse",
+  "layer_norm": "over the last axis: scale, shift, epsilon",
+  "dense": "the last axis by weights [c, d], bias [d] or None",
+  "gelu": "x * Phi(x)",
+  "pad_time": "frames of zeros at the end: to a time axis that is longer",
+  "cut_time": "the inverse",
+  "roll_order": "frames as each sequence is rolled in time, or `back`: [m]",
+  "cut_windows": "[m, h, w, c] to tokens [windows, 45, c], of `rolled` frames",
+  "join_windows": "the inverse",
+  "attention_mask": "-infinity or -100 for keys that are hidden or apart",
+  "attend": "of [windows, 45, 3 c] with a mask: heads, bias [heads, 45, 45]",
 }
 
 
@@ -155,5 +188,7 @@ def describe(plan: Plan) -> list[tuple[str, ...]]:
       bits = f"{low}..{high}"
     shape = "x".join(map(str, layer.output.shape))
     axis = "frames" if layer.output.time is not None else "sequences"
+    if layer.output.strips > 1:
+      axis += f" x {layer.output.strips} strips"
     rows.append((layer.name, layer.op, f"{axis} x {shape}", bits))
   return rows

@@ -30,7 +30,7 @@ VARIANTS: Mapping[str, tuple[int, int, int]] = {
 _PARTS = 64
 _PACE = 3  # frames that become one
 _EXPONENT = 6.5
-_LEAST = 1e-6
+LEAST = 1e-6
 
 
 class GaitGL(network.GaitNetwork):
@@ -234,7 +234,7 @@ class GeneralisedMean(nn.Module):
     x = x.reshape(n, self.parts, (h // self.parts) * w, c)
     # With logarithms: a small value's power is less than float32 can hold, and
     # the root's gradient there infinite.
-    x = exponent[0] * jnp.log(jnp.maximum(x, _LEAST))
+    x = exponent[0] * jnp.log(jnp.maximum(x, LEAST))
     mean = jax.nn.logsumexp(x, axis=2) - jnp.log(x.shape[2])
     if train:
       return jnp.exp(mean / exponent[0])

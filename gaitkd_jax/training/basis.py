@@ -33,6 +33,7 @@ NO_BASIS = (
   "eval.checkpoint",
   "eval.embeddings",
   "eval.memory_gib",
+  "eval.model",
   "eval.report",
   "eval.store_dtype",
   "eval.verification",

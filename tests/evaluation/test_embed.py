@@ -8,6 +8,7 @@ from gaitkd_jax import models
 from gaitkd_jax import sharding
 from gaitkd_jax.evaluation import embed
 from gaitkd_jax.evaluation import store as store_lib
+from gaitkd_jax.evaluation import tested
 from gaitkd_jax.models import inputs
 from tests.helpers import configs
 from tests.helpers import untrained
@@ -30,13 +31,13 @@ def test_a_checkpoint_may_be_a_step_of_the_workdir(
   (tmp_path / "checkpoints" / "3").mkdir(parents=True)
   module = models.create_model(config.model)
   monkeypatch.setattr(
-    embed.restoring, "restore_network", lambda path, *_: (module, path)
+    tested.restoring, "restore_network", lambda path, *_: (module, path)
   )
   found = {}
   for name in ("", "3", "4", "/elsewhere"):
     changed = config.copy_and_resolve_references()
     changed.eval.checkpoint = name
-    _, path, named = embed.restore(changed, tmp_path, sharding.create_mesh())
+    _, path, named = tested.restore(changed, tmp_path, sharding.create_mesh())
     assert path == named
     found[name] = path
   assert found == {
