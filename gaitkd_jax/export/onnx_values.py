@@ -213,6 +213,10 @@ class Values:
     before = self.frames(axis.source)
     if axis.how == "divide":
       return graph.node("Div", before, graph.integers(axis.by))
+    if axis.how == "whole":
+      by = graph.integers(axis.by)
+      more = graph.node("Add", before, graph.integers(axis.by - 1))
+      return graph.node("Mul", graph.node("Div", more, by), by)
     # Two frames become four, and one among others of any number, three.
     return graph.node("Max", before, graph.integers(4))
 
@@ -223,6 +227,8 @@ class Values:
     before = self.lengths(axis.source)
     if axis.how == "divide":
       return graph.node("Div", before, graph.integers(axis.by))
+    if axis.how == "whole":
+      return before
     one, two = (
       graph.node("Equal", before, graph.integers(short)) for short in (1, 2)
     )
