@@ -8,7 +8,7 @@ python scripts/bench_export.py --config=configs/walkers_baseline.py \
 
 The network is that of the config, from a float --checkpoint or untrained, with
 normalisations that fit its values. It is written for every runtime in float,
-and in bytes with steps that walkers were looked at for. Each runtime is a
+and in bytes with steps that two walkers ask for. Each runtime is a
 process of its own, and all of them wait while one works: a round is one pass of
 each, in turn, so that what else the machine does slows all alike. All have the
 same --threads and the same clips of walkers, batches of one and of --batch.
@@ -59,6 +59,8 @@ from gaitkd_jax.export import reference
 from gaitkd_jax.export import silhouettes
 from gaitkd_jax.export import stablehlo
 from gaitkd_jax.models import inputs
+from gaitkd_jax.quantize import calibration
+from gaitkd_jax.quantize import post_training
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "", "float; empty: untrained")
@@ -148,9 +150,15 @@ class Runner:
 
 
 def network(
-  config: Any, mesh: Mesh
+  config: Any, settling: np.ndarray, mesh: Mesh
 ) -> tuple[models.GaitNetwork, dict[str, Any]]:
-  """The float network and its variables."""
+  """The float network and its variables.
+
+  Args:
+    config: the whole config.
+    settling: uint8 `[n, s, 64, 44]`, on which an untrained one settles.
+    mesh: one device.
+  """
   if _CHECKPOINT.value:
     return restoring.restore_network(
       _CHECKPOINT.value, config.model, "float32", sharding.replicated(mesh)
@@ -158,7 +166,6 @@ def network(
   module = models.create_model(config.model)
   _check_silhouettes(module)
   variables = models.init_variables(module, jax.random.key(0))
-  batch = next(iter(silhouettes.walkers_batches(1)))["silhouettes"]
 
   @jax.jit
   def settle(variables: Any, clips: jax.Array) -> Any:
@@ -172,7 +179,7 @@ def network(
     return {**variables, **new}
 
   for _ in range(_TIMES if variables.get("batch_stats") else 0):
-    variables = settle(variables, batch[:2, :_SETTLING])
+    variables = settle(variables, settling)
   return module, variables
 
 
@@ -312,7 +319,7 @@ def measure(
   Args:
     listed: the files.
     clips: uint8 `[n, s, 64, 44]`; batches are all of them, and the first alone.
-    wanted: their embeddings in JAX, by bits.
+    wanted: the first one's embedding in JAX, by bits.
     threads: that compute.
     folder: for files.
 
@@ -335,10 +342,10 @@ def measure(
     cosines = []
     for runner in runners:
       output = folder / "embeddings.npy"
-      runner.ask(embed=str(paths[len(clips)]), output=str(output))
+      runner.ask(embed=str(paths[1]), output=str(output))
       cosines.append(cosine(np.load(output), wanted[runner.entry.bits]))
       # Each size is compiled, or planned for, when it is met.
-      runner.ask(run=str(paths[1]))
+      runner.ask(run=str(paths[len(clips)]))
     for count, path in paths.items():
       for _ in tqdm.trange(
         _ROUNDS.value, desc=f"{count} clips", leave=False, disable=None
@@ -374,7 +381,7 @@ def rows(
   for runner, similar, end in zip(runners, cosines, ends, strict=True):
     times = runner.seconds[1]
     low, middle, high = np.quantile(times, (0.25, 0.5, 0.75)).tolist()
-    convolutions, of_bytes = count_convolutions(end["kernels"])
+    convolutions, of_bytes = end["convolutions"]
     found.append(
       {
         "runtime": runner.version,
@@ -394,24 +401,6 @@ def rows(
       }
     )
   return found
-
-
-def count_convolutions(kernels: Mapping[str, int]) -> tuple[int, int]:
-  """How many convolutions ran, and how many of them computed in bytes.
-
-  Args:
-    kernels: as `export_runners` has them: ONNX Runtime's names, or OpenVINO's
-      and LiteRT's with the type.
-  """
-  every = of_bytes = 0
-  for name, count in kernels.items():
-    kind, _, dtype = name.lower().partition(" ")
-    if "conv" not in kind or "convert" in kind:
-      continue
-    every += count
-    if kind.startswith("qlinear") or dtype in ("i8", "u8", "int8", "uint8"):
-      of_bytes += count
-  return every, of_bytes
 
 
 def cosine(found: np.ndarray, wanted: np.ndarray) -> float:
@@ -458,20 +447,22 @@ def main(argv: list[str]) -> None:
   config = cli.config(_CONFIG)
   model = config.model.to_dict()
   mesh = sharding.create_mesh(1)
-  module, variables = network(config, mesh)
+  walkers = next(iter(silhouettes.walkers_batches(1)))["silhouettes"]
+  few = walkers[:2, :_SETTLING]
+  module, variables = network(config, few, mesh)
   _check_silhouettes(module)
   settings = quantising.settings(None, {"range": _RANGE.value})
   small = module.clone(quantization=settings)
-  steps, _ = quantising.calibrated(
-    small, variables, silhouettes.WALKERS, None, mesh
+  steps = post_training.with_quantizers(small, variables, mesh)
+  steps = calibration.with_steps(
+    steps, calibration.observe(small, steps, [{"silhouettes": few}], mesh)
   )
-  clips = next(iter(silhouettes.walkers_batches(1)))["silhouettes"]
-  repeated = np.resize(clips, (_BATCH.value, *clips.shape[1:]))
-  turns = -(-_FRAMES.value // repeated.shape[1])
-  clips = np.concatenate([repeated] * turns, axis=1)[:, : _FRAMES.value]
+  clips = np.resize(walkers, (_BATCH.value, *walkers.shape[1:]))
+  turns = -(-_FRAMES.value // clips.shape[1])
+  clips = np.concatenate([clips] * turns, axis=1)[:, : _FRAMES.value]
   clips = np.ascontiguousarray(clips)
   wanted = {
-    bits: reference.embedder(each, arrays)(list(clips))
+    bits: reference.embedder(each, arrays)(list(clips[:1]))
     for bits, each, arrays in (
       ("float", module, variables),
       (settings.name, small, steps),

@@ -140,6 +140,23 @@ RUNTIMES: Mapping[str, Callable[[str, int], Opened]] = {
 }
 
 
+def count_convolutions(kernels: Mapping[str, int]) -> tuple[int, int]:
+  """How many convolutions ran, and how many of them computed in bytes.
+
+  Args:
+    kernels: ONNX Runtime's names, or OpenVINO's and LiteRT's with the type.
+  """
+  every = of_bytes = 0
+  for name, count in kernels.items():
+    kind, _, dtype = name.lower().partition(" ")
+    if "conv" not in kind or "convert" in kind:
+      continue
+    every += count
+    if kind.startswith("qlinear") or dtype in ("i8", "u8", "int8", "uint8"):
+      of_bytes += count
+  return every, of_bytes
+
+
 def _answers(opened: Opened, request: Mapping[str, str]) -> dict[str, Any]:
   if "run" in request:
     clips = np.load(request["run"])
@@ -150,7 +167,12 @@ def _answers(opened: Opened, request: Mapping[str, str]) -> dict[str, Any]:
     np.save(request["output"], opened.run(np.load(request["embed"])))
     return {}
   # Kernels are asked for afterwards: some runtimes open the file anew for it.
-  return {"peak": _peak(), "kernels": dict(opened.kernels())}
+  peak, kernels = _peak(), dict(opened.kernels())
+  return {
+    "peak": peak,
+    "kernels": kernels,
+    "convolutions": count_convolutions(kernels),
+  }
 
 
 def _peak() -> int:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 _STRIDES = (1, 2, 2, 1)
-_PARTS, _WIDTH = 16, 256
+_PARTS = 16
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1, size: int = 3) -> Any:
@@ -127,10 +127,10 @@ def _layers(
 class _Network(nn.Module):
   """What both have: the maximum over time, the strips and the first layer."""
 
-  def __init__(self, channels: Sequence[int]) -> None:
+  def __init__(self, inputs: int, outputs: int) -> None:
     super().__init__()
     self.FCs = nn.Module()
-    self.FCs.fc_bin = nn.Parameter(torch.empty(_PARTS, channels[-1], _WIDTH))
+    self.FCs.fc_bin = nn.Parameter(torch.empty(_PARTS, inputs, outputs))
 
   def backbone(self, x: torch.Tensor) -> torch.Tensor:
     """From frames `[n, 1, s, h, w]` to the last map `[n, c, s, h, w]`."""
@@ -156,8 +156,10 @@ class _Network(nn.Module):
 class GaitBase(_Network):
   """OpenGait's Baseline with ResNet9."""
 
-  def __init__(self, channels: Sequence[int], blocks: Sequence[int]) -> None:
-    super().__init__(channels)
+  def __init__(
+    self, channels: Sequence[int], blocks: Sequence[int], width: int
+  ) -> None:
+    super().__init__(channels[-1], width)
     self.Backbone = Frames(ResNet(channels, blocks))
 
   def backbone(self, x: torch.Tensor) -> torch.Tensor:
@@ -171,7 +173,7 @@ class DeepGaitV2(_Network):
   def __init__(
     self, channels: Sequence[int], blocks: Sequence[int], mode: str
   ) -> None:
-    super().__init__(channels)
+    super().__init__(channels[-1], channels[2])
     self.layer0 = Frames(
       nn.Sequential(
         _conv(1, channels[0]), nn.BatchNorm2d(channels[0]), nn.ReLU()
@@ -205,7 +207,7 @@ def create(model: Mapping[str, Any]) -> _Network | None:
     return None
   sizes = model["channels"], model["blocks"]
   if model["name"] == "gaitbase":
-    return GaitBase(*sizes).eval()
+    return GaitBase(*sizes, model.get("embedding_dim", 256)).eval()
   if model["name"] == "deepgaitv2" and model["mode"] in ("2d", "p3d"):
     return DeepGaitV2(*sizes, model["mode"]).eval()
   return None
