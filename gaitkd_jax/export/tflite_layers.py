@@ -320,12 +320,13 @@ def _padded(v: Values, layer: Layer, x: Tensor) -> tuple[Tensor, int]:
   return v.pad(x, layer.name, around), schema.Padding.VALID
 
 
-def _float_kernel(v: Values, layer: Layer) -> tuple[Tensor, Tensor | None]:
+def _float_kernel(v: Values, layer: Layer) -> tuple[Tensor, Tensor]:
   """Weights and bias as floats; codes are made floats when a file is opened."""
   graph, name = v.graph, layer.name
   weights, bias = layer.arguments["weights"], layer.arguments["bias"]
-  if bias is not None:
-    bias = graph.constant(f"{name}/bias", bias, np.float32)
+  if bias is None:  # LiteRT wants one
+    bias = np.zeros(len(weights.values))
+  bias = graph.constant(f"{name}/bias", bias, np.float32)
   if weights.codes is None:
     values = weights.values.transpose(0, 2, 3, 1)
     return graph.constant(f"{name}/kernel", values, np.float32), bias
@@ -352,7 +353,7 @@ def _int_kernel(v: Values, layer: Layer, x: Tensor) -> tuple[Tensor, Tensor]:
   """
   graph, name = v.graph, layer.name
   weights, bias = layer.arguments["weights"], layer.arguments["bias"]
-  factor = 2 ** max(7 - weights.bits, 0)
+  factor = 2 ** (8 - weights.bits)
   codes = weights.codes.astype(np.float64) * factor
   steps = weights.scales.reshape(-1).astype(np.float64) / factor
   if bias is None:
