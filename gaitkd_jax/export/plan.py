@@ -119,6 +119,19 @@ class Plan:
     """The embedding."""
     return self.layers[-1].output
 
+  def maker(self, value: Value) -> Layer:
+    """The layer that makes a value."""
+    return next(layer for layer in self.layers if layer.output == value)
+
+  @property
+  def coarse(self) -> bool:
+    """Whether activations have fewer than 8 bits."""
+    return any(
+      layer.arguments["high"] - layer.arguments["low"] < 254
+      for layer in self.layers
+      if layer.op == "quantize"
+    )
+
   def readers(self, value: Value) -> Iterator[Layer]:
     """The layers that read a value."""
     return (layer for layer in self.layers if value in layer.inputs)

@@ -29,7 +29,7 @@ from gaitkd_jax import errors
 from gaitkd_jax import storage
 from gaitkd_jax.export import plan as plan_lib
 
-_INSTALL = "pip install ai-edge-litert"
+_INSTALL = "pip install '.[export]'"
 
 
 def write(
