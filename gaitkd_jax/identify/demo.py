@@ -1,16 +1,19 @@
 """A demonstration: synthetic walkers pass a camera, and are recognised.
 
-Two are enrolled from other clips; the third is a stranger. The threshold is
+Two are enrolled from other clips; the third is a stranger. The threshold was
 found among walkers who are neither. The network is the small one that lies in
 shipped_teachers/walkers, which was trained on none of these people.
 """
 
 from concurrent import futures
-import dataclasses
+import contextlib
+import json
 import multiprocessing
 import pathlib
+import signal
 import tempfile
 import time
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -25,12 +28,10 @@ from gaitkd_jax.identify import scenes
 from gaitkd_jax.identify import threshold as threshold_lib
 
 MODEL = pathlib.Path(__file__).parents[2] / "shipped_teachers" / "walkers"
-# Neither in the scene, nor among those whom the network was trained on.
-_OTHERS = tuple(f"{i:03d}" for i in range(97, 121))
-# Two walks to the left and two to the right.
-_WALKS = (("nm-01", False), ("nm-05", False), ("nm-02", True), ("nm-06", True))
-_FRAMES = 64
-_CUT = slice(10, 54)  # the columns that networks are shown
+# What scripts/calibrate_demo.py found among walkers who are neither in the
+# scene, nor among those whom the network was trained on.
+CALIBRATION = pathlib.Path(__file__).with_name("demo_calibration.json")
+OTHERS = tuple(f"{i:03d}" for i in range(97, 113))
 
 
 def run(output: str = "") -> found_lib.Found:
@@ -62,12 +63,18 @@ def run(output: str = "") -> found_lib.Found:
     videos |= {own / f"{clip.name}.mp4": clip for clip in clips}
   # Two processes render; here the network is compiled meanwhile.
   context = multiprocessing.get_context("spawn")
-  with futures.ProcessPoolExecutor(2, mp_context=context) as pool:
+  with (
+    futures.ProcessPoolExecutor(2, context, _leave_signals) as pool,
+    contextlib.ExitStack() as stack,
+  ):
+    stack.callback(pool.shutdown, wait=False, cancel_futures=True)
     waiting = [
       pool.submit(_render, scene, str(path)) for path, scene in videos.items()
     ]
     network = embedding.open_network(MODEL)
-    calibration = calibrate(network)
+    known = calibration(network)
+    # Compiled while videos are rendered.
+    network.embed([np.zeros((90, 64, 44), np.uint8)] * 4)
     for done in tqdm.tqdm(
       futures.as_completed(waiting),
       total=len(waiting),
@@ -77,8 +84,7 @@ def run(output: str = "") -> found_lib.Found:
     ):
       done.result()
   print(
-    f"rendered {len(videos)} videos and calibrated in "
-    f"{time.perf_counter() - start:.1f} s",
+    f"rendered {len(videos)} videos in {time.perf_counter() - start:.1f} s",
     flush=True,
   )
   enrolment.enrol(
@@ -87,7 +93,7 @@ def run(output: str = "") -> found_lib.Found:
       model=network,
       people=str(people),
       replace=True,
-      calibration=calibration,
+      calibration=known,
     )
   )
   found = command.run(
@@ -100,14 +106,14 @@ def run(output: str = "") -> found_lib.Found:
     )
   )
   assert found is not None
-  known = ", ".join(map(name_of, scenes.DEMO_ENROLMENT))
+  enrolled = ", ".join(map(name_of, scenes.DEMO_ENROLMENT))
   strangers = ", ".join(
     name_of(person.subject)
     for person in scenes.DEMO.people
     if person.subject not in scenes.DEMO_ENROLMENT
   )
   print(
-    f"in truth: {known}; and a stranger, {strangers}, who is in no gallery. "
+    f"in truth: {enrolled}; and a stranger, {strangers}, who is in no gallery. "
     "These are synthetic walkers: see docs/identify.md for what that means\n"
     f"the demonstration took {time.perf_counter() - start:.1f} s; open "
     f"{folder / results.PAGE} and {folder / results.VIDEO}",
@@ -121,28 +127,24 @@ def name_of(subject: str) -> str:
   return f"walker {subject}"
 
 
-def calibrate(network: embedding.Network) -> dict:
-  """Compares walkers with one another, see `threshold.measure`."""
-  from data_pipelines.walkers import sequence
-  from data_pipelines.walkers import spec
+def calibration(network: embedding.Network) -> dict[str, Any]:
+  """Reads the stored calibration, see `threshold.measure`.
 
-  size = dataclasses.replace(spec.SIZES["full"], frames=_FRAMES)
-  clips, people = [], []
-  for subject in tqdm.tqdm(
-    _OTHERS, desc="calibrate", unit="walker", disable=None
-  ):
-    for condition, mirrored in _WALKS:
-      walk = sequence.render_sequence(size, subject, condition, "090")
-      walk = walk[:, :, _CUT]
-      clips.append(np.ascontiguousarray(walk[:, :, ::-1] if mirrored else walk))
-      people.append(subject)
-  return threshold_lib.measure(
-    embedding.embed(network, clips),
-    people,
-    network.metric,
-    f"calibration of {len(clips)} clean sequences of {len(_OTHERS)} other "
-    "synthetic walkers",
-  )
+  Raises:
+    errors.UserError: it is of another network.
+  """
+  found = json.loads(CALIBRATION.read_text())
+  if found.pop("digest") not in network.digests:
+    raise errors.UserError(
+      f"{CALIBRATION} is not of the network {network.path}; run "
+      "scripts/calibrate_demo.py"
+    )
+  return found
+
+
+def _leave_signals() -> None:
+  """Of ctrl-C the main process takes care."""
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _render(scene: scenes.Scene, path: str) -> None:
