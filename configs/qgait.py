@@ -31,7 +31,7 @@ VARIANTS = {
   "walkers_w4a4": config_lib.Variant(
     lambda: config_lib.walkers_qgait("w4a4"),
     expected="Rank-1 63.32 / 55.37 / 32.16 (NM / BG / CL)",
-    source="docs/study_quantisation.md, soft and IDC, seed 0",
+    source="docs/study_quantisation_notes.md, on CPU, seed 0",
   ),
   "walkers_w4a8": config_lib.Variant(lambda: config_lib.walkers_qgait("w4a8")),
   "walkers_w8a8": config_lib.Variant(lambda: config_lib.walkers_qgait("w8a8")),

@@ -16,7 +16,7 @@ deviation over seeds, and the difference from the row that all are compared
 with, paired by seed, with its 95 % interval (Student's t); the plot is an SVG
 beside it. --recorded adds a test on recorded walks in CASIA-B's layout,
 which no network was trained on. --part=i/n takes every n-th run, for n
-processes side by side.
+processes side by side. Every run notes its machine, and the report names them.
 """
 
 from collections.abc import Mapping
@@ -52,6 +52,7 @@ _PART = flags.DEFINE_string("part", "0/1", "i/n: every n-th run from i")
 _REPORT = flags.DEFINE_bool("report", False, "only write table and plot")
 _DOCS = flags.DEFINE_string("docs", "docs", "where table and plot go")
 _SMOKE = flags.DEFINE_bool("smoke", False, "short runs on few walkers, to try")
+_MACHINE = "machine.txt"  # in a run's workdir
 _STUDIES = pathlib.Path(__file__).resolve().parent / "studies"
 # Student's t at 97.5 %, by degrees of freedom from 1.
 _T = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
@@ -68,6 +69,7 @@ class Row:
     gain: mean difference from the row compared with, paired by seed.
     half: half of its 95 % interval; both NaN where there is no pair, `half` for
       one.
+    further: `gain` and `half` from every row of the study's `FURTHER`.
   """
 
   seeds: int
@@ -75,6 +77,7 @@ class Row:
   spread: float
   gain: float
   half: float
+  further: tuple[tuple[float, float], ...] = ()
 
   @property
   def interval(self) -> tuple[float, float]:
@@ -93,8 +96,9 @@ def load_study(name: str) -> ModuleType:
   It has `ROWS`, functions by name that make a config, given how to find the
   folder of another row's run by the same seed; `COMPARED`, the row that the
   others are compared with; `HEAD` and `AGAINST`, the heads of its column and of
-  the differences; `UNTRAINED`, the rows that are only quantised; `TITLE`;
-  `STUDENT`, what is trained; and `DOCS`, its page.
+  the differences; `FURTHER`, heads by row of further differences; `UNTRAINED`,
+  the rows that are only quantised; `TITLE`; `STUDENT`, what is trained; and
+  `DOCS`, its page.
   """
   path = _STUDIES / f"{name}.py"
   if not path.exists():
@@ -132,6 +136,27 @@ def read_metrics(workdir: storage.Path, step: int) -> dict[str, float] | None:
   return json.loads(storage.read_text(path)) if storage.exists(path) else None
 
 
+def machine() -> str:
+  """What this process computes on, and how, in words."""
+  device = jax.devices()[0]
+  told = f"{jax.device_count()} {device.device_kind}"
+  if device.platform == "cpu":
+    told = f"{os.cpu_count()} cores of {platform.machine()}"
+  if precision := jax.config.jax_default_matmul_precision:
+    told += f" (products of matrices in precision {precision})"
+  return f"{told} with jax {jax.__version__}"
+
+
+def machines() -> list[str]:
+  """Those of the runs, as far as runs noted them."""
+  notes = [
+    folder(name, seed) / _MACHINE
+    for name in study().ROWS
+    for seed in range(_SEEDS.value)
+  ]
+  return sorted({storage.read_text(n) for n in notes if storage.exists(n)})
+
+
 def run(name: str, seed: int) -> None:
   """Trains and tests, as far as that has not been done."""
   config, workdir = create_config(name, seed), folder(name, seed)
@@ -142,6 +167,7 @@ def run(name: str, seed: int) -> None:
       post_training.quantize_checkpoint(config, workdir)
     else:
       loop.train_and_evaluate(config, workdir)
+    storage.write_text(workdir / _MACHINE, machine())
   if _RECORDED.value and read_metrics(workdir / "recorded", steps) is None:
     print(f"== {name}, seed {seed}: recorded walks", flush=True)
     config.data = config_lib.data("casiab", root=_RECORDED.value)
@@ -165,6 +191,14 @@ def interval(values: np.ndarray) -> tuple[float, float]:
   return float(values.mean()), float(t * values.std(ddof=1) / np.sqrt(n))
 
 
+def difference(
+  one: Mapping[int, float], other: Mapping[int, float]
+) -> tuple[float, float]:
+  """`interval` of the differences by seed; NaN where no seed is in both."""
+  paired = [one[seed] - other[seed] for seed in one if seed in other]
+  return interval(np.array(paired)) if paired else (np.nan, np.nan)
+
+
 def collect(name: str, where: str) -> dict[int, float]:
   """Rank-1 by seed of the runs that are finished."""
   found = {}
@@ -178,35 +212,43 @@ def collect(name: str, where: str) -> dict[int, float]:
 
 def summary(where: str) -> dict[str, Row]:
   """The rows of one test, in the order of the study."""
-  alone, rows = collect(study().COMPARED, where), {}
-  for name in study().ROWS:
-    found = collect(name, where)
-    if not found:
+  found = {name: collect(name, where) for name in study().ROWS}
+  rows = {}
+  for name, ranks in found.items():
+    if not ranks:
       continue
-    values = np.array(list(found.values()))
-    paired = [found[s] - alone[s] for s in found if s in alone]
-    gain, half = interval(np.array(paired)) if paired else (np.nan, np.nan)
+    values = np.array(list(ranks.values()))
+    gain, half = difference(ranks, found[study().COMPARED])
     rows[name] = Row(
       seeds=len(values),
       mean=values.mean(),
       spread=values.std(ddof=1) if len(values) > 1 else np.nan,
       gain=gain,
       half=half,
+      further=tuple(difference(ranks, found[x]) for x in study().FURTHER),
     )
   return rows
 
 
 def table(rows: Rows) -> str:
   """Markdown."""
+  columns = {study().COMPARED: study().AGAINST, **study().FURTHER}
   lines = [
-    f"| {study().HEAD} | seeds | Rank-1 | spread | {study().AGAINST} |",
-    "|---|---|---|---|---|",
+    f"| {study().HEAD} | seeds | Rank-1 | spread | "
+    + " | ".join(columns.values())
+    + " |",
+    "|---|---|---|---|" + "---|" * len(columns),
   ]
   for name, row in rows.items():
-    gain = f"{row.gain:+.2f} ± {row.half:.2f}"
+    gains = [(row.gain, row.half), *row.further]
+    cells = [
+      "-" if name == other else f"{gain:+.2f} ± {half:.2f}"
+      for other, (gain, half) in zip(columns, gains, strict=True)
+    ]
     lines.append(
       f"| {name} | {row.seeds} | {row.mean:.2f} | {row.spread:.2f} | "
-      + ("- |" if name == study().COMPARED else f"{gain} |")
+      + " | ".join(cells)
+      + " |"
     )
   return "\n".join(lines).replace("nan", "-")
 
@@ -299,7 +341,7 @@ def report() -> None:
     tests["recorded walks"] = recorded
   if not tests["test walkers"]:
     raise errors.UserError(f"no run of {_WORKDIR.value} is finished")
-  text = _introduction()
+  text = _introduction(bool(recorded))
   for title, rows in tests.items():
     text += ["", f"## {title[0].upper()}{title[1:]}", "", table(rows)]
   docs = storage.on_disk(_DOCS.value, "--docs")
@@ -316,20 +358,23 @@ def report() -> None:
   print(f"written: {docs / page}.md, {docs / page}.svg")
 
 
-def _introduction() -> list[str]:
+def _introduction(recorded: bool) -> list[str]:
+  program = "scripts/study.py"
+  if recorded:
+    program += " --recorded=<recorded walks>"
   told = "" if _STUDY.value == "objectives" else f" --study={_STUDY.value}"
   if _STEPS.value:
     told += f" --steps={_STEPS.value}"
   steps = create_config(study().COMPARED, 0).train.steps
+  where = " and ".join(machines()) or "machines that no run noted"
   return [
     f"# {study().TITLE}",
     "",
-    f"`python scripts/study.py --seeds={_SEEDS.value}{told}`: "
-    f"{study().STUDENT}, {steps} steps each, on {os.cpu_count()} cores of "
-    f"{platform.machine()} with jax {jax.__version__}.",
+    f"`python {program} --seeds={_SEEDS.value}{told}`: "
+    f"{study().STUDENT}, {steps} steps each, on {where}.",
     "Rank-1 (%) without identical views, the mean over NM, BG and CL; spread "
-    "is the standard deviation over seeds; the last column is the mean "
-    "difference, paired by seed, with its 95 % interval.",
+    "is the standard deviation over seeds; differences are means, paired by "
+    "seed, with their 95 % interval.",
     "",
     f"![gains and their intervals]({study().DOCS}.svg)",
   ]

@@ -87,6 +87,10 @@ class Builder:
     """An array of the variables, by its path."""
     return self._arrays[path]
 
+  def has_array(self, path: str) -> bool:
+    """Whether the variables have an array."""
+    return path in self._arrays
+
   def has(self, name: str) -> bool:
     """Whether the network has the module of a path, with a kernel."""
     return f"{name}/kernel" in self._arrays
@@ -262,9 +266,10 @@ class Builder:
     )
 
   def linear(self, x: Value, name: str, rectified: bool) -> Value:
-    """Adds a `SeparateFC`: `[p, c]` to `[p, d]`."""
+    """Adds a `SeparateFC`: `[p, c]` to `[p, d]`, of the first p parts."""
     x = self.quantize(x, f"{name}/input", rectified, edge=True)
     weights = self.weights(name, (1,), edge=True)
+    weights = weights.moved(lambda w: w[: x.shape[0]])
     shape = (x.shape[0], weights.values.shape[-1])
     return self.add("linear", name, (x,), shape, x.time, weights=weights)
 
@@ -282,7 +287,7 @@ class Builder:
     if self._module.retrieval != "neck":
       return x
     return self.same(
-      "unit_length", "neck", self.normalize(x, "neck/bn", x.shape)
+      "unit_length", "neck", self.normalize(x, "neck/bn", (-1, x.shape[1]))
     )
 
   def normalize(self, x: Value, name: str, shape: Sequence[int]) -> Value:
@@ -291,16 +296,12 @@ class Builder:
     Args:
       x: any value.
       name: path of the `BatchNorm`.
-      shape: of its constants.
+      shape: of its constants; of more parts the first are taken.
     """
-    factor, shift = self._norm(name)
-    return self.same(
-      "affine",
-      name,
-      x,
-      scale=factor.reshape(shape),
-      shift=shift.reshape(shape),
+    factor, shift = (
+      constant.reshape(shape)[: x.shape[0]] for constant in self._norm(name)
     )
+    return self.same("affine", name, x, scale=factor, shift=shift)
 
   def _norm(self, name: str) -> tuple[np.ndarray, np.ndarray]:
     arrays = (

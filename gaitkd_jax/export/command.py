@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
 import dataclasses
-import importlib.util
 import os
 import pathlib
 import secrets
@@ -34,10 +33,8 @@ from gaitkd_jax.hosts import stopping
 
 INT8 = ("ort", "openvino", "tensorrt")
 ONNX = ("float", *INT8)
-# Those after ONNX take networks of any bits. LiteRT's writer is a module of its
-# own, which is there or not.
-_TFLITE = importlib.util.find_spec("gaitkd_jax.export.tflite")
-TARGETS = (*ONNX, "stablehlo", *(("tflite",) if _TFLITE else ()))
+# Those after ONNX take networks of any bits.
+TARGETS = (*ONNX, "stablehlo", "tflite")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +131,13 @@ def export(request: Request) -> check_lib.Result:
     )
     for line in result.lines():
       print(line, flush=True)
-    check_lib.check(result, module.quantization is not None, request.target)
+    settings = module.quantization
+    check_lib.check(
+      result,
+      settings is not None,
+      request.target,
+      (settings and settings.activations) or 8,
+    )
     text = card_lib.write(
       output.name,
       metadata,

@@ -6,10 +6,13 @@ from onnx import helper
 
 from gaitkd_jax import errors
 from gaitkd_jax.export import graph as graph_lib
+from gaitkd_jax.export import onnx_attention
 from gaitkd_jax.export import onnx_layers
 from gaitkd_jax.export import onnx_values
 from gaitkd_jax.export import plan as plan_lib
 from gaitkd_jax.export import targets
+
+_LAYERS = {**onnx_layers.LAYERS, **onnx_attention.LAYERS}
 
 
 def to_onnx(plan: plan_lib.Plan, target: str) -> onnx.ModelProto:
@@ -40,7 +43,7 @@ def to_onnx(plan: plan_lib.Plan, target: str) -> onnx.ModelProto:
   graph = graph_lib.Graph()
   values = onnx_values.Values(graph, plan, wanted)
   for layer in plan.layers:
-    write = onnx_layers.LAYERS.get(layer.op)
+    write = _LAYERS.get(layer.op)
     if write is None:
       raise errors.UserError(
         f"--target={target} has no layer {layer.op}, which {layer.name} of "

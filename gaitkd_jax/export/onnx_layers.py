@@ -29,7 +29,10 @@ def _frames(v: Values, layer: Layer) -> None:
     x = graph.node("Transpose", x, name="input", perm=(0, 3, 1, 2))
   else:
     x = graph.reshape(x, -1, 1, height, width, name="input")
-  if v.plan.bits and v.target.unsigned:
+  # A bias is rounded to the steps of input and weights, and 255 steps of the
+  # input are too few in front of a coarse result: one code more or less there
+  # turns embeddings by more than all else (see `_fineness`).
+  if v.plan.bits and v.target.unsigned and not v.plan.coarse:
     v.set_codes(value, Codes(x, 1 / 255, 0, 0))
     return
   x = graph.node("Cast", x, name="input", to=TensorProto.FLOAT)
@@ -40,29 +43,36 @@ def _frames(v: Values, layer: Layer) -> None:
 def _convolve(v: Values, layer: Layer) -> None:
   graph, arguments = v.graph, layer.arguments
   (source,) = layer.inputs
-  x, weights = v.float(source), arguments["weights"]
-  kernel = _kernel(v, layer)
-  inputs = [x, kernel]
+  weights, pads = arguments["weights"], (*arguments["padding"],) * 2
+  taps, made = onnx_time.over_time(v, layer), [layer.output]
+  if taps is not None:
+    (source,) = taps.inputs
+    weights = onnx_time.kernel(taps, weights)
+    before = taps.arguments["before"]
+    pads = (before, 0, taps.arguments["count"] - 1 - before, 0)
+    residual = onnx_time.residual(v, layer, taps)
+    if residual is not None:
+      weights = onnx_time.with_identity(taps, weights)
+      made.append(residual.output)
+  inputs = [v.float(source, taps is not None), _kernel(v, layer, weights)]
   bias = arguments["bias"]
   if bias is not None:
     inputs.append(graph.weights(bias, f"{layer.name}/bias"))
-  pads = arguments["padding"]
-  v.set(
-    layer.output,
-    graph.node(
-      "Conv",
-      *inputs,
-      name=layer.name,
-      kernel_shape=weights.values.shape[2:],
-      strides=arguments["strides"],
-      pads=(*pads, *pads),
-    ),
+  x = graph.node(
+    "Conv",
+    *inputs,
+    name=layer.name,
+    kernel_shape=weights.values.shape[2:],
+    strides=arguments["strides"],
+    pads=pads,
   )
+  for value in made:
+    v.set(value, x, timed=taps is not None)
 
 
-def _kernel(v: Values, layer: Layer) -> str:
+def _kernel(v: Values, layer: Layer, weights: plan_lib.Weights) -> str:
   """Weights, as floats or as codes times their steps by output channel."""
-  weights, graph = layer.arguments["weights"], v.graph
+  graph = v.graph
   if weights.codes is None:
     return graph.weights(weights.values, f"{layer.name}/kernel")
   factor = _fineness(weights.bits)
@@ -88,7 +98,9 @@ def _fineness(bits: int) -> int:
 
 def _relu(v: Values, layer: Layer) -> None:
   (x,) = layer.inputs
-  v.set(layer.output, v.graph.node("Relu", v.float(x), name=layer.name))
+  timed = v.timed(x)
+  x = v.graph.node("Relu", v.float(x, timed), name=layer.name)
+  v.set(layer.output, x, timed)
 
 
 def _leaky_relu(v: Values, layer: Layer) -> None:
@@ -107,8 +119,11 @@ def _sigmoid(v: Values, layer: Layer) -> None:
 
 def _binary(op: str) -> onnx_values.Writer:
   def write(v: Values, layer: Layer) -> None:
-    x, y = map(v.float, layer.inputs)
-    v.set(layer.output, v.graph.node(op, x, y, name=layer.name))
+    if v.has(layer.output):  # see `onnx_time.residual`
+      return
+    timed = v.timed(*layer.inputs)
+    x, y = (v.float(each, timed) for each in layer.inputs)
+    v.set(layer.output, v.graph.node(op, x, y, name=layer.name), timed)
 
   return write
 
@@ -144,8 +159,9 @@ def _quantize(v: Values, layer: Layer) -> None:
   graph, arguments = v.graph, layer.arguments
   (source,) = layer.inputs
   step, low, high = (arguments[key] for key in ("step", "low", "high"))
+  timed = v.timed(source)
   if v.target.identity_only and _is_main_branch(v.plan, layer):
-    v.set(layer.output, v.float(source))
+    v.set(layer.output, v.float(source, timed), timed)
     return
   if not v.target.unsigned:
     _quantize_signed(v, layer, step, low, high)
@@ -155,7 +171,7 @@ def _quantize(v: Values, layer: Layer) -> None:
   zero = 2 ** (bits - 1) if low < 0 else 0
   codes = Codes("", step, zero, low + zero)
   x = graph.node(
-    "QuantizeLinear", v.float(source), *v.scale(codes), name=layer.name
+    "QuantizeLinear", v.float(source, timed), *v.scale(codes), name=layer.name
   )
   if (low + zero, high + zero) != (0, 255):
     limits = (
@@ -172,7 +188,7 @@ def _quantize(v: Values, layer: Layer) -> None:
       direction="LEFT",
     )
     codes = Codes("", step / 2**shift, zero << shift, (low + zero) << shift)
-  v.set_codes(layer.output, codes._replace(name=x))
+  v.set_codes(layer.output, codes._replace(name=x), timed)
 
 
 def _quantize_signed(
@@ -198,7 +214,7 @@ def _quantize_signed(
 def _is_main_branch(plan: plan_lib.Plan, layer: Layer) -> bool:
   """Whether a quantiser stands between a convolution and its residual sum."""
   (source,) = layer.inputs
-  made = next(each for each in plan.layers if each.output == source)
+  made = plan.maker(source)
   readers = list(plan.readers(layer.output))
   return (
     made.op == "convolve"

@@ -52,26 +52,55 @@ class Values:
     self._lengths: dict[int, str] = {}
     self._masks: dict[int, str] = {}
 
-  def set(self, value: Value, name: str) -> None:
-    """Says which array holds a value."""
-    self._floats[value.name] = name
+  def set(self, value: Value, name: str, timed: bool = False) -> None:
+    """Says which array holds a value; `timed`: see `to_time`."""
+    self._floats[_key(value, timed)] = name
 
-  def set_codes(self, value: Value, codes: Codes) -> None:
-    """Says which array holds the codes of a value."""
-    self._codes[value.name] = codes
+  def set_codes(self, value: Value, codes: Codes, timed: bool = False) -> None:
+    """Says which array holds the codes of a value; `timed`: see `to_time`."""
+    self._codes[_key(value, timed)] = codes
 
-  def codes(self, value: Value) -> Codes | None:
-    """The codes of a value, if it has some."""
-    return self._codes.get(value.name)
+  def timed(self, *values: Value) -> bool:
+    """Whether one of some values is only there as `to_time` has it."""
+    return any(
+      _key(value, True) in held and _key(value, False) not in held
+      for held in (self._floats, self._codes)
+      for value in values
+    )
 
-  def float(self, value: Value) -> str:
+  def has(self, value: Value) -> bool:
+    """Whether an array holds a value already."""
+    return any(
+      _key(value, timed) in held
+      for held in (self._floats, self._codes)
+      for timed in (False, True)
+    )
+
+  def codes(self, value: Value, timed: bool = False) -> Codes | None:
+    """The codes of a value, if it has some; `timed`: see `float`."""
+    other = self._codes.get(_key(value, not timed))
+    if _key(value, timed) not in self._codes and other is not None:
+      move = self.to_time if timed else self.to_frames
+      codes = other._replace(name=move(other.name, value))
+      self.set_codes(value, codes, timed)
+    return self._codes.get(_key(value, timed))
+
+  def float(self, value: Value, timed: bool = False) -> str:
     """The array of a value; where there are only codes, these times the step.
 
     Every reader gets a node of its own: a compiler fuses it with what reads it.
+
+    Args:
+      value: the value.
+      timed: whether its axes shall be those of `to_time`.
     """
-    codes = self.codes(value)
+    codes = self.codes(value, timed)
     if codes is None:
-      return self._floats[value.name]
+      if _key(value, timed) not in self._floats:
+        move = self.to_time if timed else self.to_frames
+        other = self._floats[_key(value, not timed)]
+        self.set(value, move(other, value), timed)
+      return self._floats[_key(value, timed)]
     scale, zero = self.scale(codes)
     return self.graph.node(
       "DequantizeLinear", codes.name, scale, zero, name=value.name
@@ -140,6 +169,43 @@ class Values:
     """The inverse."""
     return self.graph.reshape(name, -1, *value.shape, name=value.name)
 
+  def to_time(
+    self, name: str, value: Value, change: Callable[[str], str] | None = None
+  ) -> str:
+    """Lays time along the height of a picture: `[n, c, s, h * w]`.
+
+    A convolution over time is one over two axes then, for which runtimes have
+    kernels. If that has its channels last, the way leads over these, and the
+    compiler sees that nothing is moved at all.
+
+    Args:
+      name: the array, `[n * s, c, h, w]`.
+      value: whose it is.
+      change: what is done to it on the way, when its axes start with `[n, s]`.
+    """
+    graph, (c, h, w) = self.graph, value.shape
+    assert value.time is not None and value.strips == 1
+    x, made_by, last = name, value.name, self.target.channels_last
+    if last:
+      x = graph.node("Transpose", x, name=made_by, perm=(0, 2, 3, 1))
+    pixels = (h * w, c) if last else (c, h * w)
+    x = graph.reshape(x, -1, self.frames(value.time), *pixels, name=made_by)
+    if change is not None:
+      x = change(x)
+    perm = (0, 3, 1, 2) if last else (0, 2, 1, 3)
+    return graph.node("Transpose", x, name=made_by, perm=perm)
+
+  def to_frames(self, name: str, value: Value) -> str:
+    """The inverse."""
+    graph, (c, h, w) = self.graph, value.shape
+    made_by = value.name
+    if not self.target.channels_last:
+      x = graph.node("Transpose", name, name=made_by, perm=(0, 2, 1, 3))
+      return self.merge(x, value)
+    x = graph.node("Transpose", name, name=made_by, perm=(0, 2, 3, 1))
+    x = graph.reshape(x, -1, h, w, c, name=made_by)
+    return graph.node("Transpose", x, name=made_by, perm=(0, 3, 1, 2))
+
   def _count(self, time: int) -> str:
     graph, axis = self.graph, self.plan.times[time]
     if axis.source is None:
@@ -147,6 +213,10 @@ class Values:
     before = self.frames(axis.source)
     if axis.how == "divide":
       return graph.node("Div", before, graph.integers(axis.by))
+    if axis.how == "whole":
+      by = graph.integers(axis.by)
+      more = graph.node("Add", before, graph.integers(axis.by - 1))
+      return graph.node("Mul", graph.node("Div", more, by), by)
     # Two frames become four, and one among others of any number, three.
     return graph.node("Max", before, graph.integers(4))
 
@@ -157,6 +227,8 @@ class Values:
     before = self.lengths(axis.source)
     if axis.how == "divide":
       return graph.node("Div", before, graph.integers(axis.by))
+    if axis.how == "whole":
+      return before
     one, two = (
       graph.node("Equal", before, graph.integers(short)) for short in (1, 2)
     )
@@ -189,3 +261,7 @@ def moved(
   dtype = np.uint8 if v.target.unsigned else np.int8
   scalar = v.graph.constant(codes.low if fill == "least" else codes.zero, dtype)
   v.set_codes(layer.output, codes._replace(name=move(codes.name, scalar)))
+
+
+def _key(value: Value, timed: bool) -> str:
+  return f"{value.name}/time" if timed else value.name

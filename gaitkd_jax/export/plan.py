@@ -85,8 +85,9 @@ class Time:
 
   Attributes:
     source: the number of the one that it is made of; None for the input's.
-    how: "repeat_short" (`gaitgl.repeat_short`; at least 4 frames), or "divide".
-    by: frames that become one.
+    how: "repeat_short" (`gaitgl.repeat_short`; at least 4 frames), "divide", or
+      "whole", with frames at its end that no sequence has.
+    by: frames that become one; what their number is a multiple of.
   """
 
   source: int | None = None
@@ -117,6 +118,19 @@ class Plan:
   def output(self) -> Value:
     """The embedding."""
     return self.layers[-1].output
+
+  def maker(self, value: Value) -> Layer:
+    """The layer that makes a value."""
+    return next(layer for layer in self.layers if layer.output == value)
+
+  @property
+  def coarse(self) -> bool:
+    """Whether activations have fewer than 8 bits."""
+    return any(
+      layer.arguments["high"] - layer.arguments["low"] < 254
+      for layer in self.layers
+      if layer.op == "quantize"
+    )
 
   def readers(self, value: Value) -> Iterator[Layer]:
     """The layers that read a value."""
@@ -153,6 +167,20 @@ OPS: Mapping[str, str] = {
   "linear": "[p, c] by weights [p, c, d]",
   "affine": "times scale plus shift, which have the rank of the value",
   "unit_length": "over the last axis",
+  # Of the video Swin transformer; c is the last axis from "channels_last" on.
+  "resize": "[m, c, h, w] bilinearly, the centres of corners kept in place",
+  "channels_last": "[m, c, h, w] to [m, h, w, c]",
+  "channels_first": "the inverse",
+  "layer_norm": "over the last axis: scale, shift, epsilon",
+  "dense": "the last axis by weights [c, d], bias [d] or None",
+  "gelu": "x * Phi(x)",
+  "pad_time": "frames of zeros at the end: to a time axis that is longer",
+  "cut_time": "the inverse",
+  "roll_order": "frames as each sequence is rolled in time, or `back`: [m]",
+  "cut_windows": "[m, h, w, c] to tokens [windows, 45, c], of `rolled` frames",
+  "join_windows": "the inverse",
+  "attention_mask": "-infinity or -100 for keys that are hidden or apart",
+  "attend": "of [windows, 45, 3 c] with a mask: heads, bias [heads, 45, 45]",
 }
 
 

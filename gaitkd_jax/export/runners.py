@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from gaitkd_jax import runtime
+from gaitkd_jax.runtime import processor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +77,10 @@ def _stablehlo(path: str | os.PathLike[str]) -> Runner:
 def _tflite(path: str | os.PathLike[str]) -> Runner:
   from gaitkd_jax.export import tflite
 
-  name, run = tflite.open_file(path)
-  return Runner(name, run, {})
+  threads = processor.cores()
+  network = tflite.Network(path, threads)
+  version = importlib.metadata.version("ai-edge-litert")
+  return Runner(f"LiteRT {version}", network.run, network.operations, threads)
 
 
 def _onnxruntime(path: str | os.PathLike[str]) -> Runner:

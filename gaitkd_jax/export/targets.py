@@ -21,6 +21,8 @@ class Target(NamedTuple):
     integer_products: whether linear layers are products of integers.
     identity_only: whether of a residual sum only the identity is quantised, and
       the main branch, a convolution, is left to be fused with the sum.
+    channels_last: whether its convolutions have channels last, so that those
+      are moved there for nothing.
   """
 
   quantized: bool = True
@@ -28,11 +30,12 @@ class Target(NamedTuple):
   codes_travel: bool = True
   integer_products: bool = True
   identity_only: bool = False
+  channels_last: bool = False
 
 
 TARGETS: Mapping[str, Target] = {
   "float": Target(quantized=False),
-  "ort": Target(),
+  "ort": Target(channels_last=True),
   "openvino": Target(integer_products=False),
   "tensorrt": Target(
     unsigned=False,

@@ -19,7 +19,7 @@ from gaitkd_jax.models import opengait_keys
 from gaitkd_jax.models import pooling
 from gaitkd_jax.models import swin
 
-_SIZE = (30, 20)  # of the transformer's input
+SIZE = (30, 20)  # of the transformer's input
 _STRIPS = 15
 # DeepGaitV2's heads, whose weights SwinGait starts from, have one more.
 _HEADS = 16
@@ -160,7 +160,7 @@ class SwinGait(network.GaitNetwork):
       remat=self.remat,
       dtype=self.dtype,
       name="transformer",
-    )(resize(x, _SIZE), clips.frames, frames.lengths, train=train)
+    )(resize(x, SIZE), clips.frames, frames.lengths, train=train)
     out["stage4"] = x
     x = out["set"] = pooling.temporal_max(x, frames.valid)
     x = pooling.horizontal_pooling(x.astype(jnp.float32), _STRIPS)

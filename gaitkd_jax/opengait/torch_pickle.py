@@ -11,6 +11,7 @@ lie; `torch_file` reads these.
 import pickletools
 from typing import Any
 from typing import BinaryIO
+import warnings
 
 from gaitkd_jax.opengait import torch_values
 
@@ -52,8 +53,11 @@ def read(
   """
   try:
     interpreter = _Interpreter(limit, storages)
-    for opcode, argument, _ in pickletools.genops(file):
-      interpreter.step(opcode.name, argument)
+    with warnings.catch_warnings():
+      # Of escapes that Python will not know any more: bytes that were damaged.
+      warnings.simplefilter("ignore", DeprecationWarning)
+      for opcode, argument, _ in pickletools.genops(file):
+        interpreter.step(opcode.name, argument)
     return interpreter.result()
   except (
     ArithmeticError,

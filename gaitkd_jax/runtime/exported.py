@@ -52,7 +52,7 @@ class Exported:
     self._runtime = _onnxruntime()
     self._content = _read(self.path)
     self.digest = hashlib.sha256(self._content).hexdigest()
-    self.threads = threads or _cores()
+    self.threads = threads or processor.cores()
     self._providers = _available(self._runtime, providers)
     self._exact, self._optimised = False, False
     self.metadata = _metadata(self._session(), self.path)
@@ -308,13 +308,6 @@ def _metadata(session: Any, path: pathlib.Path) -> Mapping[str, Any]:
 
 def _is_int8(metadata: Mapping[str, Any]) -> bool:
   return bool((metadata.get("bits") or {}).get("activations"))
-
-
-def _cores() -> int:
-  """How many cores this process may use."""
-  if hasattr(os, "sched_getaffinity"):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
 
 
 def _first_line(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """What a processor does with products of bytes."""
 
+import os
 import pathlib
 import platform
 import re
@@ -25,6 +26,13 @@ def saturates() -> bool:
     return True
   flags = re.search(r"^flags\s*:(.*)$", text, re.M)
   return flags is None or not _EXACT & set(flags[1].split())
+
+
+def cores() -> int:
+  """How many cores this process may use."""
+  if hasattr(os, "sched_getaffinity"):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
 
 
 def name() -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from gaitkd_jax import errors
@@ -52,7 +53,9 @@ def create_schedule(
   """
   if not hasattr(spec, "items"):
     try:
-      value = jnp.asarray(float(spec), jnp.float32)
+      # Of numpy: a step that is compiled with an array of the device within
+      # would fetch it, which the training loop forbids.
+      value = np.asarray(float(spec), np.float32)
     except (TypeError, ValueError) as e:
       raise errors.UserError(
         f"config.{name} is {spec!r}; give a number or a schedule"

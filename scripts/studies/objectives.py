@@ -15,7 +15,7 @@ from gaitkd_jax import config as config_lib
 TITLE = "What each objective is worth on the embedded data"
 STUDENT = "a narrow GaitBase (46,408 parameters)"
 HEAD, COMPARED = "objective", "student alone"
-AGAINST = f"against the {COMPARED}"
+AGAINST, FURTHER = f"against the {COMPARED}", {}
 DOCS = "study"
 UNTRAINED = ()
 _CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"

@@ -15,6 +15,7 @@ TITLE = "What few bits cost on the embedded data"
 STUDENT = "the walkers' student (46,408 parameters)"
 HEAD, COMPARED = "network", "float, trained on"
 AGAINST = "against float, trained on"
+FURTHER = {"W4A4, straight-through": "against W4A4, straight-through"}
 DOCS = "study_quantisation"
 UNTRAINED = {
   f"{bits}, without training": bits.lower() for bits in ("W8A8", "W4A8", "W4A4")
@@ -42,7 +43,10 @@ def create_rows(width: int) -> dict[str, Row]:
     "W4A4, IDC": _trained("w4a4", width, idc=True),
     "W4A4, soft and IDC": _trained("w4a4", width, **both),
     "W4A4, soft from the start": _trained(
-      "w4a4", width, rounding="soft", stages=1
+      "w4a4", width, rounding="soft", from_start=True
+    ),
+    "W4A4, soft from the start, slow": _trained(
+      "w4a4", width, rounding="soft", from_start=True, slow=True
     ),
     "W4A4, EWGS and IDC": _trained("w4a4", width, rounding="ewgs", idc=True),
     "W4A4, soft and RKD": _trained("w4a4", width, rounding="soft", rkd=True),
@@ -53,6 +57,13 @@ def create_rows(width: int) -> dict[str, Row]:
 def _widen(model: ConfigDict, width: int) -> None:
   model.channels = tuple(width * c for c in model.channels)
   model.embedding_dim *= width
+
+
+def _unlink(part: ConfigDict, key: str, value: int) -> None:
+  """Sets a key alone: all that begins in the last third has one reference."""
+  with part.unlocked():
+    del part[key]
+    part[key] = value
 
 
 def _float(width: int) -> Row:
@@ -89,7 +100,8 @@ def _trained(
   idc: bool = False,
   rkd: bool = False,
   gaitkd: bool = False,
-  stages: int = 2,
+  from_start: bool = False,
+  slow: bool = False,
 ) -> Row:
   """A recipe of configs/qgait.py, or what is left of it.
 
@@ -100,7 +112,10 @@ def _trained(
     idc: whether distances between people are calibrated.
     rkd: whether RKD's loss takes the place of that.
     gaitkd: whether GaitKD's teacher of configs/walkers.py teaches, too.
-    stages: 1: the rounding has its own derivative from the start.
+    from_start: whether the rounding has its own derivative from the start, the
+      sharpness rising over all steps, and not in the last third alone.
+    slow: whether the rate is from the start what it is in the last third, and
+      normalisations are never held.
   """
 
   def row(run: Callable[[str], str]) -> ConfigDict:
@@ -111,8 +126,12 @@ def _trained(
     c.quantization.rounding = rounding
     if not bits:
       c.quantization.weights = c.quantization.activations = 0
-    if stages == 1:
-      c.quantization.rounding_from = c.quantization.sharpness.begin = 0
+    if from_start:
+      _unlink(c.quantization, "rounding_from", 0)
+      _unlink(c.quantization.sharpness, "begin", 0)
+    if slow:
+      _unlink(c.quantization, "hold_norms_from", 0)
+      _unlink(c.optim.schedule, "at", 0)
     if not idc:
       del c.terms.idc
     if rkd:
@@ -122,6 +141,8 @@ def _trained(
     if gaitkd:
       gaitkd_config = config_lib.load(_CONFIGS / "walkers.py")
       c.teachers.deepgaitv2 = gaitkd_config.teachers.deepgaitv2
+      # Its embedding has the channels of the student of its own width.
+      c.teachers.deepgaitv2.connector = width != 1
     return c
 
   return row

@@ -10,6 +10,7 @@ _NARROW = config_lib.load_module(
 TITLE = "What few bits cost a wider student on the embedded data"
 STUDENT = "the walkers' student with four times its channels"
 HEAD, COMPARED, AGAINST = _NARROW.HEAD, _NARROW.COMPARED, _NARROW.AGAINST
+FURTHER = _NARROW.FURTHER
 DOCS = "study_quantisation_wide"
 UNTRAINED = _NARROW.UNTRAINED
 ROWS = _NARROW.create_rows(4)

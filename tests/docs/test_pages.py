@@ -19,7 +19,11 @@ PAGES = sorted(
   ]
 )
 # Written by scripts/study.py, with the notes inside.
-GENERATED = {"study.md", "study_quantisation.md"}
+GENERATED = {
+  "study.md",
+  "study_quantisation.md",
+  "study_quantisation_wide.md",
+}
 
 
 def by_page(pages=PAGES):

@@ -20,6 +20,7 @@ from gaitkd_jax.export import networks
 from gaitkd_jax.export import onnx_graph
 from gaitkd_jax.export import silhouettes
 from gaitkd_jax.export import stablehlo
+from gaitkd_jax.export import tflite
 from tests.helpers import command as command_line
 from tests.helpers import configs
 from tests.helpers import exports
@@ -310,6 +311,15 @@ def test_stablehlo_is_checked_like_the_others(stranger, tmp_path):
   _, known = stablehlo.read(path)
   assert known["network"] == "deepgaitv2" and known["target"] == "stablehlo"
   assert "one program for CPUs" in (tmp_path / "x.stablehlo.md").read_text()
+
+
+def test_litert_is_checked_like_the_others(stranger, tmp_path):
+  path = tmp_path / "x.tflite"
+  result = exports.export(stranger, path, target="tflite")
+  assert result.difference < 1e-5 and result.runtime.startswith("LiteRT")
+  assert result.kernels["CONV_2D float32"] > 4
+  known = tflite.Network(path).metadata
+  assert known["network"] == "deepgaitv2" and known["target"] == "tflite"
 
 
 def test_what_cannot_be_put_leaves_nothing(stranger, tmp_path, monkeypatch):

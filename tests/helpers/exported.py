@@ -7,7 +7,6 @@ import numpy as np
 import onnxruntime
 
 from gaitkd_jax import models
-from gaitkd_jax.export import plan as plan_lib
 from gaitkd_jax.models import inputs
 from tests.helpers import networks
 from tests.helpers import quantized
@@ -52,8 +51,10 @@ def settled(name, bits=0):
   def drawn(path, x):
     if "norm" not in jax.tree_util.keystr(path) and "bn" not in str(path):
       return x
-    size = {"scale": (1.0, 0.6), "bias": (0.0, 0.3)}[path[-1].key]
-    return rng.normal(*size, x.shape).astype(np.float32)
+    if path[-1].key == "bias":
+      return rng.normal(0.0, 0.3, x.shape).astype(np.float32)
+    signs = np.where(rng.random(x.shape) < 0.2, -1, 1)
+    return (signs * rng.uniform(0.5, 1.5, x.shape)).astype(np.float32)
 
   params = jax.tree_util.tree_map_with_path(drawn, variables["params"])
   variables = {**variables, "params": params}
@@ -177,18 +178,49 @@ def codes(array, layer):
   )
 
 
-def channels_first(x, value, n):
-  """An array of a network as the plan has it.
+def as_network(x, value, shape):
+  """An array of a graph as the network has it.
 
   Args:
-    x: channels last, frames merged or not, pixels too.
-    value: that it is.
-    n: sequences.
+    x: of the first axis and the shape of a value, or as `Values.to_time` has
+      it.
+    value: of the plan.
+    shape: in the network: channels last, of merged frames or not, with merged
+      pixels or not; strips are of sequences where frames are not merged.
   """
-  assert isinstance(value, plan_lib.Value)
-  if x.ndim == 5 and value.strips > 1:  # [n * strips, s, ...]
-    x = x.reshape(n, value.strips, *x.shape[1:]).swapaxes(1, 2)
-  if len(value.shape) == 2:
-    return x.reshape(-1, *value.shape)
-  c, h, w = value.shape
-  return x.reshape(-1, h, w, c).transpose(0, 3, 1, 2)
+  if x.shape[1:] != value.shape:  # [n, c, s, h * w]
+    x = x.swapaxes(1, 2).reshape(-1, *value.shape)
+  if len(value.shape) == 3:
+    x = x.transpose(0, 2, 3, 1)
+  if len(shape) == 5 and value.strips > 1:
+    n, frames = shape[0] // value.strips, shape[1]
+    x = x.reshape(n, frames, value.strips, *x.shape[1:]).swapaxes(1, 2)
+  return x.reshape(shape)
+
+
+def valid(plan, value, lengths, frames):
+  """Which entries of a value's first axis are within the lengths.
+
+  Args:
+    plan: that has it.
+    value: of any time axis.
+    lengths: of the input's sequences.
+    frames: of the input.
+  """
+  if value.time is None:
+    return np.ones(len(lengths) * value.strips, bool)
+  time = plan.times[value.time]
+  chain = []
+  while time.source is not None:
+    chain.append(time)
+    time = plan.times[time.source]
+  lengths = np.asarray(lengths)
+  for time in reversed(chain):
+    if time.how == "divide":
+      lengths, frames = lengths // time.by, frames // time.by
+    else:
+      short = {1: 3, 2: 4}
+      lengths = np.array([short.get(int(x), int(x)) for x in lengths])
+      frames = max(frames, 4)
+  within = np.arange(frames) < lengths[:, None]
+  return within.reshape(-1).repeat(value.strips)

@@ -204,3 +204,8 @@ def test_deep_structures_are_no_danger():
   assert isinstance(read(deep + b"."), tuple)
   with pytest.raises(torch_values.RefusedError, match="neither text nor"):
     read(b"\x80\x02}" + deep[2:] + b"Ns.")
+
+
+def test_odd_escapes_are_no_warning():
+  # Of damaged text; Python warns of it, and what warns would be told twice.
+  assert read(b"S'\\q'\n.") == "\\q"

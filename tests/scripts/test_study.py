@@ -3,10 +3,14 @@
 import json
 import re
 
+import jax
 import numpy as np
 import pytest
 
 from gaitkd_jax import config as config_lib
+from gaitkd_jax import models
+from gaitkd_jax.distill import compatibility
+from gaitkd_jax.distill import teachers as teachers_lib
 from tests.helpers import command
 from tests.helpers import paths
 from tests.helpers import scripts
@@ -57,6 +61,41 @@ def test_every_row_is_a_config_of_its_own(name, script):
   assert starts == ({""} if name == "objectives" else {"", "runs/float"})
 
 
+def test_soft_from_the_start_differs_from_soft_in_nothing_else(script):
+  rows = script.load_study("quantisation").ROWS
+
+  def stage(name):
+    c = rows[name](lambda other: f"runs/{other}")
+    c.train.steps = 30  # as --steps does
+    q = c.quantization
+    return (
+      (q.rounding_from, q.sharpness.begin, q.sharpness.steps),
+      (q.hold_norms_from, q.freeze_scales_from, c.optim.schedule.at),
+    )
+
+  soft = stage("W4A4, soft")
+  start = stage("W4A4, soft from the start")
+  assert soft == ((20, 20, 30), (20, 28, 20))
+  assert start == ((0, 0, 30), (20, 28, 20))
+  slow = stage("W4A4, soft from the start, slow")
+  assert slow == ((0, 0, 30), (0, 28, 0))
+
+
+@pytest.mark.parametrize("name", ["quantisation", "quantisation_wide"])
+def test_students_of_either_width_fit_all_their_teachers(name, script):
+  study, connected = script.load_study(name), []
+  for row in study.ROWS.values():
+    c = row(lambda other: f"runs/{other}")
+    teachers = teachers_lib.create_teachers(c.teachers, c.dtype)
+    student = models.create_model(c.model, c.dtype)
+    compatibility.check_compatible(
+      student, c.model.name, teachers, c.distillation
+    )
+    connected += [n for n, teacher in teachers.items() if teacher.connector]
+  # Only where widths differ: that of a float network of its own is the same.
+  assert connected == (["deepgaitv2"] if name.endswith("wide") else [])
+
+
 def test_the_report_pairs_seeds(tmp_path):
   workdir = tmp_path / "runs"
   for seed, rank1 in enumerate((30.0, 32.0, 40.0)):
@@ -90,6 +129,42 @@ def test_the_report_pairs_seeds(tmp_path):
   assert len(re.findall("font-weight", plot)) == 2
   # GaitKD's interval includes zero; RKD's single pair lies below.
   assert plot.count("#57606a") == plot.count("#cf222e") == 2
+
+
+def test_the_report_compares_with_further_rows_and_names_machines(tmp_path):
+  workdir = tmp_path / "runs"
+  rows = {
+    "float, trained on": (30.0, 34.0),
+    "W4A4, straight-through": (28.0, 30.0),
+    "W4A4, soft and IDC": (29.0, 33.0),
+  }
+  for name, ranks in rows.items():
+    for seed, rank1 in enumerate(ranks):
+      write(workdir, name, seed, rank1)
+  places = [workdir / folder(name) / "1/machine.txt" for name in rows]
+  for path, text in zip(places, ("a GPU", "a GPU", "2 cores"), strict=True):
+    path.write_text(text)
+  args = (f"--workdir={workdir}", f"--docs={tmp_path}", "--report")
+  done = command.run(
+    *args, "--study=quantisation", "--seeds=2", "--steps=7", program=PROGRAM
+  )
+  assert done.returncode == 0, done.stderr
+  text = (tmp_path / "study_quantisation.md").read_text()
+  assert "7 steps each, on 2 cores and a GPU." in text
+  # Differences +1 and +3 have a spread of 1.414; -1 and -1 have none.
+  assert [line for line in text.splitlines() if line.startswith("| ")] == [
+    "| network | seeds | Rank-1 | spread | against float, trained on | "
+    "against W4A4, straight-through |",
+    "| float, trained on | 2 | 32.00 | 2.83 | - | +3.00 ± 12.71 |",
+    "| W4A4, straight-through | 2 | 29.00 | 1.41 | -3.00 ± 12.71 | - |",
+    "| W4A4, soft and IDC | 2 | 31.00 | 2.83 | -1.00 ± 0.00 | +2.00 ± 12.71 |",
+  ]
+
+
+def test_a_run_notes_its_machine(script):
+  assert re.fullmatch(r"\d+ cores of \w+ with jax [\d.]+", script.machine())
+  with jax.default_matmul_precision("highest"):
+    assert "(products of matrices in precision highest)" in script.machine()
 
 
 def test_the_plot_is_to_scale(script):

@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import numpy as np
 import pytest
 
@@ -106,3 +107,16 @@ def test_refused_in_one_line(spec, words):
   with pytest.raises(errors.UserError, match=words) as caught:
     schedules.create_schedule(spec, "x")
   assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("spec", [0.5, dict(kind="constant", value=0.5)])
+def test_a_constant_is_no_array_of_the_device(spec):
+  """A GPU refused every step with a teacher: "Disallowed ... transfer"."""
+  schedule = schedules.create_schedule(spec, "terms.x.weight")
+  value = schedule(3)
+  assert not isinstance(value, jax.Array)
+  assert value == 0.5 and value.dtype == np.float32
+  # Nor is one captured by what is compiled.
+  assert not jax.make_jaxpr(lambda step, x: schedule(step) * x)(
+    3, np.float32(2)
+  ).consts

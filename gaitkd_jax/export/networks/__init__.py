@@ -11,6 +11,7 @@ from gaitkd_jax.export.networks import gaitpart as gaitpart_plan
 from gaitkd_jax.export.networks import residual
 from gaitkd_jax.export.networks import sets
 from gaitkd_jax.export.networks import skeletongaitpp as skeletongaitpp_plan
+from gaitkd_jax.export.networks import swingait as swingait_plan
 from gaitkd_jax.models import deepgaitv2
 from gaitkd_jax.models import gaitbase
 from gaitkd_jax.models import gaitbase_plain
@@ -18,6 +19,7 @@ from gaitkd_jax.models import gaitgl
 from gaitkd_jax.models import gaitpart
 from gaitkd_jax.models import gaitset
 from gaitkd_jax.models import skeletongaitpp
+from gaitkd_jax.models import swingait
 
 # Adds the layers of a network (of its class), the last of which makes the
 # embedding.
@@ -31,4 +33,5 @@ PLANNERS: Mapping[type[models.GaitNetwork], Planner] = {
   gaitpart.GaitPart: gaitpart_plan.plan,
   gaitset.GaitSet: sets.gaitset,
   skeletongaitpp.SkeletonGaitPP: skeletongaitpp_plan.plan,
+  swingait.SwinGait: swingait_plan.plan,
 }

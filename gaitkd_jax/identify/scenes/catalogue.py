@@ -75,6 +75,7 @@ DEMO_ENROLMENT = {
 
 def _scenes() -> tuple[Scene, ...]:
   left, right = _WAYS
+  shadows = (0.15, 0.3, 0.45)  # in turn, where a scene has none of its own
   dim = ((0.0, 1.0), (3.0, 1.0), (6.0, 0.75))
   step = ((0.0, 1.0), (4.0, 1.0), (4.04, 0.85))
   wave = ((0.0, 0.9), (2.0, 1.1), (4.0, 0.9), (6.0, 1.1), (8.0, 0.9))
@@ -148,7 +149,11 @@ def _scenes() -> tuple[Scene, ...]:
     ),
   )
   return tuple(
-    Scene(name, people, **{"seconds": 8.0, "seed": i + 1, **other})
+    Scene(
+      name,
+      people,
+      **{"seconds": 8.0, "seed": i + 1, "shadow": shadows[i % 3], **other},
+    )
     for i, (name, people, other) in enumerate(rows)
   )
 

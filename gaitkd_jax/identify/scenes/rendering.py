@@ -176,8 +176,8 @@ def render(scene: spec.Scene) -> Iterator[tuple[Array, Truth]]:
   size = (spec.HEIGHT + _NOISE_REACH, spec.WIDTH + _NOISE_REACH, 3)
   noise = rng.standard_normal(size, dtype=np.float32)
   # A sensor's colours share most of their noise once it is filtered.
-  noise = 0.8 * noise + 0.6 * noise.mean(-1, keepdims=True) * np.sqrt(3.0)
-  noise *= np.float32(scene.noise)
+  noise += noise.mean(-1, keepdims=True)
+  noise *= np.float32(scene.noise / noise.std())
   times, factors = zip(*scene.light, strict=True)
   for number in range(scene.frames):
     frame = empty.copy()
@@ -242,7 +242,7 @@ def _seen(
   return Seen(
     number,
     scene.people[number].subject,
-    (x + drawn.columns.start, y + drawn.rows.start, width, height),
+    (int(x + drawn.columns.start), int(y + drawn.rows.start), width, height),
     mask,
     mask.copy(),
     drawn.whole,

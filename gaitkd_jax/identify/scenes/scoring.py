@@ -1,5 +1,6 @@
 """Compares tracks that were found in a scene with the truth about it."""
 
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
@@ -32,6 +33,50 @@ class Track(Protocol):
   frames: Array  # int [s], numbers of the scene's frames
   boxes: Array  # float [s, 4], x, y, width and height in pixels
   silhouettes: Array  # uint8 [s, 64, 44]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrueTrack:
+  """A person's walk as a perfect tracker and segmenter would find it.
+
+  Attributes:
+    id: The person's number.
+    frames: int64 [s], in which the person is wholly in the picture.
+    boxes: float32 [s, 4], x, y, width and height in pixels.
+    silhouettes: uint8 [s, 64, 44], of the whole person, hidden or not.
+  """
+
+  id: int
+  frames: Array
+  boxes: Array
+  silhouettes: Array
+
+
+def true_tracks(truths: Iterable[rendering.Truth]) -> tuple[TrueTrack, ...]:
+  """Returns the walks of a scene's people without a fault.
+
+  They are what found tracks are compared with, and "the same walkers' clean
+  silhouettes" of a table of Rank-1.
+  """
+  found: dict[int, list[tuple[int, tuple[int, ...], Array]]] = {}
+  for truth in truths:
+    for seen in truth.people:
+      silhouette = seen.silhouette()
+      if silhouette is not None:
+        row = (truth.frame, seen.box, silhouette)
+        found.setdefault(seen.number, []).append(row)
+  tracks = []
+  for number, rows in sorted(found.items()):
+    frames, boxes, silhouettes = zip(*rows, strict=True)
+    tracks.append(
+      TrueTrack(
+        number,
+        np.array(frames, np.int64),
+        np.array(boxes, np.float32),
+        np.stack(silhouettes),
+      )
+    )
+  return tuple(tracks)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,16 +159,39 @@ class Score:
 
   def line(self, name: str) -> str:
     """One line of a table; see `HEADER`."""
-    return (
-      f"{name:16} {len(self.people):6} {self.found:5} {self.broken:6}"
-      f" {self.swapped:7} {self.false:5} {self.mean('box_iou'):7.3f}"
-      f" {self.mean('silhouette_iou'):10.3f} {self.mean('mask_iou'):8.3f}"
+    counts = [getattr(self, count) for count in _COUNTS]
+    return _line(
+      name, len(self.people), counts, [self.mean(iou) for iou in _IOUS]
     )
 
 
+_COUNTS = ("found", "broken", "swapped", "false")
+_IOUS = ("box_iou", "silhouette_iou", "mask_iou")
 HEADER = (
   f"{'scene':16} people found broken swapped false box IoU silhouette     mask"
 )
+
+
+def _line(
+  name: str, people: int, counts: Sequence[int], means: Sequence[float]
+) -> str:
+  found, broken, swapped, false = counts
+  boxes, silhouettes, masks = means
+  return (
+    f"{name:16} {people:6} {found:5} {broken:6} {swapped:7} {false:5}"
+    f" {boxes:7.3f} {silhouettes:10.3f} {masks:8.3f}"
+  )
+
+
+def total(scores: Sequence[Score]) -> str:
+  """The last line of a table: sums, and means over the scenes that have any."""
+  counts = [sum(getattr(score, name) for score in scores) for name in _COUNTS]
+  means = []
+  for name in _IOUS:
+    values = [score.mean(name) for score in scores]
+    means.append(_mean([value for value in values if np.isfinite(value)]))
+  people = sum(len(score.people) for score in scores)
+  return _line("all", people, counts, means)
 
 
 def box_iou(a: Array, b: Array) -> Array:
@@ -139,13 +207,19 @@ def box_iou(a: Array, b: Array) -> Array:
 
 
 def mask_iou(a: Array, b: Array) -> float:
-  """Intersection over union of two masks, which are not 0 inside.
-
-  Grey values count as inside from the middle of their type's range on.
-  """
-  a, b = (v > 127 if v.dtype == np.uint8 else v > 0 for v in (a, b))
+  """Intersection over union of two masks, which are not 0 inside."""
+  a, b = a != 0, b != 0
   union = np.count_nonzero(a | b)
-  return np.count_nonzero(a & b) / union if union else 1.0
+  return np.count_nonzero(a & b) / union if union else 0.0
+
+
+def silhouette_iou(a: Array, b: Array) -> float:
+  """Intersection over union of grey silhouettes, uint8, white from 128 on.
+
+  It is strict at 64 x 44: of a person 215 pixels high, an outline that is one
+  pixel too wide leaves 0.88, and two pixels leave 0.83.
+  """
+  return mask_iou(a > 127, b > 127)
 
 
 def _counts(seen: rendering.Seen) -> bool:
@@ -207,7 +281,7 @@ def _score_track(
       continue
     true = seen.silhouette()
     if true is not None:
-      silhouettes.append(mask_iou(track.silhouettes[j], true))
+      silhouettes.append(silhouette_iou(track.silhouettes[j], true))
     if masks is not None:
       in_picture.append(mask_iou(np.asarray(masks[j]), seen.visible))
   return TrackScore(

@@ -135,12 +135,11 @@ def paint(scene: spec.Scene) -> tuple[Array, Array]:
   _hang_pictures(rng, wall, wall_x, wall_z, grain)
   skirting = (wall_z < 0.14)[..., None]
   wall = np.where(skirting, 0.55 * wall, wall)
-  for x in _door_places(scene):
-    aside, up = np.abs(wall_x - x), wall_z - _DOOR[1]
-    frame = (aside < 0.5 * _DOOR[0] + 0.09) & (up < 0.09)
-    hole = (aside < 0.5 * _DOOR[0]) & (up < 0.0)
-    wall[frame] = 70.0
-    wall[hole] = (22.0, 22.0, 25.0)
+  # The frame of a door, and the dark inside of it; doors may be side by side.
+  for rim, colour in ((0.09, (70.0, 70.0, 70.0)), (0.0, (22.0, 22.0, 25.0))):
+    for x in _door_places(scene):
+      across = np.abs(wall_x - x) < 0.5 * _DOOR[0] + rim
+      wall[across & (wall_z < _DOOR[1] + rim)] = colour
 
   picture = np.where(is_floor[..., None], floor, wall)
   # Light falls from one side, and corners of the picture are darker.
