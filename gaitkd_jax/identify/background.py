@@ -22,8 +22,8 @@ _NOISE = 2.5 * 1.4826  # times the median of the deviation; the mean of 3 x 3
 # The light is evened out on a grid of so many rows. Cells that differ by more
 # hold a person, not another light.
 _ROWS, _PERSON = 32, 40
-# Another light multiplies colours by a factor in this range. It is drawn to 1 by
-# so much variance of colours (levels squared).
+# Another light multiplies colours by a factor in this range. It is drawn to 1
+# by so much variance of colours (levels squared).
 _FACTORS, _PRIOR = (0.3, 3.0), 25.0
 _BRIGHTEST = 245
 # A shadow is darker by a factor in this range, and the texture of the ground
@@ -34,12 +34,13 @@ _BLUER, _TINT = 0.4, 0.12
 _ALIKE = 0.45
 # On a ground without texture, it is told by its colour at the feet alone: of a
 # person's height, and how much the factors of colours may differ.
-_FEET, _GREY = 0.22, 0.05
-# There, a colour is that of the legs if it differs by less (levels), and lies
-# below them if they are no flatter than so (pixels to the side a pixel down).
-_CLOTH, _SLOPE = 12, 0.8
+_FEET, _GREY = 0.22, 0.08
+# There, a colour is that of the legs if it differs by less (in levels, the least
+# and the most that this is), and lies below them if they are no flatter than so
+# (pixels to the side a pixel down).
+_CLOTH, _SLOPE = (5, 12), 0.4
 # A person's outline, in shares of the greatest difference two pixels around.
-_EDGE = 0.4
+_EDGE = 0.5
 # People are so many pixels high or more, and that share of their box is white.
 _SMALLEST = 24
 _LARGEST = 0.5  # of the picture; more is another light
@@ -439,7 +440,8 @@ def _feet(mask: np.ndarray, picture: np.ndarray) -> np.ndarray:
       continue
     # What goes on below the legs as they do, in their colour, is legs.
     colour = np.median(legs, axis=0)
-    spread = np.maximum(3 * np.median(np.abs(legs - colour), axis=0), _CLOTH)
+    spread = 2 * np.median(np.abs(legs - colour), axis=0)
+    spread = np.clip(spread, *_CLOTH)
     alike = (np.abs(picture[rows, columns] - colour) < spread).all(axis=2)
     beside = np.abs(np.arange(width)[:, None] - across).min(axis=1)
     depth = np.arange(y + height - ankle)
