@@ -46,7 +46,8 @@ figcaption{margin-bottom:.3rem;color:var(--faint);font-size:.8125rem}
 .near td:nth-child(2){text-align:right;white-space:nowrap}
 .near td:last-child{width:60%}
 .near svg{display:block;width:100%;height:.9rem}
-.near img{background:#000;border-radius:.15rem}
+.near img{display:inline-block;margin-right:.6rem;background:#000;
+border-radius:.15rem;vertical-align:middle}
 .why{margin:.9rem 0 0;padding:0;gap:.2rem;font-size:.875rem}
 .why li{padding:0;border:0}
 """

@@ -1,4 +1,4 @@
-"""The notebook: executed here as a user would, and committed with results."""
+"""The notebooks: executed here as a user would, committed with results."""
 
 import base64
 import re
@@ -10,6 +10,7 @@ import pytest
 from tests.helpers.paths import ROOT
 
 NAME = "distil_a_walker.ipynb"
+IDENTIFY = "identify_a_walker.ipynb"
 # Fewer steps, and of a test sequence fewer frames: the cells are the subject.
 SHORTER = {
   "config.train.steps = 100": "config.train.steps = 40",
@@ -41,14 +42,18 @@ def pictures(notebook):
   ]
 
 
-def test_it_is_committed_with_its_results():
-  path = ROOT / "examples" / NAME
+@pytest.mark.parametrize(
+  "name, count, text",
+  [(NAME, 3, "Rank-1 (%)"), (IDENTIFY, 2, ": nobody (nobody of the gallery")],
+)
+def test_it_is_committed_with_its_results(name, count, text):
+  path = ROOT / "examples" / name
   assert path.stat().st_size < 400_000
   notebook = nbformat.read(path, 4)
   counts = [cell.execution_count for cell in code_cells(notebook)]
   assert counts == list(range(1, len(counts) + 1))
-  assert len(pictures(notebook)) == 3
-  assert "Rank-1 (%)" in printed(notebook)
+  assert len(pictures(notebook)) == count
+  assert text in printed(notebook)
   for cell in code_cells(notebook):
     assert all(output.output_type != "error" for output in cell.outputs)
 
@@ -80,3 +85,23 @@ def test_it_runs(tmp_path, prepared, monkeypatch):
   mean = re.search(r"^mean +([\d.]+)", printed(notebook), re.M)
   assert float(mean[1]) > 15, "the student recognises walkers; chance is 6"
   assert (tmp_path / "runs/distil_a_walker/eval/40.json").exists()
+
+
+@pytest.mark.slow
+def test_people_are_identified(tmp_path, monkeypatch):
+  monkeypatch.setenv("PYTHONPATH", str(ROOT))
+  monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+  monkeypatch.setenv("TMPDIR", str(tmp_path))
+  notebook = nbformat.read(ROOT / "examples" / IDENTIFY, 4)
+  for cell in code_cells(notebook):
+    cell.outputs, cell.execution_count = [], None
+  nbclient.NotebookClient(
+    notebook,
+    timeout=900,
+    resources={"metadata": {"path": str(ROOT / "examples")}},
+  ).execute()
+  assert len(pictures(notebook)) == 2
+  named = re.findall(
+    r"^track \d+: (walker \d+|nobody)", printed(notebook), re.M
+  )
+  assert sorted(named) == ["nobody", "walker 076", "walker 081"]

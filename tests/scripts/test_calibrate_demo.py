@@ -4,10 +4,11 @@ import numpy as np
 
 from gaitkd_jax.identify import demo
 from gaitkd_jax.identify import scenes
-from scripts import calibrate_demo
+from tests.helpers import scripts
 
 
 def test_each_passes_four_times_and_one_at_a_time():
+  calibrate_demo = scripts.load("calibrate_demo")
   shown = {person.subject for person in scenes.DEMO.people}
   for subject in demo.OTHERS:
     scene = calibrate_demo.scene(subject)
