@@ -22,6 +22,9 @@ COSINE_BOUND = 0.999
 # Codes of TensorRT's activations have a sign, so behind a rectifier they have
 # half as many steps as the network's.
 TENSORRT_BOUND = 0.99
+# Of activations in fewer than 8 bits: one code more or less is a larger step,
+# and what follows spreads it.
+COARSE_BOUND = 0.99
 _RUNS = 15
 _WARM = 2
 
@@ -148,16 +151,23 @@ def measure(
   )
 
 
-def check(result: Result, quantized: bool, target: str = "") -> None:
+def check(
+  result: Result, quantized: bool, target: str = "", activations: int = 8
+) -> None:
   """Raises a UserError for a file that is not what the network is.
 
   Args:
     result: what was measured.
     quantized: whether the network is.
     target: for which the file was written.
+    activations: their bits, if it is quantised.
   """
   if quantized:
-    bound = TENSORRT_BOUND if target == "tensorrt" else COSINE_BOUND
+    bound = COSINE_BOUND
+    if target == "tensorrt":
+      bound = TENSORRT_BOUND
+    elif activations < 8:
+      bound = COARSE_BOUND
     fits = result.cosine > bound
     what = f"the cosine to JAX is {result.cosine:.6f}, not above {bound}"
   else:

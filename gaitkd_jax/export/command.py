@@ -131,7 +131,13 @@ def export(request: Request) -> check_lib.Result:
     )
     for line in result.lines():
       print(line, flush=True)
-    check_lib.check(result, module.quantization is not None, request.target)
+    settings = module.quantization
+    check_lib.check(
+      result,
+      settings is not None,
+      request.target,
+      (settings and settings.activations) or 8,
+    )
     text = card_lib.write(
       output.name,
       metadata,

@@ -29,7 +29,10 @@ def _frames(v: Values, layer: Layer) -> None:
     x = graph.node("Transpose", x, name="input", perm=(0, 3, 1, 2))
   else:
     x = graph.reshape(x, -1, 1, height, width, name="input")
-  if v.plan.bits and v.target.unsigned:
+  # A bias is rounded to the steps of input and weights, and 255 steps of the
+  # input are too few in front of a coarse result: one code more or less there
+  # turns embeddings by more than all else (see `_fineness`).
+  if v.plan.bits and v.target.unsigned and not v.plan.coarse:
     v.set_codes(value, Codes(x, 1 / 255, 0, 0))
     return
   x = graph.node("Cast", x, name="input", to=TensorProto.FLOAT)

@@ -123,6 +123,15 @@ class Plan:
     """The layer that makes a value."""
     return next(layer for layer in self.layers if layer.output == value)
 
+  @property
+  def coarse(self) -> bool:
+    """Whether activations have fewer than 8 bits."""
+    return any(
+      layer.arguments["high"] - layer.arguments["low"] < 254
+      for layer in self.layers
+      if layer.op == "quantize"
+    )
+
   def readers(self, value: Value) -> Iterator[Layer]:
     """The layers that read a value."""
     return (layer for layer in self.layers if value in layer.inputs)

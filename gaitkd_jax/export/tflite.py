@@ -29,7 +29,7 @@ from gaitkd_jax import errors
 from gaitkd_jax import storage
 from gaitkd_jax.export import plan as plan_lib
 
-_INSTALL = "pip install ai-edge-litert"
+_INSTALL = "pip install '.[export]'"
 
 
 def write(
@@ -65,12 +65,13 @@ def to_tflite(plan: plan_lib.Plan, metadata: Mapping[str, Any]) -> bytes:
   try:
     from gaitkd_jax.export import tflite_graph
     from gaitkd_jax.export import tflite_layers
+    from gaitkd_jax.export import tflite_values
   except ImportError as e:
     raise errors.UserError(
       f"--target=tflite needs LiteRT ({e}); {_INSTALL}"
     ) from e
   graph = tflite_graph.Graph()
-  values = tflite_layers.Values(graph, plan)
+  values = tflite_values.Values(graph, plan)
   for layer in plan.layers:
     if values.has(layer.output):
       continue  # one operation with a layer before

@@ -36,6 +36,17 @@ def test_tensorrt_has_half_as_many_steps():
       check.check(result, True, target)
 
 
+def test_fewer_bits_have_larger_steps():
+  result = dataclasses.replace(RESULT, cosine=0.995)
+  check.check(result, True, "ort", activations=4)
+  with pytest.raises(errors.UserError, match="not above 0.999"):
+    check.check(result, True, "ort", activations=8)
+  with pytest.raises(errors.UserError, match="not above 0.99 "):
+    check.check(
+      dataclasses.replace(result, cosine=0.98), True, "ort", activations=4
+    )
+
+
 @pytest.mark.parametrize(
   "quantized, changes, fits",
   [

@@ -196,6 +196,33 @@ def test_quantised_files_have_the_embeddings_of_jax(name, tmp_path):
     assert cosine(*both(module, variables, run, *size)) > 0.999, size
 
 
+def test_few_bits_take_the_upper_ones_of_their_bytes(tmp_path):
+  # A bias is rounded to the steps of input and weights, which are fine then.
+  _, _, plan = planned(P3D, (4, 4), observed=False)
+  run = opened(plan, tmp_path)
+  steps = {
+    float(np.float32(x.arguments["step"] / 16))
+    for x in plan.layers
+    if x.op == "quantize" and x.name != "fc/input"
+  }
+  graph, codes = run._model.subgraphs[0], run._model.operatorCodes
+  read = {
+    float(graph.tensors[node.inputs[0]].quantization.scale[0])
+    for node in graph.operators
+    if codes[node.opcodeIndex].builtinCode == schema.BuiltinOperator.CONV_2D
+  }
+  assert read - {float(np.float32(1 / 255))} <= steps
+  convolutions = [x for x in plan.layers if x.op == "convolve"]
+  for layer, (kernel, fine) in zip(
+    convolutions, kernels_of_file(run), strict=True
+  ):
+    weights = layer.arguments["weights"]
+    factor = 2 ** (8 - weights.bits)
+    whole = kernel.transpose(0, 3, 1, 2).astype(int)
+    np.testing.assert_array_equal(whole, weights.codes.astype(int) * factor)
+    np.testing.assert_array_equal(fine * factor, weights.scales.reshape(-1))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("bits", [(8, 8), (4, 8), (4, 4)])
 def test_first_layer_rounds_as_jax(bits, tmp_path):
@@ -217,12 +244,16 @@ def test_first_layer_rounds_as_jax(bits, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bits", [(4, 8), (4, 4)])
-def test_networks_of_few_bits_are_in_bytes(bits, tmp_path):
+@pytest.mark.parametrize(
+  # One of 15 codes that is rounded the other way can be a part's maximum.
+  "bits, bound",
+  [((4, 8), 0.999), ((4, 4), 0.99)],
+)
+def test_networks_of_few_bits_are_in_bytes(bits, bound, tmp_path):
   module, variables, plan = planned(WIDE, bits)
   run = opened(plan, tmp_path)
   assert "CONV_2D float32" not in run.operations
-  assert cosine(*both(module, variables, run, 2, 7)) > 0.999
+  assert cosine(*both(module, variables, run, 2, 7)) > bound
 
 
 @pytest.mark.slow
@@ -339,7 +370,7 @@ def test_mistaken_files_are_told_in_one_line(tmp_path):
 
 def test_missing_runtime_is_asked_for(tmp_path, monkeypatch):
   monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
-  for name in ("tflite_graph", "tflite_layers"):
+  for name in ("tflite_graph", "tflite_layers", "tflite_values"):
     monkeypatch.delitem(sys.modules, f"gaitkd_jax.export.{name}", raising=False)
   import gaitkd_jax.export as room
 

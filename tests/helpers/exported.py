@@ -182,11 +182,14 @@ def as_network(x, value, shape):
   """An array of a graph as the network has it.
 
   Args:
-    x: of the first axis and the shape of a value.
+    x: of the first axis and the shape of a value, or as `Values.to_time` has
+      it.
     value: of the plan.
     shape: in the network: channels last, of merged frames or not, with merged
       pixels or not; strips are of sequences where frames are not merged.
   """
+  if x.shape[1:] != value.shape:  # [n, c, s, h * w]
+    x = x.swapaxes(1, 2).reshape(-1, *value.shape)
   if len(value.shape) == 3:
     x = x.transpose(0, 2, 3, 1)
   if len(shape) == 5 and value.strips > 1:
