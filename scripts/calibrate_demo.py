@@ -83,7 +83,7 @@ def main(argv: list[str]) -> None:
   )
   content = {"digest": network.digests[0], **known}
   demo.CALIBRATION.write_text(json.dumps(content) + "\n")
-  print(threshold.at(threshold.DEFAULT_RATE, known))
+  print(threshold.at(demo.RATE, known))
   print(f"written: {demo.CALIBRATION}")
 
 

@@ -30,7 +30,7 @@ def test_the_calibration_is_of_the_shipped_network():
   network = embedding.open_network(demo.MODEL)
   known = demo.calibration(network)
   assert known["people"] == len(demo.OTHERS)
-  assert threshold.at(0.01, known).pairs == known["pairs"] > 1000
+  assert threshold.at(demo.RATE, known).pairs == known["pairs"] > 1000
   network.digests = ("0" * 64,)
   with pytest.raises(errors.UserError, match="calibrate_demo.py"):
     demo.calibration(network)
