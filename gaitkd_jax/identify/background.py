@@ -17,8 +17,9 @@ from gaitkd_jax.identify.track import Detection
 # A pixel is foreground where one colour differs by more than the noise of that
 # pixel, and by at least the first number; noise counts up to the second.
 _LEAST, _MOST = 15.0, 60.0
-_NOISE = 2.5 * 1.4826  # times the median of the deviation; the mean of 3 x 3
-# pixels that it is compared with varies by a third of that
+# Times the median of the deviation: 2.5 standard deviations. What is compared
+# with that is a mean of 9 pixels, which varies by a third of that.
+_NOISE = 2.5 * 1.4826
 # The light is evened out on a grid of so many rows. Cells that differ by more
 # hold a person, not another light.
 _ROWS, _PERSON = 32, 40
@@ -35,9 +36,9 @@ _ALIKE = 0.45
 # On a ground without texture, it is told by its colour at the feet alone: of a
 # person's height, and how much the factors of colours may differ.
 _FEET, _GREY = 0.22, 0.08
-# There, a colour is that of the legs if it differs by less (in levels, the least
-# and the most that this is), and lies below them if they are no flatter than so
-# (pixels to the side a pixel down).
+# There, a colour is that of the legs if it differs by less (levels, at least and
+# at most), and lies below them if they are no flatter than so (pixels to the
+# side, a pixel down).
 _CLOTH, _SLOPE = (5, 12), 0.4
 # A person's outline, in shares of the greatest difference two pixels around.
 _EDGE = 0.5
