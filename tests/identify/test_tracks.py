@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gaitkd_jax.identify import given as given_lib
 from gaitkd_jax.identify import people
 from gaitkd_jax.identify import tracks as tracks_lib
 from gaitkd_jax.identify.track import Detection
@@ -190,7 +191,7 @@ def test_the_same_frames_give_the_same_tracks():
 
 
 def test_given_ids_are_kept():
-  given = tracks_lib.Given(WIDTH, HEIGHT)
+  given = given_lib.Given(WIDTH, HEIGHT)
   for i in range(30):
     found = [person(50 + 4 * i), person(500 - 4 * i)]
     found[0].id, found[1].id = 8, 3
