@@ -37,6 +37,12 @@ def _frames(v: Values, layer: Layer) -> None:
     return
   x = graph.node("Cast", x, name="input", to=TensorProto.FLOAT)
   x = graph.node("Div", x, graph.constant(255, np.float32), name="input")
+  if v.plan.bits and not v.target.unsigned:
+    # With a sign; 0 and 255, what most pixels are, stay exact.
+    codes = Codes("", 1 / 127, 0, -127)
+    x = graph.node("QuantizeLinear", x, *v.scale(codes), name="input")
+    v.set_codes(value, codes._replace(name=x))
+    return
   v.set(value, x)
 
 
