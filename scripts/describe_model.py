@@ -23,6 +23,12 @@ float32 network; multiply-accumulates of a clip by the bits of what they
 multiply (W4A8: weights of 4 bits, activations of 8). All else but the memory is
 that of the float network.
 
+python scripts/describe_model.py --config=configs/walkers.py --plan
+
+With --plan it prints the layers of the student instead, as they are written for
+other runtimes (docs/export.md): what each does, the shape that it makes, and
+the bits of its weights or the codes of its quantiser.
+
 python scripts/describe_model.py --config=configs/casiab.py --target=v5e:2x4
 python scripts/describe_model.py --config=configs/gait3d.py --target=h100 --json
 
@@ -55,6 +61,8 @@ from gaitkd_jax.cost import ahead
 from gaitkd_jax.cost import devices
 from gaitkd_jax.cost import roofline
 from gaitkd_jax.cost import traffic
+from gaitkd_jax.export import plan
+from gaitkd_jax.export import planning
 from gaitkd_jax.training import programs as programs_lib
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
@@ -64,6 +72,7 @@ _FIELD = flags.DEFINE_bool(
 _TARGET = flags.DEFINE_string(
   "target", "", "compile for it: v5e:2x4, h100, ...; a wrong one lists all"
 )
+_PLAN = flags.DEFINE_bool("plan", False, "print the layers of an export")
 _PROGRAMS = flags.DEFINE_list("programs", ["train", "embed"], "for --target")
 _JSON = flags.DEFINE_bool("json", False, "for --target: machine-readable")
 _GIB = 2**30
@@ -174,6 +183,16 @@ def describe_networks(c: ConfigDict) -> None:
     bits = c.quantization if trains else None
     module = models.create_model(model, c.dtype, bits)
     describe(f"{name}: {model.name}", module, clips, frames, trains)
+
+
+def describe_plan(c: ConfigDict) -> None:
+  """Prints the layers that an export of the student writes."""
+  module = models.create_model(c.model, c.dtype, c.quantization)
+  found = planning.plan_of(
+    module, models.init_variables(module, jax.random.key(0))
+  )
+  rows = [("module", "layer", "result", "bits"), *plan.describe(found)]
+  print("\n".join(table(rows, "<<<<")))
 
 
 def compile_program(
@@ -372,7 +391,9 @@ def main(argv: list[str]) -> None:
   del argv
   c = cli.config(_CONFIG)
   config_lib.check(c)
-  if _TARGET.value:
+  if _PLAN.value:
+    describe_plan(c)
+  elif _TARGET.value:
     describe_target(c, _TARGET.value)
   elif _JSON.value:
     raise errors.UserError("--json is of a --target; give one, or leave it out")

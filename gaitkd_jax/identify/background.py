@@ -11,34 +11,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gaitkd_jax.identify import light
 from gaitkd_jax.identify import looks
+from gaitkd_jax.identify import shadows
 from gaitkd_jax.identify.track import Detection
 
 # A pixel is foreground where one colour differs by more than the noise of that
 # pixel, and by at least the first number; noise counts up to the second.
 _LEAST, _MOST = 15.0, 60.0
-_NOISE = 2.5 * 1.4826  # times the median of the deviation; the mean of 3 x 3
-# pixels that it is compared with varies by a third of that
-# The light is evened out on a grid of so many rows. Cells that differ by more
-# hold a person, not another light.
-_ROWS, _PERSON = 32, 40
-# Another light multiplies colours by a factor in this range. It is drawn to 1
-# by so much variance of colours (levels squared).
-_FACTORS, _PRIOR = (0.3, 3.0), 25.0
-_BRIGHTEST = 245
-# A shadow is darker by a factor in this range, and the texture of the ground
-# goes on in it. Lit by the sky alone, it may be bluer by so much of the factor
-# as the first number says, and of another colour by the second.
-_SHADOW = (0.3, 0.95)
-_BLUER, _TINT = 0.4, 0.12
-_ALIKE = 0.45
-# On a ground without texture, it is told by its colour at the feet alone: of a
-# person's height, and how much the factors of colours may differ.
-_FEET, _GREY = 0.22, 0.08
-# There, a colour is that of the legs if it differs by less (in levels, the least
-# and the most that this is), and lies below them if they are no flatter than so
-# (pixels to the side a pixel down).
-_CLOTH, _SLOPE = (5, 12), 0.4
+# Times the median of the deviation: 2.5 standard deviations. What is compared
+# with that is a mean of 9 pixels, which varies by a third of that.
+_NOISE = 2.5 * 1.4826
 # A person's outline, in shares of the greatest difference two pixels around.
 _EDGE = 0.5
 # People are so many pixels high or more, and that share of their box is white.
@@ -76,69 +59,12 @@ class Background:
     # Fewer of them tell enough of the light, and of the noise.
     self.picture = _over_time(samples[::3], _median)
     # Another light in some of them would look like noise everywhere.
-    samples = [self._evened(sample) for sample in samples]
+    samples = [light.even(self.picture, sample) for sample in samples]
     self.picture = _over_time(samples, _median)
     noise = _over_time(samples[::3], _deviation)
     limit = _NOISE * cv2.blur(noise.astype(np.float32), (3, 3))
     self.limit = np.clip(limit, _LEAST, _MOST).astype(np.uint8)
     self._half = self.limit // 2
-    self._grey = cv2.cvtColor(self.picture, cv2.COLOR_BGR2GRAY)
-
-  def light(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How much brighter a picture is, where nobody is.
-
-    Args:
-      picture: uint8 [h, w, 3].
-
-    Returns:
-      float32 [3], the factor of the whole picture's colours, and what has to be
-      added to them then, float32 [rows, columns, 3], a coarse grid: clouds,
-      lamps, the flare of the sun, and a camera's own correction.
-    """
-    import cv2
-
-    height, width = picture.shape[:2]
-    cell = max(4, height // _ROWS)
-    grid = (max(1, width // cell), max(1, height // cell))
-    now, then = (
-      cv2.resize(p, grid, interpolation=cv2.INTER_AREA).astype(np.float32)
-      for p in (picture, self.picture)
-    )
-    factor, offset = _line(then.reshape(-1, 3), now.reshape(-1, 3))
-    change = now - np.minimum(factor * then + offset, 255)
-    change[np.abs(change).max(axis=2) > _PERSON] = 0
-    near = np.clip(change + 128, 0, 255).astype(np.uint8)
-    # A median over half the picture's height forgets what is smaller.
-    near = cv2.medianBlur(near, max(3, grid[1] // 2 | 1))
-    near = cv2.GaussianBlur(near.astype(np.float32) - 128, (0, 0), 2)
-    return factor, near.reshape(grid[1], grid[0], 3) + offset
-
-  def _evened(self, picture: np.ndarray) -> np.ndarray:
-    """A picture in the light of the background, uint8 [h, w, 3]."""
-    import cv2
-
-    factor, near = self.light(picture)
-    if np.abs(factor - 1).max() < 0.02 and np.abs(near).max() < 2:
-      return picture
-    size = picture.shape[1::-1]
-    added = cv2.resize(near, size, interpolation=cv2.INTER_LINEAR)
-    evened = (picture - added) / factor
-    return np.clip(evened, 0, 255, out=evened).astype(np.uint8)
-
-  def expected(self, picture: np.ndarray) -> np.ndarray:
-    """The background in the light of a picture, uint8 [h, w, 3]."""
-    import cv2
-
-    factor, near = self.light(picture)
-    table = np.arange(256)[:, None] * factor
-    table = np.clip(np.rint(table), 0, 255).astype(np.uint8)
-    brighter = cv2.LUT(self.picture, table.reshape(1, 256, 3))
-    added = cv2.resize(
-      np.rint(near).astype(np.int16),
-      picture.shape[1::-1],
-      interpolation=cv2.INTER_LINEAR,
-    )
-    return cv2.add(brighter, added, dtype=cv2.CV_8U)
 
   def foreground(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Finds what is not the background.
@@ -153,7 +79,7 @@ class Background:
     """
     import cv2
 
-    expected = self.expected(picture)
+    expected = light.expect(self.picture, picture)
     # A mean of 3 x 3 pixels has a third of the noise.
     difference = cv2.blur(cv2.absdiff(picture, expected), (3, 3))
     strong = _any(cv2.compare(difference, self.limit, cv2.CMP_GT))
@@ -162,42 +88,13 @@ class Background:
     for near in _regions(strong):
       most = difference[near].max(axis=2)
       half = cv2.compare(difference[near], self._half[near], cv2.CMP_GT)
-      shadow = self._shadow(picture[near], expected[near], near, strong[near])
+      shadow = shadows.find(picture[near], expected[near], strong[near])
       dim[near] = _any(half) & ~shadow
       # The outline lies where the difference is half of that inside.
       inside = cv2.dilate(most, np.ones((5, 5), np.uint8))
       edge = cv2.compare(most, cv2.multiply(inside, _EDGE), cv2.CMP_GT)
       strong[near] &= ~shadow & edge
     return strong, dim
-
-  def _shadow(
-    self,
-    picture: np.ndarray,
-    expected: np.ndarray,
-    near: tuple[slice, slice],
-    strong: np.ndarray,
-  ) -> np.ndarray:
-    """Where the ground is only darker, uint8 [h, w], 0 or 255."""
-    import cv2
-
-    now = cv2.blur(picture.astype(np.float32), (5, 5))
-    then = cv2.blur(expected.astype(np.float32), (5, 5))
-    blue, green, red = cv2.split(now / np.maximum(then, 8))
-    darker = (np.minimum(green, red) > _SHADOW[0]) & (green < _SHADOW[1])
-    grey = darker & (np.abs(green - red) < _GREY) & (abs(blue - green) < _GREY)
-    darker &= np.abs(green - red) < _TINT
-    darker &= (blue - red > -_TINT) & (blue - red < _BLUER)
-    if not darker.any():
-      return np.zeros(picture.shape[:2], np.uint8)
-    alike = _correlation(
-      cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).astype(np.float32),
-      self._grey[near].astype(np.float32),
-    )
-    found = darker & (alike > _ALIKE) | grey & _feet(strong, now)
-    # Single pixels of clothes resemble the ground by chance.
-    return cv2.morphologyEx(
-      found.astype(np.uint8) * 255, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)
-    )
 
   def people(self, picture: np.ndarray) -> tuple[list[Detection], float]:
     """Finds people.
@@ -360,30 +257,6 @@ def warnings(samples: Sequence[np.ndarray], mask_share: float) -> list[str]:
   ]
 
 
-def _line(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Fits y = a x + b to most of the points, float32 [n, 3], by channel.
-
-  Returns:
-    a and b, float32 [3].
-  """
-  # What is over-exposed says nothing, and what a person hides is far off.
-  usable = (x < _BRIGHTEST) & (y < _BRIGHTEST)
-  a, b = np.ones(3, np.float32), np.zeros(3, np.float32)
-  for _ in range(4):
-    error = np.abs(y - a * x - b)
-    middle = np.median(error, axis=0)
-    weights = usable / np.maximum(error, 1 + middle)
-    total = weights.sum(axis=0) + 1e-9
-    mean_x, mean_y = (weights * x).sum(0) / total, (weights * y).sum(0) / total
-    spread = (weights * (x - mean_x) ** 2).sum(axis=0)
-    both = (weights * (x - mean_x) * (y - mean_y)).sum(axis=0)
-    # A place of one colour does not tell a factor from an offset.
-    a = (both + total * _PRIOR) / (spread + total * _PRIOR)
-    a = np.clip(a, *_FACTORS).astype(np.float32)
-    b = (mean_y - a * mean_x).astype(np.float32)
-  return a, b
-
-
 def _any(mask: np.ndarray) -> np.ndarray:
   """Where one of three channels is set, uint8 [h, w, 3] to [h, w]."""
   import cv2
@@ -411,41 +284,6 @@ def _regions(mask: np.ndarray) -> list[tuple[slice, slice]]:
         slice(max(0, x * cell), min(width, (x + columns) * cell)),
       )
     )
-  return found
-
-
-def _feet(mask: np.ndarray, picture: np.ndarray) -> np.ndarray:
-  """Where the shadows of people begin: at their feet, beside their legs.
-
-  Args:
-    mask: uint8 [h, w], 0 or 255, people with their shadows.
-    picture: float32 [h, w, 3], smoothed.
-
-  Returns:
-    bool [h, w].
-  """
-  import cv2
-
-  mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((9, 5), np.uint8))
-  _, _, stats, _ = cv2.connectedComponentsWithStats(mask)
-  found = np.zeros(mask.shape, bool)
-  for x, y, width, height, _ in stats[1:].tolist():
-    columns = slice(x, x + width)
-    knee, ankle = y + int(0.6 * height), y + int((1 - _FEET) * height)
-    rows = slice(ankle, y + height)
-    found[rows, columns] = True
-    legs = picture[knee:ankle, columns][mask[knee:ankle, columns] > 0]
-    across = np.flatnonzero(mask[max(y, ankle - 1), columns])
-    if not len(legs) or not len(across):
-      continue
-    # What goes on below the legs as they do, in their colour, is legs.
-    colour = np.median(legs, axis=0)
-    spread = 2 * np.median(np.abs(legs - colour), axis=0)
-    spread = np.clip(spread, *_CLOTH)
-    alike = (np.abs(picture[rows, columns] - colour) < spread).all(axis=2)
-    beside = np.abs(np.arange(width)[:, None] - across).min(axis=1)
-    depth = np.arange(y + height - ankle)
-    found[rows, columns] &= ~(alike & (beside <= _SLOPE * depth[:, None] + 2))
   return found
 
 
@@ -478,25 +316,3 @@ def _deviation(values: np.ndarray) -> np.ndarray:
 
   middle = _median(values)
   return _median(np.stack([cv2.absdiff(value, middle) for value in values]))
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-  """How alike the neighbourhoods of pixels are, -1 to 1.
-
-  Args:
-    a: float32 [h, w].
-    b: float32 [h, w].
-
-  Returns:
-    float32 [h, w]; 0 where neither has any texture.
-  """
-  import cv2
-
-  size = (11, 11)
-  mean_a, mean_b = cv2.blur(a, size), cv2.blur(b, size)
-  both = cv2.blur(a * b, size) - mean_a * mean_b
-  own_a = cv2.blur(a * a, size) - mean_a**2
-  own_b = cv2.blur(b * b, size) - mean_b**2
-  flat = (own_a < 4) | (own_b < 4)
-  norm = np.sqrt(np.maximum(own_a, 4) * np.maximum(own_b, 4))
-  return np.where(flat, 0, both / norm).astype(np.float32)

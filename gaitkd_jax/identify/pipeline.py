@@ -20,6 +20,7 @@ import tqdm
 from gaitkd_jax.errors import UserError
 from gaitkd_jax.identify import background as background_lib
 from gaitkd_jax.identify import boxes as boxes_lib
+from gaitkd_jax.identify import given as given_lib
 from gaitkd_jax.identify import quality
 from gaitkd_jax.identify import segmenter as segmenter_lib
 from gaitkd_jax.identify import silhouettes
@@ -187,7 +188,7 @@ class _Work:
     self._follower = (
       tracks_lib.Tracker(video.fps, width, height)
       if boxes is None
-      else tracks_lib.Given(width, height)
+      else given_lib.Given(width, height)
     )
     # Boxes and a segmenter together need no background: the camera may move.
     needed = boxes is None or segmenter is None

@@ -31,6 +31,24 @@ def test_student_and_teacher_are_described():
   assert "backward" in student and "backward" not in teacher
 
 
+def test_the_layers_of_an_export_are_printed():
+  done = command.run(
+    "--config=configs/qgait.py:walkers_w4a8", "--plan", program=DESCRIBE
+  )
+  assert done.returncode == 0, done.stderr
+  lines = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in done.stdout.splitlines()
+    if line.startswith("| ")
+  ]
+  assert lines[0] == ["module", "layer", "result", "bits"]
+  assert ["stem", "convolve", "frames x 8x64x44", "int8"] in lines
+  kernel = ["stage3_block0/conv2", "convolve", "frames x 24x16x11", "int4"]
+  assert kernel in lines
+  assert ["stem/output", "quantize", "frames x 8x64x44", "0..255"] in lines
+  assert lines[-1] == ["fc", "linear", "sequences x 16x32", "int8"]
+
+
 def test_the_receptive_field_is_printed():
   done = command.run(
     "--config=configs/walkers_baseline.py:smoke", program=DESCRIBE
