@@ -19,7 +19,7 @@ SMALL = networks.RESIDUAL["swingait"]
 # Windows that are shifted in both stages, behind ones that are not.
 DEEPER = SMALL | dict(blocks=(1, 1, 2, 2), retrieval="neck")
 # One sequence of 1, 2 and 3 frames is one window.
-SIZES = ((1, 1), (1, 2), (1, 3), (5, 7), (2, 30), (1, 65))
+SIZES = ((1, 1), (1, 3), (2, 30))
 
 
 def session(plan, target="float", optimised=True):
@@ -132,11 +132,8 @@ def test_only_the_transformer_of_a_quantised_network_is_float():
 @pytest.mark.parametrize(
   "bits, target",
   [
-    ((8, 8), "ort"),
-    ((8, 8), "openvino"),
-    ((8, 8), "tensorrt"),
     ((4, 4), "ort"),
-    ((4, 4), "openvino"),
+    ((8, 8), "tensorrt"),
   ],
 )
 def test_quantised_graph_rounds_as_jax(bits, target):
