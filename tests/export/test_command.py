@@ -145,7 +145,14 @@ def test_a_network_of_other_people_has_no_threshold(tmp_path):
   assert "5_student" not in text and "6.json" not in text
 
 
-@pytest.mark.parametrize("target", ["ort", "openvino", "tensorrt"])
+@pytest.mark.parametrize(
+  "target",
+  [
+    "ort",
+    pytest.param("openvino", marks=pytest.mark.slow),
+    pytest.param("tensorrt", marks=pytest.mark.slow),
+  ],
+)
 def test_a_float_network_is_calibrated(short, tmp_path, target):
   path = tmp_path / "int8.onnx"
   result = exports.export(

@@ -15,21 +15,17 @@ BOUND = 1e-5
 # Those of other layers than their family's, and of other sizes.
 VARIANTS = (
   "deepgaitv2-3d",
-  "deepgaitv2-p3d",
-  "gaitbase-neck",
-  "gaitbase_plain-hid",
+  "gaitbase_plain-neck",
   "gaitgl-large-necks",
   "gaitpart-large",
-  "skeletongait",
+  "skeletongaitpp",
 )
 FAMILIES = (
   "gaitbase",
   "deepgaitv2-p3d",
   "gaitset",
-  "gaitbase_plain-neck",
   "gaitpart",
   "gaitgl",
-  "skeletongaitpp",
 )
 
 

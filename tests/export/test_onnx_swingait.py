@@ -19,7 +19,7 @@ SMALL = networks.RESIDUAL["swingait"]
 # Windows that are shifted in both stages, behind ones that are not.
 DEEPER = SMALL | dict(blocks=(1, 1, 2, 2), retrieval="neck")
 # One sequence of 1, 2 and 3 frames is one window.
-SIZES = ((1, 1), (1, 3), (2, 30))
+SIZES = ((1, 1), (2, 30))
 
 
 def session(plan, target="float", optimised=True):

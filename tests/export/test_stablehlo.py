@@ -126,8 +126,6 @@ def test_a_program_equals_the_network_to_the_bit(name, quantization, tmp_path):
   [
     ("deepgaitv2-p3d", W8A8),
     ("gaitpart", {}),
-    ("skeletongaitpp", {}),
-    ("swingait", {}),
     ("swingait", W8A8),
   ],
   ids=lambda x: x if isinstance(x, str) else "w8a8" if x else "float",

@@ -123,7 +123,7 @@ def test_float_file_equals_jax_for_any_frames(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["3d", "gaitset", "heatmaps"])
+@pytest.mark.parametrize("name", ["3d", "gaitset"])
 def test_float_files_of_other_networks_equal_jax(name, tmp_path):
   check_float(name, tmp_path, [(3, 7), (1, 1), (1, 30), (2, 3)])
 
@@ -185,7 +185,7 @@ def test_all_convolutions_are_int8_with_the_codes_and_steps_of_the_plan(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["gaitbase", "p3d"])
+@pytest.mark.parametrize("name", ["gaitbase"])
 def test_quantised_files_have_the_embeddings_of_jax(name, tmp_path):
   # Networks of 4 channels multiply a rounding, so this one is wider.
   config = NETWORKS[name] | dict(channels=(16, 16, 32, 32))
@@ -224,7 +224,7 @@ def test_few_bits_take_the_upper_ones_of_their_bytes(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bits", [(8, 8), (4, 4)])
+@pytest.mark.parametrize("bits", [(4, 4)])
 def test_first_layer_rounds_as_jax(bits, tmp_path):
   module, variables, plan = planned(WIDE, bits)
   ends = [i for i, x in enumerate(plan.layers) if x.name == "stem/output"]
