@@ -49,9 +49,7 @@ class Graph:
     return numpy_helper.to_array(self.constants[name])
 
 
-@pytest.fixture(
-  scope="module", params=["gaitbase", "deepgaitv2-p3d", "deepgaitv2-3d"]
-)
+@pytest.fixture(scope="module", params=["gaitbase", "deepgaitv2-p3d"])
 def graph(request):
   return Graph(request.param)
 
