@@ -217,7 +217,9 @@ def recipes() -> list[zoo.Recipe]:
 def count_ignored(state: Mapping[str, Any], model: Mapping[str, Any]) -> str:
   """What of OpenGait's has no place here, in words."""
   counts = convert.ignored(state, model)
-  return ", ".join(f"{n} {what}" for what, n in counts.items() if n) or "nothing"
+  return (
+    ", ".join(f"{n} {what}" for what, n in counts.items() if n) or "nothing"
+  )
 
 
 def print_modules(variables: Mapping[str, Any]) -> None:

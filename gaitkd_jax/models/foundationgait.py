@@ -1,4 +1,4 @@
-"""FoundationGait (Ye et al., "Silhouette-based Gait Foundation Model", 2025)."""
+"""FoundationGait (Ye et al., arXiv 2512.00691): a pre-trained DeepGaitV2."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence

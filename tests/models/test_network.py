@@ -75,9 +75,12 @@ def check_parameters(module):
   params = models.abstract_variables(module)["params"]
   for name, group in module.optimizer_groups.items():
     assert name
+    rates = set()
     for path, _ in jax.tree.leaves_with_path(params):
       rate, decays = group([key.key for key in path])
-      assert rate > 0 and isinstance(decays, bool)
+      assert rate >= 0 and isinstance(decays, bool)
+      rates.add(rate)
+    assert max(rates) > 0  # some may stay as they are
   rules = module.opengait_rules
   assert all(isinstance(rule, opengait_keys.Rule) for rule in rules)
   assert params.keys() >= set(module.expanded_modules)
