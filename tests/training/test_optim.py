@@ -123,6 +123,47 @@ def test_a_group_of_rate_0_stays_as_it_is():
       np.testing.assert_allclose(flat[path], -rate * size, rtol=1e-5)
 
 
+def test_what_never_learns_has_no_backward_pass():
+  """The first stages' maps, the largest, need not be kept for it."""
+  network = models.create_model(
+    dict(name="foundationgait", channels=(4,) * 4, blocks=(1,) * 4)
+    | dict(embedding_dim=2)
+  )
+  hold = optim.hold(dict(groups="fine_tuning"), network)
+  params = models.abstract_variables(network)["params"]
+  params = jax.tree.map(lambda x: jnp.full(x.shape, 2.0), params)
+  gradients = vectors.flat(
+    jax.grad(lambda p: sum(x.sum() ** 2 for x in jax.tree.leaves(hold(p))))(
+      params
+    )
+  )
+  assert not gradients["stem/kernel"].any()
+  assert not gradients["stage2_block0/temporal/kernel"].any()
+  assert (gradients["stage3_block0/conv1/kernel"] != 0).all()
+  assert (gradients["fc/kernel"] != 0).all()
+
+  def kept(hold):
+    def loss(params, stats, x):
+      variables = {"params": hold(params), "batch_stats": stats}
+      out, _ = network.apply(variables, x, train=True, mutable=["batch_stats"])
+      return out["embedding"].sum()
+
+    variables = models.abstract_variables(network)
+    x = jax.ShapeDtypeStruct((2, 3, 64, 44), jnp.float32)
+    saved = jax.eval_shape(
+      lambda p, *rest: jax.vjp(lambda p: loss(p, *rest), p)[1],
+      variables["params"],
+      variables["batch_stats"],
+      x,
+    )
+    return [x.shape for x in jax.tree.leaves(saved)]
+
+  assert any(shape[-3:-1] == (64, 44) for shape in kept(lambda p: p))
+  assert not any(shape[-3:-1] == (64, 44) for shape in kept(hold))
+  assert any(shape[-3:-1] == (16, 11) for shape in kept(hold))
+  assert optim.hold(dict(groups=""), network) is None
+
+
 def test_groups_of_what_learns_beside_the_network():
   """A connector is no part of the network, but has a group all the same."""
   optimizer, _ = optim.create_optimizer(SWINGAIT, NETWORK)
