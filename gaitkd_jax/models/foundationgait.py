@@ -153,7 +153,7 @@ def _part_layers(key: str, path: str) -> opengait_keys.Rules:
   """The layers of a projector or a predictor; rectifiers are numbered, too."""
   return (
     opengait_keys.Rule(f"{key}.0.fc_bin", f"params/{path}/fc1/kernel"),
-    *opengait_keys.norm(f"{key}.1.bn1d", f"{path}/bn1", "neck"),
+    *opengait_keys.norm(f"{key}.1.bn1d", f"{path}/norm1", "neck"),
     opengait_keys.Rule(f"{key}.3.fc_bin", f"params/{path}/fc2/kernel"),
-    *opengait_keys.norm(f"{key}.4.bn1d", f"{path}/bn2", "neck"),
+    *opengait_keys.norm(f"{key}.4.bn1d", f"{path}/norm2", "neck"),
   )

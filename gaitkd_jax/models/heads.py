@@ -140,14 +140,14 @@ class PartLayers(nn.Module):
     x = SeparateFC(c, self.rectified, dtype=self.dtype, name="fc1")(
       x, train=train
     )
-    x = normalization.BatchNorm(p * c, rectified=True, name="bn1")(
+    x = normalization.BatchNorm(p * c, rectified=True, name="norm1")(
       x.reshape(n, p * c), train=train
     )
     x = SeparateFC(c, rectified=True, dtype=self.dtype, name="fc2")(
       x.reshape(n, p, c), train=train
     )
     if self.normalized:
-      x = normalization.BatchNorm(p * c, name="bn2")(
+      x = normalization.BatchNorm(p * c, name="norm2")(
         x.reshape(n, p * c), train=train
       )
     return x.reshape(n, p, c)

@@ -49,7 +49,7 @@ def test_a_pretrained_network_ends_with_its_predictor():
   plan = planning.plan_of(module, variables)
   # The predictor reads what the projector gives, not its direction.
   layers = {(layer.name, layer.op): layer for layer in plan.layers}
-  last = layers["projector/bn2", "affine"]
+  last = layers["projector/norm2", "affine"]
   assert layers["predictor/fc1", "linear"].inputs == (last.output,)
   assert plan.layers[-1].op == "unit_length"
   assert plan.layers[-1].inputs == (layers["predictor/fc2", "linear"].output,)

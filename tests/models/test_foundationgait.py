@@ -182,7 +182,7 @@ def test_bad_configs(change, words):
     ("stage2_block3/temporal/kernel", 0.0),
     ("stage3_block7/conv2/kernel", 0.01),
     ("stage4_block0/shortcut/kernel", 0.05),
-    ("projector/bn2/bias", 0.1),
+    ("projector/norm2/bias", 0.1),
     ("predictor/fc1/kernel", 0.1),
     ("fc/kernel", 1.0),
     ("neck/bn/scale", 1.0),

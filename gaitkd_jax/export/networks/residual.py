@@ -34,10 +34,10 @@ def part_layers(
   """Adds `heads.PartLayers`: `[p, c]` to `[p, c]`."""
   constants = (-1, x.shape[1])
   x = build.linear(x, f"{name}/fc1", rectified)
-  x = build.normalize(x, f"{name}/bn1", constants)
-  x = build.linear(build.same("relu", f"{name}/bn1", x), f"{name}/fc2", True)
-  if build.has_array(f"{name}/bn2/scale"):
-    x = build.normalize(x, f"{name}/bn2", constants)
+  x = build.normalize(x, f"{name}/norm1", constants)
+  x = build.linear(build.same("relu", f"{name}/norm1", x), f"{name}/fc2", True)
+  if build.has_array(f"{name}/norm2/scale"):
+    x = build.normalize(x, f"{name}/norm2", constants)
   return x
 
 
