@@ -1,8 +1,10 @@
 """From a video and a gallery to names, as a user does it."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import cv2
 import numpy as np
@@ -200,6 +202,49 @@ def test_an_interrupt_leaves_nothing(world, tmp_path, monkeypatch):
   with pytest.raises(KeyboardInterrupt):
     command_lib.run(request(world, tmp_path / "out"))
   assert not list(tmp_path.iterdir())
+
+
+# What a shell starts in the background ignores ctrl-C.
+INTERRUPTIBLE = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("gaitkd_jax.identify", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_ctrl_c_half_way_is_one_line_and_leaves_nothing(world, tmp_path):
+  with command.start(
+    f"--model={world / 'strips.onnx'}",
+    f"--gallery={world / 'people'}",
+    f"--input={world / 'door.avi'}",
+    f"--output={tmp_path / 'out'}",
+    program=("-c", INTERRUPTIBLE),
+  ) as process:
+    # The video is written beside the folder that is to be.
+    while not list(tmp_path.glob(".out-*/new/*.mp4")):
+      assert process.poll() is None
+      time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+  assert (process.returncode, said) == (130, "stopped by SIGINT\n")
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_no_silhouettes(world, tmp_path):
+  """Nor a part of them in the place of older ones."""
+  output = tmp_path / "tracks"
+  stop = request(world, output, stop_after="silhouettes", model="", gallery="")
+  with disks.full(4_000), pytest.raises(errors.UserError, match="make room"):
+    command_lib.run(stop)
+  assert not list(tmp_path.iterdir())
+  output.mkdir()
+  (output / "track_0001").mkdir()
+  (output / "track_0001" / "track.json").write_text("before")
+  with disks.full(4_000), pytest.raises(errors.UserError, match="make room"):
+    command_lib.run(stop)
+  assert [p.name for p in tmp_path.iterdir()] == ["tracks"]
+  (before,) = output.rglob("*.*")
+  assert before.read_text() == "before"
 
 
 @pytest.mark.parametrize(

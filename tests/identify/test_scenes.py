@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import multiprocessing
 import subprocess
 import sys
 
@@ -343,6 +344,25 @@ def test_everybody_comes_late_and_leaves_before_the_end(scene):
   assert min(course.first for course in courses) >= 18
   ends = [course.first + len(course.ground) for course in courses]
   assert max(ends) <= scene.frames
+
+
+def test_videos_are_written_in_processes(tmp_path):
+  short = [
+    dataclasses.replace(scenes.SCENES[0], seconds=seconds)
+    for seconds in (0.2, 0.4, 60)
+  ]
+  videos = {tmp_path / f"{i}.mp4": scene for i, scene in enumerate(short)}
+  with scenes.writing(videos) as written:
+    first = {next(written), next(written)}
+  # What was begun is gone, as are the processes.
+  assert first == set(tmp_path.iterdir()) == set(list(videos)[:2])
+  assert not multiprocessing.active_children()
+  absent = {tmp_path / "none" / "a.mp4": short[0]}
+  with (
+    pytest.raises(errors.UserError, match="no folder"),
+    scenes.writing(absent) as written,
+  ):
+    list(written)
 
 
 def test_neither_jax_nor_tensorflow_is_loaded():
