@@ -28,6 +28,8 @@ class Segmenter:
   Attributes:
     path: of the file.
     size: height and width of the network's input.
+    every: of the frames of a video only each `every`-th is shown to the
+      network; those between are left out.
   """
 
   def __init__(
@@ -41,6 +43,7 @@ class Segmenter:
     channel: int | None = None,
     activation: str | None = None,
     threads: int = 0,
+    every: int = 1,
   ):
     """Opens a file.
 
@@ -55,11 +58,14 @@ class Segmenter:
       activation: "none" (the output is a probability), "sigmoid" or "softmax";
         by default what its numbers look like.
       threads: of the runtime; 0: as it decides.
+      every: of a video's frames, how many make one that is shown.
 
     Raises:
       UserError: onnxruntime is missing, or the file is of another kind.
     """
-    self.path = os.fspath(path)
+    self.path, self.every = os.fspath(path), every
+    if every < 1:
+      raise UserError(f"--segment_every is {every}; give 1 or more")
     self._session = self._open(threads)
     known = self._session.get_modelmeta().custom_metadata_map
     given = {
