@@ -13,6 +13,7 @@ import pytest
 from gaitkd_jax import errors
 from gaitkd_jax.identify import annotated
 from gaitkd_jax.identify import command as command_lib
+from gaitkd_jax.identify import quality
 from gaitkd_jax.identify import results
 from tests.helpers import command
 from tests.helpers import disks
@@ -21,6 +22,7 @@ from tests.helpers import gait_videos
 from tests.helpers import onnx_files
 from tests.helpers import paths
 from tests.helpers.pages import Page
+from tests.identify import test_segmenter
 
 PROGRAM = ("-m", "gaitkd_jax.identify")
 # A name that would break a page, and one that no single code page has.
@@ -155,6 +157,41 @@ def test_silhouettes_are_an_input(world, limit, done, tmp_path):
   assert reader.get(cv2.CAP_PROP_FRAME_COUNT) == 30
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_segmenter_of_the_user(world, done, tmp_path, every):
+  """From the video to names; people in it wear red, as the network knows."""
+  for name, subject in ((FOREIGN, "080"), ("Eve", "095")):
+    gait_videos.write_folder(tmp_path / "g" / name, gait_videos.clip(subject))
+  changes = dict(
+    gallery=str(tmp_path / "g"),
+    segmenter=str(
+      test_segmenter.network(tmp_path / "red.onnx", (1, 3, 192, 192), bias=-4)
+    ),
+    segment_every=every,
+  )
+  found = command_lib.run(request(world, tmp_path / "out", **changes))
+  content = json.loads((tmp_path / "out" / "result.json").read_text())
+  assert [t["nearest"][0]["person"] for t in content["tracks"]][0] == FOREIGN
+  for track, plain in zip(found.tracks, done[0].tracks, strict=True):
+    np.testing.assert_array_equal(track.frames, plain.frames)
+    both = track.good & plain.good
+    one, other = track.silhouettes[both] > 127, plain.silhouettes[both] > 127
+    assert (one & other).sum() > 0.8 * (one | other).sum()
+    assert not (track.frames[track.good] % every).any()
+    skipped = track.counted().get(quality.BETWEEN, 0)
+    assert skipped == np.count_nonzero(track.frames % every)
+    assert track.frames_used >= 0.9 * plain.frames_used / every
+  # The silhouettes may be kept, and compared later.
+  stop = request(world, tmp_path / "t", stop_after="silhouettes", **changes)
+  command_lib.run(stop)
+  later = request(
+    world, tmp_path / "o", gallery=changes["gallery"], source=stop.output
+  )
+  again = command_lib.run(later)
+  for one, other in zip(again.matches, found.matches, strict=True):
+    assert one.distance == other.distance
+
+
 def test_a_track_that_is_too_short_is_not_judged(world, tmp_path):
   gait_videos.write_folder(tmp_path / "png", gait_videos.clip(frames=9))
   found = command_lib.run(
@@ -266,6 +303,13 @@ def test_a_full_disk_leaves_no_silhouettes(world, tmp_path):
     ({"model": "", "gallery": "", "far": 3.0}, "3 mistakes"),
     ({"boxes": "/none.csv"}, "/none.csv"),
     ({"segmenter": "/none.onnx"}, "/none.onnx is missing"),
+    ({"segment_every": 2}, "without --segmenter"),
+    ({"segmenter": "/none.onnx", "segment_every": 0}, "give 1 or more"),
+    ({"fps": 1e9}, "up to 1000"),
+    ({"source": __file__}, "no video that can be read"),
+    ({"output": f"{__file__}/x"}, "which is a file"),
+    ({"gallery": __file__}, "no usable clip of test_command"),
+    ({"model": __file__}, "no network that ONNX Runtime can open"),
   ],
 )
 def test_mistakes_are_one_line(world, tmp_path, changes, said):
