@@ -73,7 +73,8 @@ def _run(folder: pathlib.Path, start: float) -> found_lib.Found:
   with scenes.writing(videos) as written:
     network = embedding.open_network(MODEL)
     known = calibration(network)
-    network.embed([np.zeros((90, 64, 44), np.uint8)] * 4)
+    for count in (1, 4):  # a track alone, and clips
+      network.embed([np.zeros((90, 64, 44), np.uint8)] * count)
     bar = tqdm.tqdm(
       written, total=len(videos), desc="render", unit="video", disable=None
     )

@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from gaitkd_jax.errors import UserError
+from gaitkd_jax.hosts import stopping
 
 # Those of ImageNet, which most networks expect; for red, green and blue.
 MEAN = (0.485, 0.456, 0.406)
@@ -146,7 +147,9 @@ class Segmenter:
 
   def _open(self, threads: int):
     try:
-      import onnxruntime
+      # A library that is interrupted while it is loaded may crash.
+      with stopping.held():
+        import onnxruntime
     except ImportError as error:
       raise UserError(
         "--segmenter needs onnxruntime, which is not installed; pip install "

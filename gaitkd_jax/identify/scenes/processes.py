@@ -11,6 +11,7 @@ import signal
 from typing import Any
 
 from gaitkd_jax import errors
+from gaitkd_jax.hosts import stopping
 from gaitkd_jax.identify.scenes import spec
 from gaitkd_jax.identify.scenes import video_files
 
@@ -56,12 +57,14 @@ def _start(context: Any, count: int, workers: dict[Any, Any]) -> None:
   # takes care. Processes inherit what is held back here.
   before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
   try:
-    for _ in range(count):
-      here, there = context.Pipe()
-      worker = context.Process(target=_work, args=(there,), daemon=True)
-      worker.start()
-      workers[here] = worker
-      there.close()
+    # Half of a start would make the process complain.
+    with stopping.held():
+      for _ in range(count):
+        here, there = context.Pipe()
+        worker = context.Process(target=_work, args=(there,), daemon=True)
+        worker.start()
+        workers[here] = worker
+        there.close()
   finally:
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
