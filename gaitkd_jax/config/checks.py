@@ -9,6 +9,7 @@ import math
 from ml_collections import ConfigDict
 
 from gaitkd_jax import errors
+from gaitkd_jax import losses
 from gaitkd_jax import models
 from gaitkd_jax import placement
 from gaitkd_jax import quantize
@@ -182,6 +183,9 @@ def _distillation(c: ConfigDict) -> Iterator[str]:
   yield from _least("cache.logits", c.cache.logits, 0)
   yield from _one_of("cache.dtype", c.cache.dtype, ("float16", "float32"))
   for name, one in c.teachers.items():
+    where = f"teachers.{name}.boundary_"
+    yield from _one_of(where + "centre", one.boundary_centre, losses.CENTRES)
+    yield from _one_of(where + "reduce", one.boundary_reduce, losses.REDUCTIONS)
     for key in ("temperature", "scale"):
       if isinstance(one[key], int | float) and one[key] <= 0:
         yield (
