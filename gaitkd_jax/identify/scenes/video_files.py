@@ -9,6 +9,9 @@ from gaitkd_jax import errors
 from gaitkd_jax.identify.scenes import rendering
 from gaitkd_jax.identify.scenes import spec
 
+# What FFmpeg says of a full disk is several lines of its own.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
 
 
@@ -38,6 +41,7 @@ def write_video(
   if not path.parent.is_dir():
     raise errors.UserError(f"{path}: there is no folder {path.parent}")
   new = unfinished(path)
+  cv2.utils.logging.setLogLevel(0)  # it has a line for every frame
   try:
     writer = cv2.VideoWriter(
       str(new),
