@@ -101,3 +101,21 @@ def test_levels_can_be_asked_for_as_terms():
 def test_an_unknown_way_to_put_teachers_together():
   with pytest.raises(errors.UserError, match="'most'; give one of sum, vote"):
     helpers.objective_of(helpers.make_teachers(a={}), boundary="most")
+
+
+def test_a_centre_that_a_teacher_lacks_is_one_line():
+  centred = dict(boundary_centre="neck", decision_weight=0.0)
+  headless = dict(model=helpers.model(num_classes=0))
+  with pytest.raises(errors.UserError, match="a.boundary_centre is neck, and"):
+    helpers.objective_of(helpers.make_teachers(a=centred | headless))
+  # Without a weight nothing looks there.
+  helpers.objective_of(
+    helpers.make_teachers(a=centred | headless | dict(boundary_weight=0.0))
+  )
+  with pytest.raises(errors.UserError, match="vote, but .*differ"):
+    helpers.objective_of(
+      helpers.make_teachers(a=centred, b={}), boundary="vote"
+    )
+  terms = {"sides": dict(kind="boundary", centre="neck")}
+  with pytest.raises(errors.UserError, match="teacher a has no neck"):
+    helpers.objective_of(helpers.make_teachers(a=headless), terms=terms)

@@ -114,3 +114,50 @@ def test_a_rival_on_embeddings_needs_no_logits():
     total,
     losses.feature_mse_loss(student["embedding"], teacher_out["embedding"]),
   )
+
+
+@pytest.mark.parametrize("mode", ["sum", "vote"])
+def test_a_centred_boundary_looks_behind_the_neck(mode):
+  rng = np.random.default_rng(13)
+  student = helpers.outputs(rng)
+  teachers = {name: helpers.outputs(rng) for name in "ab"}
+  for outputs in teachers.values():
+    outputs["neck"] = helpers.outputs(rng)["embedding"]
+  values = dict(decision_weight=0.0, boundary_weight=0.5)
+  centred = dict(boundary_centre="neck", boundary_reduce="mean")
+  made = helpers.make_teachers(a=values | centred, b=values | centred)
+  objective = helpers.objective_of(made, boundary=mode)
+  total, metrics = helpers.value_of(
+    objective, helpers.context_of(student, **teachers)
+  )
+  expected = losses.boundary_ensemble_loss(
+    student["embedding"],
+    [outputs["neck"] for outputs in teachers.values()],
+    [0.5, 0.5],
+    mode,
+    centre="neck",
+    reduce="mean",
+  )
+  # The mean weight of a vote, which itself sees proportions only.
+  factor = 1.0 if mode == "sum" else 0.5
+  np.testing.assert_allclose(total, factor * expected, rtol=1e-5)
+  neck = teachers["a"]["neck"]
+  np.testing.assert_allclose(
+    metrics["boundary_bits/a"], losses.boundary_bits(neck, neck)
+  )
+  np.testing.assert_allclose(
+    metrics["boundary_agreement/a"],
+    losses.boundary_agreement(student["embedding"], neck, centre="neck"),
+  )
+
+
+def test_as_published_it_looks_at_the_embedding():
+  rng = np.random.default_rng(14)
+  student, teacher = helpers.outputs(rng), helpers.outputs(rng)
+  teacher["neck"] = -teacher["embedding"]
+  made = helpers.make_teachers(a=dict(decision_weight=0.0))
+  total, _ = helpers.value_of(
+    helpers.objective_of(made), helpers.context_of(student, a=teacher)
+  )
+  pair = student["embedding"], teacher["embedding"]
+  np.testing.assert_allclose(total, 0.01 * losses.boundary_loss(*pair))

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from gaitkd_jax import checkpoint
 from gaitkd_jax.distill import cache as cache_lib
@@ -89,3 +90,15 @@ def test_digests_see_names_shapes_and_bytes():
   assert checkpoint.digest({"a": jax.numpy.asarray(x)}) == (
     checkpoint.digest(trees[0])
   )
+
+
+@pytest.mark.parametrize("width", [8, 11])
+def test_sides_of_the_neck_are_kept_in_bits(width):
+  rng = np.random.default_rng(8)
+  embedding, neck = rng.normal(size=(2, 3, 4, width)).astype("f")
+  neck[0, 0, :2] = 0.0, -0.0  # on the negative side
+  rows = cache_lib.encode({"embedding": embedding, "neck": neck})
+  assert rows["sides"].dtype == np.uint8
+  assert rows["sides"].shape == (3, 4, -(-width // 8))
+  found = cache_lib.decode(rows)["neck"]
+  np.testing.assert_array_equal(found, np.where(neck > 0, 1.0, -1.0))

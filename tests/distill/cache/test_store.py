@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 
+from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax.distill import cache as cache_lib
 from tests.helpers import teacher_cache
@@ -108,3 +109,27 @@ def test_rows_come_back_by_sequence_and_clip(tmp_path):
       attached[f"teacher_outputs/a/{key}"], x[[5, 0, 4]]
     )
   assert attached["labels"] is batch["labels"]
+
+
+def test_a_store_without_sides_centres_no_boundary(filled, monkeypatch):
+  config, folder, _ = filled
+  centred = config.copy_and_resolve_references()
+  centred.teachers.gaitbase.boundary_centre = "neck"
+  as_term = config.copy_and_resolve_references()
+  with as_term.unlocked():
+    as_term.terms.sides = config_lib.term(
+      "boundary", weight=1.0, centre="neck", teacher="gaitbase"
+    )
+  for one in (centred, as_term):
+    stores, _ = teacher_cache.open_stores(one, folder)
+    assert stores["gaitbase"].has("sides")
+  has = cache_lib.Store.has
+  monkeypatch.setattr(
+    cache_lib.Store,
+    "has",
+    lambda self, name: name != "sides" and has(self, name),
+  )
+  teacher_cache.open_stores(config, folder)
+  for one in (centred, as_term):
+    with pytest.raises(errors.UserError, match="gaitbase has no sides behind"):
+      teacher_cache.open_stores(one, folder)
