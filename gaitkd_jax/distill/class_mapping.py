@@ -129,7 +129,7 @@ def teacher_classes(
   student_classes = config.model.get("num_classes", 0)
   for name in teachers:
     teacher = config.teachers[name]
-    num_classes = teacher.model.get("num_classes", 0)
+    num_classes = teachers[name].num_classes
     if not student_classes or not num_classes:
       continue
     names: Sequence[str] = ()
