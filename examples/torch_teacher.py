@@ -24,8 +24,8 @@ class Network(nn.Module):
     super().__init__()
     self.parts = parts
     self.maps = nn.Sequential(
-      *(nn.Conv2d(1, 32, 5, 2, 2), nn.BatchNorm2d(32), nn.ReLU()),
-      *(nn.Conv2d(32, width, 3, 2, 1), nn.BatchNorm2d(width), nn.ReLU()),
+      *(nn.Conv2d(1, 16, 5, 2, 2), nn.BatchNorm2d(16), nn.ReLU()),
+      *(nn.Conv2d(16, width, 3, 2, 1), nn.BatchNorm2d(width), nn.ReLU()),
       nn.Conv2d(width, width, 3, 1, 1),
     )
     self.centres = nn.Parameter(torch.randn(parts, width, classes))

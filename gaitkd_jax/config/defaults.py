@@ -162,7 +162,7 @@ def benchmark(c: ConfigDict, name: str) -> None:
   for model in networks_of(c):
     if "num_classes" in model:
       model.num_classes = TRAIN_SUBJECTS[name]
-    if model.get("in_channels", 1) > 1:
+    if model.in_channels > 1:
       c.data.modalities = MODALITIES
 
 
@@ -247,8 +247,9 @@ def adam_optim(c: ConfigDict, *milestones: int, steps: int) -> None:
 
 
 def networks_of(c: ConfigDict) -> list[ConfigDict]:
-  """The configs of the student and of the teachers."""
-  return [c.model] + [t.model for t in c.teachers.values()]
+  """The configs of the student and of the teachers that are no imports."""
+  taught = [t.model for t in c.teachers.values()]
+  return [c.model] + [m for m in taught if m.get("name") != IMPORTED]
 
 
 def _optim() -> ConfigDict:

@@ -137,6 +137,8 @@ def teacher_classes(
       names = read_names(teacher.classes, config.data.name)
     elif teacher.checkpoint not in ("", config_lib.RANDOM):
       names = checkpoint.restored_meta(teacher.checkpoint).get("classes", ())
+    elif teachers[name].imported and num_classes == len(subjects):
+      names = subjects  # its clips came with labels, of these very data
     try:
       common = common_classes(
         name, subjects, student_classes, names, num_classes
