@@ -106,6 +106,12 @@ def check(
     "make the config agree, or fill another folder with --mode=cache and name "
     "that"
   )
+  if "imported" in found and wanted.get("model", IMPORTED) != IMPORTED:
+    raise errors.UserError(
+      f"{folder} holds what was imported of {found['imported']['name']}, and "
+      "the config names a network; set the teacher's model.name=imported, or "
+      "give another store"
+    )
   for key, value in wanted.items():
     if key in _OF_LARGEST and not found.get("largest"):
       continue
