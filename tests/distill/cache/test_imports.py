@@ -333,6 +333,19 @@ def test_what_a_config_says_of_an_import(ran, filled, tmp_path):
   (teacher,) = imported_teacher(store).values()
   assert teacher.num_classes == 32 and not teacher.temporal
   assert list(teacher.edges[3]) == [3 / 16, 4 / 16]
+  # It has seen its own clips only, and has no feature maps.
+  student = helpers.model(num_classes=32, parts=16, embedding_dim=16)
+  for term in (
+    config_lib.term("cross_view"),
+    config_lib.term("attention", end_points=("stage2", "stage2")),
+  ):
+    text = mistakes.message(
+      helpers.objective_of,
+      imported_teacher(store),
+      student,
+      terms={"x": term},
+    )
+    assert "needs to run teacher a, whose outputs are read from" in text
   # A network's own store is no import, and an import no network's store.
   other = of_import.copy_and_resolve_references()
   with other.unlocked():
@@ -343,3 +356,20 @@ def test_what_a_config_says_of_an_import(ran, filled, tmp_path):
     errors.UserError, match="set the teacher's model.name=imp"
   ):
     cache_lib.open_stores(other, data, {})
+
+
+def test_as_many_logits_as_subjects_are_those_of_the_labels(clips, tmp_path):
+  """Even where the student has more classes than there are subjects."""
+  run(clips, outputs_of(tmp_path / "o", clips[1]), tmp_path / "store")
+  teachers = imported_teacher(tmp_path / "store")
+  config = config_lib.default()
+  config.model.num_classes = 9
+  config.teachers.a = config_lib.teacher(config_lib.imported())
+  subjects = [f"walkers/{i}" for i in range(5)]
+  (found,) = distill.teacher_classes(config, teachers, subjects).values()
+  for places in found:
+    np.testing.assert_array_equal(places, np.arange(5))
+  text = mistakes.message(
+    distill.teacher_classes, config, teachers, subjects[:4]
+  )
+  assert "give the names of the teacher's" in text
