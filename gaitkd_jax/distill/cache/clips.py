@@ -4,7 +4,7 @@ python -m gaitkd_jax.main --config=configs/walkers.py --mode=cache \
   --cache.clips_only --workdir=runs/walkers_clips
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 import contextlib
 import os
 import time
@@ -140,7 +140,7 @@ def _modalities(config: Any) -> list[str]:
 
 def _shards(
   config: Any, split: Any, writer: shards_lib.Writer
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Generator[dict[str, np.ndarray], None, None]:
   """Yields the arrays of the files that are not written yet."""
   from data_pipelines import pipeline
   from data_pipelines import sampling
@@ -150,7 +150,7 @@ def _shards(
   clip = pipeline.Clip(**config.clip)
   views, size = config.cache.views, writer.shard_rows
   batch_size = min(_BATCH, size)
-  batches = pipeline.clip_batches(
+  batches: Any = pipeline.clip_batches(
     split,
     batch_size=batch_size,
     clip=clip,
