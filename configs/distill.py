@@ -33,6 +33,22 @@ def _gaitkd_two_teachers(c: ConfigDict) -> None:
   c.distillation.decision = "mean"
 
 
+def _gaitkd_centred(c: ConfigDict) -> None:
+  for teacher in c.teachers.values():
+    teacher.boundary_centre, teacher.boundary_reduce = "neck", "mean"
+    teacher.boundary_weight = 3.0
+
+
+def _boundary_centred(c: ConfigDict) -> None:
+  _gaitkd_centred(c)
+  for teacher in c.teachers.values():
+    teacher.decision_weight, teacher.boundary_weight = 0.0, 10.0
+
+
+def _best(c: ConfigDict) -> None:
+  config_lib.rival("rkd")(c)
+
+
 def _channel_wise(c: ConfigDict) -> None:
   # The embedded networks are of one width at these end points.
   stage = "stage3" if c.data.name == "walkers" else "stage4"
@@ -80,6 +96,19 @@ METHODS = {
       "ccpg": "Rank-1 93.1, mean of CL, UP, DN and BG",
     },
     teachers=2,
+  ),
+  "gaitkd_centred": config_lib.Method(
+    "GaitKD with signs behind the teacher's neck, against the student's "
+    "standardised channels: a boundary level that is not empty.",
+    _gaitkd_centred,
+  ),
+  "boundary_centred": config_lib.Method(
+    "The boundary level of gaitkd_centred alone.", _boundary_centred
+  ),
+  "best": config_lib.Method(
+    "What made the best student of the embedded data, see "
+    "docs/distillation.md.",
+    _best,
   ),
   "kd": config_lib.Method(
     "Plain distillation of logits (Hinton et al., arXiv 1503.02531), "

@@ -120,14 +120,14 @@ def prepare(
     data: has the attributes `name` (one of `NAMES`), `root` (folder of the real
       data; unused by walkers), `prepared` (where prepared data are kept:
       a folder, or a place in an object store such as gs://bucket/prepared),
-      `variant` (walkers: tiny, small or full), `modalities` (silhouettes, and
-      heatmaps if they are wanted), `pickles`, if it has it (which of several
-      pickles hold what), `skip_damaged`, if it has it (whether to go on without
-      damaged files), `train_subjects` and `test_subjects` (empty: as
-      `partition` says), and `partition` (empty: as the benchmark says;
-      "halves": the first half of the subjects that are there trains, where the
-      benchmark's division leaves nobody to train or to test; or the path of a
-      JSON file in OpenGait's format).
+      `variant` (walkers: tiny, small, full or validation), `modalities`
+      (silhouettes, and heatmaps if they are wanted), `pickles`, if it has it
+      (which of several pickles hold what), `skip_damaged`, if it has it
+      (whether to go on without damaged files), `train_subjects` and
+      `test_subjects` (empty: as `partition` says), and `partition` (empty: as
+      the benchmark says; "halves": the first half of the subjects that are
+      there trains, where the benchmark's division leaves nobody to train or to
+      test; or the path of a JSON file in OpenGait's format).
     download_config: Apache Beam's options, if Beam is to read; None: this
       process reads.
     before_building: is called where the prepared data are not found.

@@ -8,15 +8,17 @@ python scripts/study.py --workdir=runs/study --seeds=5 --part=1/2 & wait
 python scripts/study.py --workdir=runs/study --seeds=5 --report
 
 On the embedded data; --study names a file of scripts/studies/, which has a
-config for every row: objectives (the default), quantisation, or
-quantisation_wide. Every run is a workdir of its own; what is finished is not
-done again, and what was stopped goes on. The table (docs/study.md, or
-docs/study_<study>.md) gives the mean of Rank-1 over conditions, its standard
-deviation over seeds, and the difference from the row that all are compared
-with, paired by seed, with its 95 % interval (Student's t); the plot is an SVG
-beside it. --recorded adds a test on recorded walks in CASIA-B's layout,
-which no network was trained on. --part=i/n takes every n-th run, for n
-processes side by side. Every run notes its machine, and the report names them.
+config for every row: objectives (the default), teaching, teaching_search,
+quantisation, or quantisation_wide. Every run is a workdir of its own; what is
+finished is not done again, and what was stopped goes on. The table
+(docs/study.md, or docs/study_<study>.md) gives the mean of Rank-1 over
+conditions, its standard deviation over seeds, and the difference from the row
+that all are compared with, paired by seed, with its 95 % interval (Student's
+t); the plot is an SVG beside it. --recorded adds a test on recorded walks in
+CASIA-B's layout, which no network was trained on. A study whose teachers are
+the same in all rows runs them once a seed, over as many clips as a run draws.
+--part=i/n takes every n-th run, for n processes side by side. Every run notes
+its machine, and the report names them.
 """
 
 from collections.abc import Mapping
@@ -38,6 +40,7 @@ from gaitkd_jax import cli
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 from gaitkd_jax import storage
+from gaitkd_jax.distill.cache import precompute
 from gaitkd_jax.evaluation import evaluate
 from gaitkd_jax.quantize import post_training
 from gaitkd_jax.training import loop
@@ -97,8 +100,9 @@ def load_study(name: str) -> ModuleType:
   folder of another row's run by the same seed; `COMPARED`, the row that the
   others are compared with; `HEAD` and `AGAINST`, the heads of its column and of
   the differences; `FURTHER`, heads by row of further differences; `UNTRAINED`,
-  the rows that are only quantised; `TITLE`; `STUDENT`, what is trained; and
-  `DOCS`, its page.
+  the rows that are only quantised; `TITLE`; `STUDENT`, what is trained; `DOCS`,
+  its page; and, if there is any, `CACHED`, how many batches of clips the
+  training split holds: the teachers are then run once a seed.
   """
   path = _STUDIES / f"{name}.py"
   if not path.exists():
@@ -121,7 +125,24 @@ def create_config(name: str, seed: int) -> ConfigDict:
     config_lib.smoke(c)
     c.train.init_from = start
   c.train.steps = _STEPS.value or c.train.steps
+  if batches := getattr(study(), "CACHED", 0):
+    c.cache.views = -(-c.train.steps // batches)
+    for teacher in c.teachers:
+      stores = storage.path(_WORKDIR.value) / "teachers" / str(seed)
+      c.teachers[teacher].cache = str(stores / teacher)
   return c
+
+
+def _run_teachers(config: ConfigDict) -> None:
+  """Fills the caches that a config reads, as far as that has not been done."""
+  config = config.copy_and_resolve_references()
+  for teacher in config.teachers.values():
+    store = storage.path(teacher.cache)
+    teacher.cache = ""
+    done = store / "study.txt"
+    if not storage.exists(done):
+      precompute.fill(config, store.parent)
+      storage.write_text(done, machine())
 
 
 def folder(name: str, seed: int) -> storage.Path:
@@ -163,6 +184,8 @@ def run(name: str, seed: int) -> None:
   steps = config.train.steps
   if read_metrics(workdir, steps) is None:
     print(f"== {name}, seed {seed}", flush=True)
+    if hasattr(study(), "CACHED"):
+      _run_teachers(config)
     if name in study().UNTRAINED:
       post_training.quantize_checkpoint(config, workdir)
     else:

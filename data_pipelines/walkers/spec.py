@@ -71,6 +71,8 @@ SIZES = {
   "tiny": Size(12, 8, ("000", "036", "090", "144"), 16),
   "small": Size(48, 32, VIEWS, 30),
   "full": Size(124, 74, VIEWS, 40),
+  # The train split of "small", divided: to choose without its test split.
+  "validation": Size(32, 24, VIEWS, 30),
 }
 
 

@@ -9,6 +9,7 @@ import math
 from ml_collections import ConfigDict
 
 from gaitkd_jax import errors
+from gaitkd_jax import losses
 from gaitkd_jax import models
 from gaitkd_jax import placement
 from gaitkd_jax import quantize
@@ -186,6 +187,9 @@ def _distillation(c: ConfigDict) -> Iterator[str]:
   for name, one in c.teachers.items():
     if one.model.get("name") == defaults.IMPORTED:
       yield from _imported(name, one)
+    where = f"teachers.{name}.boundary_"
+    yield from _one_of(where + "centre", one.boundary_centre, losses.CENTRES)
+    yield from _one_of(where + "reduce", one.boundary_reduce, losses.REDUCTIONS)
     for key in ("temperature", "scale"):
       if isinstance(one[key], int | float) and one[key] <= 0:
         yield (

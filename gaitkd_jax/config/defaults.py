@@ -178,6 +178,11 @@ def teacher(
     **values: any of the following.
       decision_weight, boundary_weight, temperature: of GaitKD's two levels,
         numbers or schedules.
+      boundary_centre: "none", GaitKD's: signs of the embedding as it is; or
+        "neck": signs behind the teacher's neck, against the student's channels
+        standardised by their batch.
+      boundary_reduce: over channels, "sum", GaitKD's, or "mean", whose weight
+        does not depend on the embedding's width.
       scale: of the cross entropy that trained it; 1 where its logits are no
         cosines.
       connector: whether the student learns a layer that brings its embedding
@@ -194,6 +199,8 @@ def teacher(
       decision_weight=1.0,
       boundary_weight=0.003,
       temperature=4.0,
+      boundary_centre="none",
+      boundary_reduce="sum",
       scale=16.0,
       connector=False,
       classes="",

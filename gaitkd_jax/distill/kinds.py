@@ -24,6 +24,7 @@ class Several:
     student: the student's array.
     teachers: the array of each teacher.
     overlaps: of each, see `Pair.overlap`.
+    options: of the loss of each.
   """
 
   values: Sequence[jax.Array]
@@ -31,6 +32,7 @@ class Several:
   student: jax.Array
   teachers: Sequence[jax.Array]
   overlaps: Sequence[np.ndarray | None]
+  options: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Kind:
   Attributes:
     loss: a pure function of the student's array and the teacher's.
     end_point: the array of both networks that it takes.
+    teacher_end_point: which array of the teacher, where options decide it.
     any_end_point: whether the option `end_points` may name other arrays, such
       as feature maps.
     calibrated: whether its `scale`, if it has one, is that of the student's
@@ -78,6 +81,8 @@ class Kind:
       their losses; of these only the proportions of the weights may matter.
     diagnostics: by metric, options with which the loss is computed once more,
       only to be logged.
+    measures: further functions of the same arrays, only to be logged, as
+      "<term>_<measure>"; they are given those options that they know.
     of_teachers: keys of `config.teachers.<name>` that give the "weight" and
       options; a kind that has them is a term of every run with teachers, and
       `config.distillation.<kind>` is its mode.
@@ -85,6 +90,7 @@ class Kind:
 
   loss: Callable[..., Any]
   end_point: str
+  teacher_end_point: Callable[[Mapping[str, Any]], str] | None = None
   any_end_point: bool = False
   calibrated: bool = True
   memory: Memory | None = None
@@ -94,6 +100,9 @@ class Kind:
     default_factory=dict
   )
   diagnostics: Mapping[str, Mapping[str, Any]] = dataclasses.field(
+    default_factory=dict
+  )
+  measures: Mapping[str, Callable[..., jax.Array]] = dataclasses.field(
     default_factory=dict
   )
   of_teachers: Mapping[str, str] = dataclasses.field(default_factory=dict)

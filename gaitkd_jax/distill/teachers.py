@@ -54,6 +54,9 @@ class Teacher:
       leaves the level out.
     boundary_weight: of GaitKD's boundary level, likewise.
     temperature: of the decision level, a function of the step.
+    boundary_centre: where signs of the boundary level are taken, see
+      `losses.boundary_loss`.
+    boundary_reduce: of the boundary level over channels, likewise.
     scale: of the cross entropy that trained the teacher.
     connector: whether the student learns a layer that brings its embedding to
       the teacher's width.
@@ -69,6 +72,8 @@ class Teacher:
   temperature: Schedule
   scale: float = 16.0
   connector: bool = False
+  boundary_centre: str = "none"
+  boundary_reduce: str = "sum"
   lookup: Callable[[Batch], Outputs] | None = None
   imported: Imported | None = None
 
@@ -148,6 +153,8 @@ def create_teachers(
       ),
       scale=float(teacher.get("scale", 16.0)),
       connector=teacher.get("connector", False),
+      boundary_centre=teacher.get("boundary_centre", "none"),
+      boundary_reduce=teacher.get("boundary_reduce", "sum"),
     )
   return teachers
 

@@ -40,7 +40,8 @@ def create_levels(
     The levels that have a teacher left.
 
   Raises:
-    errors.UserError: an unknown mode.
+    errors.UserError: an unknown mode, a teacher without the array that a level
+      looks at, or teachers that vote by unlike options.
   """
   pairs = {name: pairings[name].abstract() for name in teachers}
   levels = []
@@ -76,8 +77,27 @@ def create_levels(
       members=len(members),
     )
     if level.weights:
+      _check_level(level, pairs)
       levels.append(level)
   return levels
+
+
+def _check_level(level: terms.Term, pairs: Mapping[str, pairing.Pair]) -> None:
+  for name in level.weights:
+    end_point = level.end_points_of(name)[1]
+    if end_point not in pairs[name].teacher:
+      raise errors.UserError(
+        f"config.teachers.{name}.{level.name}_centre is {end_point}, and this "
+        "teacher has none; give it num_classes, or set the centre to none"
+      )
+  options = [level.options[name] for name in level.weights]
+  if level.mode not in ("sum", "mean") and any(
+    o != options[0] for o in options
+  ):
+    raise errors.UserError(
+      f"config.distillation.{level.name} is {level.mode}, but the teachers' "
+      f"{level.name}_centre or {level.name}_reduce differ; make them agree"
+    )
 
 
 def create_terms(
@@ -226,7 +246,7 @@ def _try(
   for who, outputs, key in zip(
     ("the student", f"teacher {teacher}"),
     (pair.student, pair.teacher),
-    term.end_points,
+    term.end_points_of(teacher),
     strict=True,
   ):
     if key not in outputs:
@@ -234,7 +254,7 @@ def _try(
         f"{where}: {who} has no {key}; it has {', '.join(outputs)}"
       )
   if (
-    term.end_points[1] == "logits"
+    term.end_points_of(teacher)[1] == "logits"
     and "labels" in term.kind.arguments
     and paired.classes is not None
   ):

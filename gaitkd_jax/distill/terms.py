@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import functools
+import inspect
 from typing import Any
 
 import jax
@@ -35,7 +36,13 @@ def _vote(several: kinds.Several, mode: str) -> jax.Array:
     several.weights,
     mode,
     overlaps=several.overlaps,
+    **several.options[0],  # all teachers have the same: see `create_levels`
   )
+
+
+def _side_of(options: Mapping[str, Any]) -> str:
+  """The array of a teacher whose signs the boundary level looks at."""
+  return "neck" if options.get("centre") == "neck" else "embedding"
 
 
 def _init_bank(pair: pairing.Pair, size: int) -> losses.Bank:
@@ -81,7 +88,16 @@ KINDS: Mapping[str, kinds.Kind] = {
     modes={
       mode: functools.partial(_vote, mode=mode) for mode in ("vote", "agree")
     },
-    of_teachers=dict(weight="boundary_weight"),
+    teacher_end_point=_side_of,
+    measures={
+      "bits": losses.boundary_bits,
+      "agreement": losses.boundary_agreement,
+    },
+    of_teachers=dict(
+      weight="boundary_weight",
+      centre="boundary_centre",
+      reduce="boundary_reduce",
+    ),
   ),
   # Rivals on logits.
   "kd": kinds.Kind(losses.kd_loss, "logits", calibrated=False),
@@ -180,6 +196,13 @@ class Term:
     """The name of a teacher's metric and memory."""
     return f"{self.name}/{teacher}" if teacher else self.name
 
+  def end_points_of(self, teacher: str) -> tuple[str, str]:
+    """The arrays of the student and of a teacher that are compared."""
+    if self.kind.teacher_end_point is None:
+      return self.end_points
+    found = self.kind.teacher_end_point(self.options[teacher])
+    return self.end_points[0], found
+
   def init_memory(self, pair: pairing.Pair) -> Any:
     """The memory of step 0 for a pair of shapes, or None."""
     if self.kind.memory is None:
@@ -220,8 +243,12 @@ class Term:
         values,
         weights,
         context.student[self.end_points[0]],
-        [pairs[name].teacher[self.end_points[1]] for name in self.weights],
+        [
+          pairs[name].teacher[self.end_points_of(name)[1]]
+          for name in self.weights
+        ],
         [pairs[name].overlap for name in self.weights],
+        [self._options(context, name) for name in self.weights],
       )
     )
     metrics[self.name] = together
@@ -250,7 +277,7 @@ class Term:
     if self.kind.other_clips is not None:
       return self.kind.other_clips(context, pair, teacher, **options), None
     assert pair is not None
-    arrays, given = self._arrays(context, pair)
+    arrays, given = self._arrays(context, teacher, pair)
     if self.kind.memory is None:
       return self.kind.loss(*arrays, **options, **given), None
     given[self.kind.memory.argument] = memory
@@ -263,9 +290,17 @@ class Term:
     pair: pairing.Pair | None,
   ) -> dict[str, jax.Array]:
     found = {}
+    for name, function in self.kind.measures.items():
+      assert pair is not None
+      arrays, given = self._arrays(context, teacher, pair)
+      known = inspect.signature(function).parameters
+      options = {**self._options(context, teacher), **given}
+      found[f"{self.name}_{name}/{teacher}"] = function(
+        *arrays, **{k: v for k, v in options.items() if k in known}
+      )
     for name, changes in self.kind.diagnostics.items():
       assert pair is not None
-      arrays, given = self._arrays(context, pair)
+      arrays, given = self._arrays(context, teacher, pair)
       options = {**self._options(context, teacher), **changes}
       found[f"{name}/{teacher}"] = self.kind.loss(*arrays, **options, **given)
     return found
@@ -284,18 +319,19 @@ class Term:
     return options | {k: v for k, v in self.settings.items() if k in known}
 
   def _arrays(
-    self, context: context_lib.Context, pair: pairing.Pair
+    self, context: context_lib.Context, name: str, pair: pairing.Pair
   ) -> tuple[tuple[jax.Array, jax.Array], dict[str, Any]]:
     """Both arrays, and what else the loss is given."""
+    ends = self.end_points_of(name)
     given: dict[str, Any] = {}
     if self.kind.needs_labels:
       given["labels"] = context.labels
-    student = pair.student[self.end_points[0]]
+    student = pair.student[ends[0]]
     if "overlap" in self.kind.arguments:
-      teacher = pair.teacher[self.end_points[1]]
+      teacher = pair.teacher[ends[1]]
       given["overlap"] = pair.overlap
     else:
-      teacher = pair.matched(pair.teacher, self.end_points[1])
+      teacher = pair.matched(pair.teacher, ends[1])
     if student.ndim == 4:  # a map of a whole sequence, as of one frame
       student, teacher = student[:, None], teacher[:, None]
     return (student, teacher), given

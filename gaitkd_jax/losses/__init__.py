@@ -15,6 +15,10 @@ from gaitkd_jax.losses.bank import init_bank
 from gaitkd_jax.losses.bank import push
 from gaitkd_jax.losses.bank import relation_bank_loss
 from gaitkd_jax.losses.bank import relation_batch_loss
+from gaitkd_jax.losses.boundary import CENTRES
+from gaitkd_jax.losses.boundary import REDUCTIONS
+from gaitkd_jax.losses.boundary import boundary_agreement
+from gaitkd_jax.losses.boundary import boundary_bits
 from gaitkd_jax.losses.boundary import boundary_loss
 from gaitkd_jax.losses.contrastive import info_nce_loss
 from gaitkd_jax.losses.cross_entropy import cross_entropy_loss
@@ -65,11 +69,15 @@ from gaitkd_jax.losses.triplet import triplet_parts
 from gaitkd_jax.losses.weak_strong import cross_view_loss
 
 __all__ = [
+  "CENTRES",
+  "REDUCTIONS",
   "Anchors",
   "Bank",
   "Threshold",
   "adadistill_loss",
   "attention_transfer_loss",
+  "boundary_agreement",
+  "boundary_bits",
   "boundary_ensemble_loss",
   "boundary_loss",
   "channel_wise_loss",

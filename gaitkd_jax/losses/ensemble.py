@@ -213,6 +213,8 @@ def boundary_ensemble_loss(
   mode: str = "sum",
   margin: float = 1.0,
   overlaps: Overlaps | None = None,
+  centre: str = "none",
+  reduce: str = "sum",
 ) -> jax.Array:
   """GaitKD's boundary loss of several teachers (arXiv 2604.26255).
 
@@ -245,9 +247,11 @@ def boundary_ensemble_loss(
     overlaps: `[p, q_m]` of each teacher (see `boundary_loss`); None, or None
       for one, compares the first parts. "vote" and "agree" then use the parts
       that all networks have.
+    centre: see `boundary_loss`.
+    reduce: see `boundary_loss`.
 
   Returns:
-    Scalar float32, the mean over samples and parts of the sum over channels.
+    Scalar float32, the mean over samples and parts, channels as `reduce` says.
 
   Raises:
     ValueError: shapes differ, or lists of unequal length, or an unknown mode.
@@ -260,7 +264,9 @@ def boundary_ensemble_loss(
   pairs = list(zip(teacher_embeddings, overlaps, strict=True))
   if mode == "sum":
     values = [
-      boundary.boundary_loss(student_embedding, teacher, margin, overlap)
+      boundary.boundary_loss(
+        student_embedding, teacher, margin, overlap, centre, reduce
+      )
       for teacher, overlap in pairs
     ]
     return weighted_sum(values, weights)
@@ -273,9 +279,8 @@ def boundary_ensemble_loss(
     sum(w * side[:, :used] for w, side in zip(weights, part, strict=True))
     for part in zip(*sides, strict=True)
   )
-  to_above, to_below = boundary.squared_distances(
-    student_embedding[:, :used], margin
-  )
+  student = boundary.centred(student_embedding, centre)
+  to_above, to_below = boundary.squared_distances(student[:, :used], margin)
   # Sums of equal weights in another order differ by a rounding.
   wins = above - below > 1e-6 * (above + below)
   term = jnp.where(wins, to_above, to_below)
@@ -283,7 +288,7 @@ def boundary_ensemble_loss(
   if mode == "agree":
     counts &= (above == 0.0) | (below == 0.0)
   term = jnp.where(counts, term, 0.0)
-  return jnp.mean(jnp.sum(term, axis=-1))
+  return boundary.over_channels(term, reduce)
 
 
 def _divergence_from_ensemble(

@@ -12,6 +12,8 @@ from gaitkd_jax import models
 from tests.helpers import distillation as helpers
 from tests.helpers import networks
 
+BOUNDARY = {"boundary", "boundary_bits", "boundary_agreement"}
+
 
 @pytest.mark.parametrize(
   "change, words",
@@ -30,13 +32,13 @@ def test_a_teacher_that_does_not_fit_is_one_line(change, words):
 @pytest.mark.parametrize(
   "change, words, terms",
   [
-    (dict(), None, {"decision", "boundary", "teacher_accuracy", "teacher_kl"}),
+    (dict(), None, {"decision", "teacher_accuracy", "teacher_kl", *BOUNDARY}),
     (
       dict(parts=8),
       "16 parts and teacher big 8: the first 8",
-      {"decision", "boundary", "teacher_accuracy", "teacher_kl"},
+      {"decision", "teacher_accuracy", "teacher_kl", *BOUNDARY},
     ),
-    (dict(num_classes=0), "teacher big has no classifier", {"boundary"}),
+    (dict(num_classes=0), "teacher big has no classifier", BOUNDARY),
   ],
 )
 def test_what_two_networks_have_in_common(change, words, terms):

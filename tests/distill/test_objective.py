@@ -144,7 +144,12 @@ def test_a_teacher_of_strangers_teaches_boundaries_only():
   total, metrics = helpers.value_of(
     objective, helpers.context_of(student, a=teacher)
   )
-  assert metrics.keys() == {"boundary/a", "mse/a"}
+  assert metrics.keys() == {
+    "boundary/a",
+    "boundary_bits/a",
+    "boundary_agreement/a",
+    "mse/a",
+  }
   expected = 0.01 * metrics["boundary/a"] + 0.5 * metrics["mse/a"]
   np.testing.assert_allclose(total, expected, rtol=1e-6)
   with pytest.raises(errors.UserError, match="teacher a has no logits"):

@@ -66,8 +66,11 @@ def test_the_number_0_asks_what_a_schedule_of_zeros_asks(modes):
   assert more.keys() - metrics.keys() == {
     "decision/b",
     "teacher_kl/b",
-    "boundary/b",
-    "boundary/c",
+    *(
+      f"boundary{what}/{name}"
+      for what in ("", "_bits", "_agreement")
+      for name in "bc"
+    ),
   }
   assert "teacher_accuracy/b" in metrics
 

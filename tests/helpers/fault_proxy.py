@@ -60,7 +60,8 @@ class Fault:
   """Something that goes wrong for the requests that it matches.
 
   Attributes:
-    met: an event, set as soon as a request has met the fault.
+    met: an event, set as soon as a request has met the fault; of a cut, when
+      what was to be read or done before it is.
   """
 
   def __init__(self, kind, method, target, times, seconds, after, **details):
@@ -86,9 +87,10 @@ class Fault:
       return False
     if self._times is not None:
       self._times -= 1
-    if self._seconds is not None and not self.met.is_set():
+    if self._seconds is not None and self._end == math.inf:
       self._end = time.monotonic() + self._seconds
-    self.met.set()
+    if self.kind not in ("upload", "answer"):
+      self.met.set()
     return True
 
   def release(self):
@@ -245,6 +247,7 @@ class Proxy:
     answer, sent, received = None, 0, 0
     if kind == "upload":
       sent = len(head) + len(handler.read(handler.left // 2))
+      fault.met.set()
       handler.abort()
     else:
       body = head + handler.read()
@@ -269,6 +272,7 @@ class Proxy:
           )
       if kind == "answer":
         answer = None
+        fault.met.set()
         handler.abort()
       else:
         received = handler.send(

@@ -57,6 +57,9 @@ EMBEDDINGS = {
   "boundary_by_height": lambda s, t: losses.boundary_loss(
     s, t, overlap=OVERLAP
   ),
+  "boundary_centred": lambda s, t: losses.boundary_loss(
+    s, t, centre="neck", reduce="mean"
+  ),
   "feature_mse": losses.feature_mse_loss,
   "unit_embedding_mse": losses.unit_embedding_mse_loss,
   "embedding_cosine": losses.embedding_cosine_loss,

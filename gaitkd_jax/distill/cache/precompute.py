@@ -120,7 +120,7 @@ def _layout(config: Any, teacher: distill.Teacher) -> dict[str, Any]:
     )
   outputs = {
     key: jax.ShapeDtypeStruct(shapes[key], "float32")
-    for key in ("embedding", "logits")
+    for key in ("embedding", "logits", "neck")
     if key in shapes
   }
   rows = jax.eval_shape(

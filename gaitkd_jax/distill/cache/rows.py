@@ -24,7 +24,7 @@ def encode(
 
   Args:
     outputs: "embedding" `[n, p, d]` and, if there is a classifier, "logits"
-      `[n, p, k]`.
+      `[n, p, k]` and "neck" `[n, p, d]`.
     dtype: of what is stored, "float16" or "float32".
     largest: how many logits of a part to keep, fewer than k; 0 keeps all.
     scale: of the cross entropy that trained the teacher.
@@ -33,9 +33,12 @@ def encode(
   Returns:
     "embedding" `[n, p, d]`, and "logits" `[n, p, k]`, or "values" and "indices"
     (uint16, or int32 of more than 65,536 classes) `[n, p, largest]`,
-    descending, with "rest" `[n, p]`.
+    descending, with "rest" `[n, p]`; and of the neck "sides", uint8 `[n, p,
+    ceil(d / 8)]`, a bit for each channel that is positive.
   """
   rows = {"embedding": outputs["embedding"].astype(dtype)}
+  if "neck" in outputs:
+    rows["sides"] = jnp.packbits(outputs["neck"] > 0, axis=-1)
   if "logits" not in outputs:
     return rows
   logits = outputs["logits"].astype(jnp.float32)
@@ -59,11 +62,17 @@ def decode(
 ) -> dict[str, jax.Array]:
   """Turns rows of `encode` back to float32 "embedding" and "logits".
 
+  "neck" is 1 where the teacher's was positive, and -1 elsewhere.
+
   Args:
     rows: of a store.
     num_classes: k, which rows of the largest logits do not tell.
   """
   out = {"embedding": rows["embedding"].astype(jnp.float32)}
+  if "sides" in rows:
+    width = rows["embedding"].shape[-1]
+    positive = jnp.unpackbits(rows["sides"], axis=-1, count=width)
+    out["neck"] = jnp.where(positive == 1, 1.0, -1.0)
   if "logits" in rows:
     out["logits"] = rows["logits"].astype(jnp.float32)
   elif "rest" in rows:
@@ -95,7 +104,7 @@ def outputs(
 
   Returns:
     float32 "embedding" `[n, p, d]` and, if the teacher has a classifier,
-    "logits" `[n, p, num_classes]`.
+    "logits" `[n, p, num_classes]` and "neck" `[n, p, d]`, see `decode`.
   """
   prefix = batch_key(name, "")
   rows = {

@@ -182,6 +182,10 @@ class Store:
       raise _damaged(folder, folder, e) from e
     return cls(header, _open(local, header, "r"))
 
+  def has(self, array: str) -> bool:
+    """Whether rows have an array of this name."""
+    return array in self._arrays
+
   def rows(
     self, sequences: np.ndarray, clips: np.ndarray
   ) -> dict[str, np.ndarray]:
@@ -266,7 +270,25 @@ def open_stores(
         digest = checkpoint.digest(variables[name])
       expected = header_lib.describe(config, name, data, digest)
       stores[name] = Store.open(teacher.cache, expected)
+      if _needs_sides(config, name) and not stores[name].has("sides"):
+        raise errors.UserError(
+          f"{teacher.cache} has no sides behind the teacher's neck, which the "
+          f"boundary level of config.teachers.{name} asks for; fill another "
+          "folder with --mode=cache, or set the centre to none"
+        )
   return stores
+
+
+def _needs_sides(config: Any, name: str) -> bool:
+  """Whether a boundary is centred by this teacher's neck."""
+  teacher = config.teachers[name]
+  weight = teacher.boundary_weight
+  if teacher.boundary_centre == "neck" and (hasattr(weight, "items") or weight):
+    return True
+  return any(
+    term.get("centre") == "neck" and term.get("teacher", "") in ("", name)
+    for term in config.terms.values()
+  )
 
 
 def attach(

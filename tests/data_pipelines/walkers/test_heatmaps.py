@@ -256,7 +256,10 @@ def test_modalities_are_prepared_apart(data, builder):
   [
     ({"modalities": ("heatmaps",)}, "data.modalities is heatmaps"),
     ({"modalities": ("silhouettes", "pose")}, "data.modalities is"),
-    ({"variant": "tiny_heatmaps"}, "choose one of tiny, small, full$"),
+    (
+      {"variant": "tiny_heatmaps"},
+      "choose one of tiny, small, full, validation$",
+    ),
   ],
 )
 def test_wrong_values_are_one_line(data, values, words):

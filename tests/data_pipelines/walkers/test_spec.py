@@ -16,7 +16,12 @@ def test_sizes_are_those_of_the_published_splits():
     "tiny": (8, 4, 4, 16),
     "small": (32, 16, 11, 30),
     "full": (74, 50, 11, 40),
+    "validation": (24, 8, 11, 30),
   }
+  kept = spec_lib.SIZES["validation"]
+  assert kept.split("train") + kept.split("test") == spec_lib.SIZES[
+    "small"
+  ].split("train")
   assert spec_lib.SIZES["full"].split("test")[0] == "075"
   assert len(spec_lib.CONDITIONS) == 10
 

@@ -40,10 +40,11 @@ def test_the_store_is_what_is_promised(filled):
     rows = store.rows(np.array([3, 0, 3]), np.array([1, 0, 1]))
     assert rows["embedding"].shape == (3, parts, width)
     np.testing.assert_array_equal(rows["logits"][0], rows["logits"][2])
-    expected = teacher_cache.CLIPS * 4 * parts * (width + 32)
+    sides = width // 8
+    expected = teacher_cache.CLIPS * parts * (4 * (width + 32) + sides)
     assert metrics[name]["bytes_per_sequence"] == expected
     stored = sum(p.stat().st_size for p in (folder / name).glob("*.npy"))
-    assert stored == expected * len(split) + 2 * 128
+    assert stored == expected * len(split) + 3 * 128
     assert metrics[name]["absolute"] == metrics[name]["divergence"] == 0
 
 
@@ -59,8 +60,11 @@ def test_rows_are_what_the_teacher_says_of_the_clips(filled):
   )
   for name in stores:
     found = cache_lib.outputs(batch, name, 32)
-    assert found.keys() == {"embedding", "logits"}
-    for key, value in found.items():
+    assert found.keys() == {"embedding", "logits", "neck"}
+    np.testing.assert_array_equal(found["neck"] > 0, expected[name]["neck"] > 0)
+    assert 0.1 < np.mean(found["neck"] > 0) < 0.9
+    for key in ("embedding", "logits"):
+      value = found[key]
       np.testing.assert_allclose(value, expected[name][key], atol=2e-5)
       assert np.std(value) > 1e-3
 

@@ -1,0 +1,70 @@
+"""What a teacher's knowledge is worth: the rows of docs/study_teaching.md.
+
+The student is that of configs/walkers.py, its teacher the shipped DeepGaitV2.
+All rows see the same clips: the student alone has the teacher too, with weights
+of 0.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import pathlib
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from gaitkd_jax import config as config_lib
+
+TITLE = "What a teacher's knowledge is worth on the embedded data"
+STUDENT = "a narrow GaitBase (46,408 parameters)"
+HEAD, COMPARED = "objective", "student alone"
+AGAINST = f"against the {COMPARED}"
+FURTHER = {"GaitKD": "against GaitKD"}
+DOCS = "study_teaching"
+UNTRAINED = ()
+CACHED = 110  # batches: 3,520 sequences, 32 clips of each batch
+_CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
+
+Row = Callable[[Callable[[str], str]], ConfigDict]
+Change = Callable[[ConfigDict], ConfigDict]
+
+ALONE = dict(decision_weight=0.0, boundary_weight=0.0)
+CENTRED = dict(boundary_centre="neck", boundary_reduce="mean")
+
+
+def row(
+  method: str = "gaitkd",
+  terms: Mapping[str, float] | None = None,
+  change: Change | None = None,
+  **teacher: Any,
+) -> Row:
+  """A row.
+
+  Args:
+    method: of configs/distill.py.
+    terms: weights of further terms, by kind.
+    change: of the whole config.
+    **teacher: values of the teacher.
+  """
+
+  def make(run: Callable[[str], str]) -> ConfigDict:
+    del run
+    c = config_lib.load(_CONFIGS / "distill.py", method)
+    c.teachers.deepgaitv2.update(teacher)
+    for kind, weight in (terms or {}).items():
+      c.terms[kind] = config_lib.term(kind, weight=weight)
+    return change(c) if change else c
+
+  return make
+
+
+ROWS = {
+  COMPARED: row(**ALONE),
+  "GaitKD": row(),
+  "decision only": row(boundary_weight=0.0),
+  "boundary only, as published": row(decision_weight=0.0),
+  "boundary only, centred": row("boundary_centred"),
+  "GaitKD, centred": row("gaitkd_centred"),
+  "DIST": row("dist"),
+  "RKD": row("rkd"),
+  "best": row("best"),
+}
