@@ -34,8 +34,8 @@ class Imported:
   """What a store says of a network that is not here.
 
   Attributes:
-    shapes: of its outputs for one clip: "embedding" `[1, p, d]` and, if they
-      were imported, "logits" `[1, p, k]`.
+    shapes: of its outputs for one clip: "embedding" and "neck" `[1, p, d]` and,
+      if they were imported, "logits" `[1, p, k]`.
     edges: (top, bottom) of every part, as shares of the height.
   """
 

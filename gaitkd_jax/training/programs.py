@@ -135,7 +135,7 @@ class Programs:
     outputs = {
       key: jax.ShapeDtypeStruct((self.clips, *shape[1:]), jnp.float32)
       for key, shape in teacher.shapes.items()
-      if key in ("embedding", "logits")
+      if key in ("embedding", "logits", "neck")
     }
     encode = functools.partial(
       cache_lib.encode,

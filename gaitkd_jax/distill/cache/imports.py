@@ -4,6 +4,9 @@ For every file of clips there is one of outputs with the same name, .npz or
 .safetensors, which holds
   "embedding": floating-point `[n, p, d]`,
   "logits": floating-point `[n, p, k]`, if the network classifies,
+  "neck": floating-point `[n, p, d]`, the embedding behind a normalisation, if
+    there is one; only its signs are kept. Where there is none, a channel's sign
+    is that of its difference from its mean over all clips.
   "row", "digest": those of the clips' file, so that nothing is mixed up.
 """
 
@@ -25,7 +28,8 @@ from gaitkd_jax.distill.cache import shards as shards_lib
 from gaitkd_jax.distill.cache import store as store_lib
 
 Edges = Sequence[tuple[float, float]]
-_WANTED, _OPTIONAL = ("embedding", "row", "digest"), ("logits",)
+_AXES = dict(embedding="[n, p, d]", logits="[n, p, k]", neck="[n, p, d]")
+_WANTED, _OPTIONAL = ("embedding", "row", "digest"), ("logits", "neck")
 
 
 def import_outputs(
@@ -62,13 +66,14 @@ def import_outputs(
     raise errors.UserError("--name is empty; give the network's")
   index = shards_lib.Index.open(clips)
   files = _find(index, storage.path(outputs))
-  digest, first = hashlib.sha256(), None
+  digest, first, total = hashlib.sha256(), None, np.zeros([])
   for shard, path in enumerate(_bar(files, "check")):
     arrays = _read(index, shard, path, dtype)
     if first is None:
       first = arrays
       edges = _check_edges(edges, arrays["embedding"].shape[1])
     _check_alike(files[0], first, path, arrays)
+    total = total + arrays["embedding"].sum(axis=0, dtype=np.float64)
     for array in arrays.values():
       digest.update(np.ascontiguousarray(array, "<f4").data)
   assert first is not None and edges is not None
@@ -85,9 +90,19 @@ def import_outputs(
     if start < writer.done:
       continue
     arrays = _read(index, shard, path, dtype)
-    writer.write(start, {key: x.astype(dtype) for key, x in arrays.items()})
+    writer.write(start, _rows(arrays, total / index.total, dtype))
     writer.commit(end, {})
   return header
+
+
+def _rows(
+  arrays: Mapping[str, np.ndarray], mean: np.ndarray, dtype: str
+) -> dict[str, np.ndarray]:
+  """What is stored of a file, see `rows.encode`; `mean` is `[p, d]`."""
+  embedding = arrays["embedding"]
+  positive = arrays["neck"] > 0 if "neck" in arrays else embedding > mean
+  rows = {key: arrays[key].astype(dtype) for key in arrays if key != "neck"}
+  return rows | {"sides": np.packbits(positive, axis=-1)}
 
 
 def _bar(files: Sequence[storage.Path], what: str) -> Any:
@@ -132,21 +147,20 @@ def _find(index: shards_lib.Index, outputs: storage.Path) -> list[storage.Path]:
 def _read(
   index: shards_lib.Index, shard: int, path: storage.Path, dtype: str
 ) -> dict[str, np.ndarray]:
-  """Reads and checks a file; float32 "embedding" and "logits" by row."""
+  """Reads and checks a file; its outputs are float32, in the order of rows."""
   arrays = array_files.read(path)
   lacking = [key for key in _WANTED if key not in arrays]
   unknown = [key for key in arrays if key not in (*_WANTED, *_OPTIONAL)]
   if lacking or unknown:
     raise errors.UserError(
       f"{path} has {', '.join(sorted(arrays)) or 'no array'}; it takes "
-      f"{', '.join(_WANTED)} and, if the network classifies, logits"
+      f"{', '.join(_WANTED)} and, where the network has them, "
+      f"{', '.join(_OPTIONAL)}"
     )
   order = _order(index, shard, path, arrays.pop("row"), arrays.pop("digest"))
   parts = arrays["embedding"].shape[1:2]
-  for key, axes in (("embedding", "[n, p, d]"), ("logits", "[n, p, k]")):
-    if key not in arrays:
-      continue
-    array = arrays[key]
+  for key, array in arrays.items():
+    axes = _AXES[key]
     if not _is_float(array.dtype) or array.ndim != 3 or not array.size:
       one = "; of one part p is 1" if array.ndim == 2 else ""
       raise errors.UserError(
@@ -159,8 +173,8 @@ def _read(
       )
     if array.shape[1:2] != parts:
       raise errors.UserError(
-        f"{path}: logits are {list(array.shape)} and the embedding has "
-        f"{parts[0]} parts; both have the parts second, as in [n, p, k]"
+        f"{path}: {key} is {list(array.shape)} and the embedding has "
+        f"{parts[0]} parts; both have the parts second, as in {axes}"
       )
     if not np.isfinite(array).all():
       row, part, _ = np.argwhere(~np.isfinite(array))[0]
@@ -174,7 +188,12 @@ def _read(
         "cannot hold; give another --dtype, or scale it"
       )
     arrays[key] = array.astype(np.float32)[order]
-  return {key: arrays[key] for key in ("embedding", "logits") if key in arrays}
+  if "neck" in arrays and arrays["neck"].shape != arrays["embedding"].shape:
+    raise errors.UserError(
+      f"{path}: neck is {list(arrays['neck'].shape)} and the embedding "
+      f"{list(arrays['embedding'].shape)}; they have the same channels"
+    )
+  return {key: arrays[key] for key in _AXES if key in arrays}
 
 
 def _is_float(dtype: np.dtype) -> bool:
@@ -268,6 +287,7 @@ def _header(
   """The header of the store."""
   keys = ("format", "data", "clip", "augment", "seed", "views")
   logits = arrays.get("logits")
+  mean = np.zeros(arrays["embedding"].shape[1:])
   return {
     **{key: index.header[key] for key in keys},
     "model": header_lib.IMPORTED,
@@ -276,7 +296,7 @@ def _header(
     "classes": 0 if logits is None else logits.shape[-1],
     "largest": 0,
     "arrays": {
-      key: {"dtype": dtype, "shape": [index.total, *array.shape[1:]]}
-      for key, array in sorted(arrays.items())
+      key: {"dtype": x.dtype.name, "shape": [index.total, *x.shape[1:]]}
+      for key, x in sorted(_rows(arrays, mean, dtype).items())
     },
   }

@@ -238,8 +238,11 @@ def _imported(name: str, folder: storage.Path) -> teachers_lib.Imported:
       f"give its network as config.teachers.{name}.model"
     )
   shapes = {
-    key: (1, *array["shape"][1:]) for key, array in header["arrays"].items()
+    key: (1, *header["arrays"][key]["shape"][1:])
+    for key in ("embedding", "logits")
+    if key in header["arrays"]
   }
+  shapes["neck"] = shapes["embedding"]  # of which the store has the sides
   return teachers_lib.Imported(shapes, header["imported"]["edges"])
 
 

@@ -154,3 +154,11 @@ def test_what_does_not_fit_is_one_line(written, tmp_path, monkeypatch):
   assert "lacks clips-00000.npz" in mistakes.message(
     shards.Writer, copy, index.header
   )
+
+
+def test_clips_may_be_in_a_store(written, bucket, monkeypatch):
+  config, folder = written
+  monkeypatch.setattr(clips_lib, "_SHARD_BYTES", 2**22)
+  clips_lib.fill(config, f"{bucket.url}/run")
+  for path in folder.iterdir():
+    assert bucket.read(f"run/clips/{path.name}") == path.read_bytes()

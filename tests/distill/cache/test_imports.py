@@ -15,6 +15,7 @@ from gaitkd_jax import errors
 from gaitkd_jax import losses
 from gaitkd_jax import models
 from gaitkd_jax import sharding
+from gaitkd_jax import storage
 from gaitkd_jax.distill import cache as cache_lib
 from gaitkd_jax.distill.cache import imports
 from gaitkd_jax.distill.cache import store as store_lib
@@ -59,7 +60,7 @@ def ran(filled, tmp_path_factory):
     order = rng.permutation(len(arrays["row"]))
     outputs = {
       key: np.concatenate([out[key] for out in several])[order]
-      for key in ("embedding", "logits")
+      for key in ("embedding", "logits", "neck")
     }
     outputs |= {"row": arrays["row"][order], "digest": arrays["digest"]}
     if i == 1:
@@ -81,19 +82,23 @@ def test_the_store_is_what_the_mode_fills(filled, ran):
   """Row by row, what the network itself gave `--mode=cache`."""
   _, folder, _ = filled
   *_, store = ran
-  for name in ("embedding", "logits"):
+  for name in ("embedding", "logits", "sides"):
     found, expected = (
       np.load(place / f"{name}.npy") for place in (store, folder / "gaitbase")
     )
+    if name == "sides":  # but those that rounding turns
+      assert np.unpackbits(found ^ expected).mean() < 1e-4
+      continue
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
 def test_losses_equal_those_of_the_network_itself(ran):
-  """Both levels, and a relation of embeddings, to 1e-4."""
+  """Both levels, also centred, and relations, to 1e-4."""
   of_import, config, run, _ = ran
   student = models.create_model(config.model)
   terms = {"rkd": config_lib.term("rkd"), "dist": config_lib.term("dist")}
+  terms["centred"] = config_lib.term("boundary", centre="neck", reduce="mean")
   teachers = {
     "network": distill.create_teachers(config.teachers),
     "import": cache_lib.look_up(
@@ -191,6 +196,7 @@ def with_nan(x):
     (dict(embedding=lambda x: x[..., :1]), "write all by one network"),
     (dict(embedding=with_nan), "embedding is NaN or infinite at [2, 1]"),
     (dict(logits=lambda x: x.swapaxes(1, 2)), "both have the parts second"),
+    (dict(neck=np.ones((4, 3, 9))), "neck is [4, 3, 9] and the embedding"),
     (dict(logits=lambda x: None), "write all by one network"),
     (dict(embedding=lambda x: None), "it takes embedding, row, digest"),
     (dict(extra=np.zeros(3)), "has digest, embedding, extra, logits, row; it"),
@@ -245,13 +251,23 @@ def test_a_store_without_logits(clips, tmp_path):
   edges = [(0.0, 0.5), (0.5, 1.0), (0.0, 1.0)]
   options = dict(edges=edges, dtype="float16")
   header = run(clips, outputs, tmp_path / "store", **options)
-  assert header["classes"] == 0 and header["arrays"].keys() == {"embedding"}
+  assert header["classes"] == 0
+  assert header["arrays"].keys() == {"embedding", "sides"}
   stored = np.load(tmp_path / "store" / "embedding.npy")
   assert stored.shape == (ROWS, 3, 2) and stored.dtype == np.float16
   with np.load(outputs / "clips-00002.npz") as file:
     np.testing.assert_array_equal(
       stored[8:], file["embedding"].astype(np.float16)
     )
+  # Of every channel, which clips are above its mean.
+  every = []
+  for path in sorted(outputs.iterdir()):
+    with np.load(path) as file:
+      every.append(file["embedding"])
+  sides = np.load(tmp_path / "store" / "sides.npy")
+  decoded = cache_lib.decode({"embedding": stored, "sides": sides})["neck"]
+  embedding = np.concatenate(every)
+  np.testing.assert_array_equal(decoded, np.sign(embedding - embedding.mean(0)))
   before = teacher_cache.contents(tmp_path / "store")
   run(clips, outputs, tmp_path / "store", **options)
   assert teacher_cache.contents(tmp_path / "store") == before
@@ -304,7 +320,7 @@ def test_a_student_of_other_parts_and_width(clips, tmp_path):
   of_teacher = {"embedding": helpers.outputs(rng, p=3, d=2)["embedding"]}
   context = helpers.context_of(student_outputs, a=of_teacher)
   _, metrics = helpers.value_of(objective, context)
-  assert metrics.keys() == {"boundary/a"}
+  assert "boundary/a" in metrics and "decision/a" not in metrics
   assert helpers.objective_of(teachers).pairings["a"].overlap is None
   terms = {"x": config_lib.term("kd")}
   text = mistakes.message(helpers.objective_of, teachers, terms=terms)
@@ -373,3 +389,24 @@ def test_as_many_logits_as_subjects_are_those_of_the_labels(clips, tmp_path):
     distill.teacher_classes, config, teachers, subjects[:4]
   )
   assert "give the names of the teacher's" in text
+
+
+def test_all_of_it_may_be_in_a_store(clips, bucket, tmp_path):
+  """Clips' index, outputs and the result; the rows are those on a disk."""
+  outputs = outputs_of(tmp_path / "outputs", clips[1])
+  header = run(clips, outputs, tmp_path / "store")
+  storage.upload(clips[0], f"{bucket.url}/clips", "progress.json")
+  storage.upload(outputs, f"{bucket.url}/outputs", "clips-00002.npz")
+  place = f"{bucket.url}/store"
+  there = imports.import_outputs(
+    f"{bucket.url}/clips", f"{bucket.url}/outputs", place, "a"
+  )
+  assert there == header
+  sequences, numbers = np.array([4, 0]), np.array([1, 0])
+  found, expected = (
+    store_lib.Store.open(folder, {}).rows(sequences, numbers)
+    for folder in (place, tmp_path / "store")
+  )
+  assert found.keys() == {"embedding", "logits", "sides"}
+  for key, values in expected.items():
+    np.testing.assert_array_equal(found[key], values)
