@@ -58,6 +58,9 @@ def run(main: Callable[[list[str]], None]) -> None:
   except BrokenPipeError:
     _end("stopped: nobody reads the output any more", _UNREAD)
   except errors.UserError as e:
+    # Ctrl-C while a library is loaded looks as if that were missing.
+    if isinstance(e.__cause__, ImportError) and (stop := _stopped(e)):
+      _end(str(stop), _status(stop))
     _end(f"error: {e}", 2)
   except Exception as e:
     stop, raised = stopping.verdict(), _stopped(e)
@@ -120,8 +123,14 @@ def _hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
 
 
 def _unraisable(error: Any) -> None:
-  """Leaves out what they say of a write that has failed."""
-  if str(error.exc_value) != "Event loop is closed":
+  """Leaves out what they say of a write that has failed.
+
+  A stop is raised again: Python drops what is raised in a destructor, or where
+  JAX is called back when garbage is collected.
+  """
+  if isinstance(error.exc_value, errors.Stopped):
+    stopping.again()
+  elif str(error.exc_value) != "Event loop is closed":
     sys.__unraisablehook__(error)
 
 

@@ -70,7 +70,7 @@ _ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Files of configs/ that train one network each.
 _RECIPES = (
   *("gaitbase", "deepgaitv2", "skeletongait", "skeletongaitpp"),
-  *("swingait", "gaitset", "gaitpart", "gaitgl"),
+  *("swingait", "gaitset", "gaitpart", "gaitgl", "foundationgait"),
 )
 # What the layers of one module add to its name.
 _LAYER = re.compile(r"_(bn|(block|conv|layer)\d+)$")
@@ -145,8 +145,7 @@ def from_opengait(source: storage.Path, output: storage.Path) -> None:
     output / "checkpoints", variables, {"model": model}, step
   )
   print_modules(variables)
-  ignored = [f"{n} {what}" for what, n in convert.ignored(state).items() if n]
-  print("left out:", ", ".join(ignored) or "nothing")
+  print("left out:", count_ignored(state, model))
   if wrapped := sum(key.startswith("module.") for key in state):
     print(f"prefix module. dropped from {wrapped} keys")
   print_head(variables["params"], model)
@@ -174,8 +173,7 @@ def to_opengait(source: storage.Path, output: storage.Path) -> None:
   else:
     write_state(output, state, step)
   print_modules(variables)
-  added = [f"{n} {what}" for what, n in convert.ignored(state).items() if n]
-  print("added:", ", ".join(added) or "nothing")
+  print("added:", count_ignored(state, model))
   print_head(variables["params"], model)
   print(f"written: {output}, iteration {step}")
 
@@ -214,6 +212,14 @@ def recipes() -> list[zoo.Recipe]:
       flag = f"configs/{name}.py:{variant}"
       found.append(zoo.Recipe(flag, c.data.name, c.model.to_dict()))
   return found
+
+
+def count_ignored(state: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+  """What of OpenGait's has no place here, in words."""
+  counts = convert.ignored(state, model)
+  return (
+    ", ".join(f"{n} {what}" for what, n in counts.items() if n) or "nothing"
+  )
 
 
 def print_modules(variables: Mapping[str, Any]) -> None:

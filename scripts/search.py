@@ -8,6 +8,9 @@ python scripts/search.py --gallery=<store> --probe=<folder of silhouettes>
 A store is what --mode=embed wrote, or an .npz file of the arrays "embeddings"
 [sequences, parts, channels], "subjects", "conditions" and "views".
 
+A gallery may also be a folder of people, as `python -m gaitkd_jax.identify`
+takes it (docs/identify.md), which --model or --checkpoint embeds.
+
 Silhouettes are PNG or JPG files or a pickle: those in the folder itself are one
 sequence, and those in each folder below it are one. They are read, checked and
 mended as the builder of the gallery's data set does it, and embedded by the
@@ -29,29 +32,23 @@ gaitkd_jax/evaluation/search/verdict.py.
 from collections.abc import Sequence
 import csv
 import pathlib
-from typing import Any
 
 from absl import flags
-from jax.sharding import Mesh
 import numpy as np
 import tqdm
 
-from gaitkd_jax import checkpoint
 from gaitkd_jax import cli
 from gaitkd_jax import errors
-from gaitkd_jax import models
-from gaitkd_jax import runtime
-from gaitkd_jax import sharding
 from gaitkd_jax import storage
 from gaitkd_jax.evaluation import distances
-from gaitkd_jax.evaluation import embedding
-from gaitkd_jax.evaluation import restoring
 from gaitkd_jax.evaluation import search
 from gaitkd_jax.evaluation import store as store_lib
-from gaitkd_jax.evaluation import tested
 from gaitkd_jax.evaluation.search import verdict as verdict_lib
+from gaitkd_jax.identify import probes as probes_lib
 
-_GALLERY = flags.DEFINE_string("gallery", None, "store", required=True)
+_GALLERY = flags.DEFINE_string(
+  "gallery", None, "store, or folder of people", required=True
+)
 _PROBE = flags.DEFINE_string(
   "probe", None, "store, or folder of silhouettes", required=True
 )
@@ -76,156 +73,6 @@ _FAR = flags.DEFINE_float(
 )
 # More are not read on a screen.
 _SHOWN = 20
-# What a network saw in an evaluation that says nothing else.
-_MAX_FRAMES = 720
-
-
-def restore_network(
-  gallery: store_lib.EmbeddingStore, path: str, moved: str, mesh: Mesh
-) -> tuple[Any, Any]:
-  """Restores the network that made a gallery.
-
-  Args:
-    gallery: its metadata name the network.
-    path: of the gallery, for messages.
-    moved: where the checkpoint lies; empty: where the metadata say.
-    mesh: devices of the data axis.
-
-  Returns:
-    The module and its variables.
-
-  Raises:
-    errors.UserError: metadata or the checkpoint are missing, or it is another.
-  """
-  known = gallery.metadata
-  for key in ("model", "checkpoint", "digest"):
-    if key not in known:
-      raise errors.UserError(
-        f"{path} does not say which network made it ({key} is missing); give "
-        "--probe a store that the same network made, not silhouettes"
-      )
-  dtype = known.get("dtype", "float32")
-  if models.create_model(known["model"], dtype).in_channels != 1:
-    raise errors.UserError(
-      f"the network of {path} reads heat maps, which a folder of silhouettes "
-      "does not have; embed the probes with --mode=embed, and give that store"
-    )
-  place = storage.path(moved or known["checkpoint"])
-  if not storage.exists(place):
-    raise errors.UserError(
-      f"the checkpoint of the gallery's network, {place}, is not there; say "
-      "with --checkpoint where it lies"
-    )
-  # A run that went on has later ones.
-  for folder in (place / "checkpoints", place):
-    if storage.exists(step := folder / str(known.get("step"))):
-      place = step
-      break
-  module, variables = restoring.restore_network(
-    place,
-    known["model"],
-    dtype,
-    sharding.replicated(mesh),
-    known.get("quantization"),
-  )
-  digest = checkpoint.digest(variables)
-  if digest != known["digest"]:
-    raise errors.UserError(
-      f"checkpoint {place} is not the one that made {path} (digest "
-      f"{digest[:12]}, there {str(known['digest'])[:12]}); name that one with "
-      "--checkpoint, or embed the gallery anew"
-    )
-  return module, variables
-
-
-def open_exported(
-  gallery: store_lib.EmbeddingStore, path: str, file: str
-) -> runtime.Exported:
-  """Opens an exported network that fits a gallery.
-
-  Args:
-    gallery: see `restore_network`.
-    path: of the gallery, for messages.
-    file: that was given; empty: the one that made the gallery.
-
-  Raises:
-    errors.UserError: there is no such file, or it is of another network.
-  """
-  known = gallery.metadata
-  network = tested.open_exported(file or known["exported"], "--model")
-  if len(network.frame_shape) > 2:
-    raise errors.UserError(
-      f"{network.path} reads frames of {list(network.frame_shape)}, not "
-      "silhouettes alone; embed the probes with --mode=embed, and give that "
-      "store"
-    )
-  digests = network.digest, network.metadata["checkpoint"]["digest"]
-  if known.get("digest") not in digests:
-    raise errors.UserError(
-      f"{network.path} is neither the file that made {path} nor of the "
-      f"checkpoint that did (digest {str(known.get('digest'))[:12]}, of the "
-      f"file {digests[0][:12]}, of its checkpoint {digests[1][:12]}); give "
-      "that one, or embed the gallery anew"
-    )
-  return network
-
-
-def embed_silhouettes(
-  gallery: store_lib.EmbeddingStore,
-) -> tuple[np.ndarray, np.ndarray]:
-  """Embeds the sequences of --probe as an evaluation does.
-
-  Returns:
-    float32 `[n, p, d]`, and their names, str `[n]`.
-  """
-  # TensorFlow is loaded only where silhouettes are read.
-  from data_pipelines import folders
-  from data_pipelines import pipeline
-
-  root = storage.fetch(_PROBE.value)
-  found = folders.find_sequences(root, "--probe")
-  mesh = sharding.create_mesh()
-  if _MODEL.value or "exported" in gallery.metadata:
-    variables = None
-    module = open_exported(gallery, _GALLERY.value, _MODEL.value)
-  else:
-    module, variables = restore_network(
-      gallery, _GALLERY.value, _CHECKPOINT.value, mesh
-    )
-  data = gallery.metadata.get("data", "")
-  split = folders.read_sequences(found, data, "--probe")
-  size = min(_BATCH_SIZE.value, len(split))
-  batches = pipeline.eval_batches(
-    split,
-    batch_size=-(-size // mesh.size) * mesh.size,
-    max_frames=gallery.metadata.get("max_frames", _MAX_FRAMES),
-  )
-  embed_step = embedding.make_embed_step(module, mesh)
-  return (
-    embedding.embed(embed_step, variables, batches, len(split), mesh),
-    split.names,
-  )
-
-
-def open_probes(gallery: store_lib.EmbeddingStore) -> tuple[Any, np.ndarray]:
-  """Returns embeddings `[n, p, d]` of --probe, and their names, str `[n]`."""
-  if not store_lib.is_store(storage.path(_PROBE.value)):
-    return embed_silhouettes(gallery)
-  probes = store_lib.EmbeddingStore.open(_PROBE.value)
-  if probes.shape[1:] != gallery.shape[1:]:
-    raise errors.UserError(
-      f"embeddings of --probe {_PROBE.value} are {list(probes.shape[1:])}, "
-      f"those of --gallery {_GALLERY.value} {list(gallery.shape[1:])}; give "
-      "stores of one network"
-    )
-  digests = [store.metadata.get("digest") for store in (gallery, probes)]
-  if None not in digests and digests[0] != digests[1]:
-    raise errors.UserError(
-      f"--probe {_PROBE.value} and --gallery {_GALLERY.value} were made by "
-      f"different networks (digest {digests[1][:12]} and {digests[0][:12]}); "
-      "embed both with one checkpoint"
-    )
-  return probes, probes.names
 
 
 def format_table(
@@ -348,12 +195,21 @@ def main(argv: list[str]) -> None:
       "--model and --checkpoint are both given, and one network embeds; give "
       "one"
     )
-  gallery = store_lib.EmbeddingStore.open(_GALLERY.value)
+  gallery = probes_lib.open_gallery(
+    _GALLERY.value, _MODEL.value or _CHECKPOINT.value
+  )
   metric = _METRIC.value or gallery.metadata.get("metric")
   if metric not in distances.METRICS:
     metric = distances.METRICS[0]
   check_verdicts(gallery)
-  probes, names = open_probes(gallery)
+  probes, names = probes_lib.open_probes(
+    _PROBE.value,
+    gallery,
+    _GALLERY.value,
+    model=_MODEL.value,
+    moved=_CHECKPOINT.value,
+    batch_size=_BATCH_SIZE.value,
+  )
   if not output:
     probes, shown = probes[:_SHOWN], names[:_SHOWN]
   threshold = find_threshold(gallery, metric)

@@ -63,6 +63,25 @@ def test_a_bug_keeps_its_traceback():
   assert "Traceback" in done.stderr and "KeyError: 'bug'" in done.stderr
 
 
+def test_ctrl_c_while_a_library_is_loaded_is_a_stop():
+  code = """
+from gaitkd_jax import cli
+from gaitkd_jax import errors
+from gaitkd_jax.hosts import stopping
+def main(_):
+  try:
+    try:
+      raise stopping.stopped()
+    except errors.Stopped as stop:
+      raise ImportError("initialization failed") from stop
+  except ImportError as e:
+    raise errors.UserError("the library is missing") from e
+cli.run(main)
+"""
+  done = command.run(program=("-c", code))
+  assert (done.returncode, done.stderr) == (143, "stopped\n")
+
+
 def test_a_reader_that_goes_is_one_line():
   with subprocess.Popen(
     [sys.executable, *DESCRIBE, "--config=configs/walkers.py:smoke"],

@@ -26,8 +26,9 @@ print(json.dumps([found.count(f"/jax/compilation_cache/cache_{what}")
 
 @pytest.fixture
 def cache_dir():
-  """JAX forgets afterwards where it was to keep programs."""
+  """JAX is told nothing of where to keep programs; afterwards, as before."""
   before = jax.config.jax_compilation_cache_dir
+  jax.config.update("jax_compilation_cache_dir", None)
   yield
   jax.config.update("jax_compilation_cache_dir", before)
 

@@ -27,6 +27,7 @@ from gaitkd_jax.config.methods import distillation
 from gaitkd_jax.config.methods import rival
 from gaitkd_jax.config.methods import warm_up
 from gaitkd_jax.config.networks import deepgaitv2
+from gaitkd_jax.config.networks import foundationgait
 from gaitkd_jax.config.networks import gaitbase
 from gaitkd_jax.config.networks import gaitbase_plain
 from gaitkd_jax.config.networks import gaitgl
@@ -46,6 +47,7 @@ from gaitkd_jax.config.recipes import walkers_student
 from gaitkd_jax.config.recipes import walkers_teacher
 from gaitkd_jax.config.recipes import walkers_teacher_maps
 from gaitkd_jax.config.recipes import without_teachers
+from gaitkd_jax.config.variants import FOUNDATIONGAIT
 from gaitkd_jax.config.variants import GAITKD
 from gaitkd_jax.config.variants import NOT_MEASURED
 from gaitkd_jax.config.variants import OPENGAIT
@@ -60,6 +62,7 @@ from gaitkd_jax.config.variants import smoke
 
 __all__ = [
   "CLIP_KEYS",
+  "FOUNDATIONGAIT",
   "GAITKD",
   "Help",
   "IMPORTED",
@@ -86,6 +89,7 @@ __all__ = [
   "deepgaitv2",
   "default",
   "distillation",
+  "foundationgait",
   "gaitbase",
   "gaitbase_plain",
   "gaitgl",

@@ -62,6 +62,24 @@ def deepgaitv2(**values: Any) -> ConfigDict:
   )
 
 
+def foundationgait(**values: Any) -> ConfigDict:
+  """FoundationGait (0.03 billion parameters) as fine-tuned for Gait3D."""
+  return ConfigDict(
+    dict(
+      name="foundationgait",
+      channels=(64, 128, 256, 512),
+      blocks=(1, 4, 8, 4),
+      bins=(16, 8, 4, 2, 1),
+      embedding_dim=256,
+      num_classes=3000,
+      in_channels=1,
+      retrieval="embedding",
+      remat=False,
+    )
+    | values
+  )
+
+
 def skeletongaitpp(**values: Any) -> ConfigDict:
   """SkeletonGait++ as published for Gait3D; needs heat maps."""
   return ConfigDict(

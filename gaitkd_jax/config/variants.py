@@ -33,7 +33,8 @@ OPENGAIT_HID = (
   "public, with frames of 128 x 88 pixels; here they have 64 x 44"
 )
 GAITKD = "GaitKD's paper (arXiv 2604.26255), as others quote it"
-_PUBLISHED = {OPENGAIT, OPENGAIT_GREW, OPENGAIT_HID, GAITKD}
+FOUNDATIONGAIT = "FoundationGait's paper (arXiv 2512.00691), its abstract"
+_PUBLISHED = {OPENGAIT, OPENGAIT_GREW, OPENGAIT_HID, GAITKD, FOUNDATIONGAIT}
 _WIDTH = 80
 _LISTED = 12  # variants that an error message lists in full
 

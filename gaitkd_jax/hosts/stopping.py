@@ -31,6 +31,7 @@ class _Stop:
 
   def __init__(self) -> None:
     self.number: int | None = None  # of the signal
+    self.dropped = False  # the exception, so that it is raised again
     self.depth = 0  # of `held`
     self.done = False  # so that nothing is left to stop
     self.pipe: int | None = None  # on which `listening` hears of signals
@@ -117,6 +118,21 @@ def stopped(done: str = "") -> errors.Stopped:
   return error
 
 
+def again() -> None:
+  """Stops once more, soon, where Python has dropped the exception."""
+
+  def signal_again() -> None:
+    if signal.getsignal(signal.SIGTERM) is _handle:
+      _stop.dropped = True
+      main = threading.main_thread().ident
+      signal.pthread_kill(main, signal.SIGTERM)
+
+  # Not at once: that would be in the same place.
+  timer = threading.Timer(0.05, signal_again)
+  timer.daemon = True
+  timer.start()
+
+
 def join(peers: peers_lib.Peers) -> None:
   """Stops together with other processes from now on."""
   _stop.peers = peers
@@ -185,6 +201,11 @@ def _handle(number: int, frame: object) -> None:
   del frame
   if _stop.done:
     return
+  if _stop.dropped:
+    _stop.dropped = False
+    if not _stop.depth:
+      raise stopped()
+    return  # it is raised where `held` ends
   if _stop.number is not None:
     return  # it is stopping; of a second ctrl-C `_count` takes care
   _stop.number = number

@@ -24,6 +24,9 @@ _OUTPUT = flags.DEFINE_string("output", "", "folder for the results")
 _SEGMENTER = flags.DEFINE_string(
   "segmenter", "", "ONNX file that cuts people out of their boxes"
 )
+_SEGMENT_EVERY = flags.DEFINE_integer(
+  "segment_every", 1, "frames of which the segmenter is shown one", 1
+)
 _BOXES = flags.DEFINE_string(
   "boxes", "", "CSV file of frame,id,x,y,w,h from a tracker of your own"
 )
@@ -85,6 +88,7 @@ def main(argv: list[str]) -> None:
       source=_INPUT.value,
       output=_OUTPUT.value,
       segmenter=_SEGMENTER.value,
+      segment_every=_SEGMENT_EVERY.value,
       boxes=_BOXES.value,
       threshold=_THRESHOLD.value,
       far=_FAR.value,
@@ -106,7 +110,13 @@ def _change_store() -> None:
       "--gallery is missing; give the store to be made or changed"
     )
   from gaitkd_jax.identify import enrolment
+  from gaitkd_jax.identify import segmenter as segmenter_lib
 
+  segmenter = None
+  if _SEGMENTER.value:
+    segmenter = segmenter_lib.Segmenter(
+      _SEGMENTER.value, every=_SEGMENT_EVERY.value
+    )
   enrolment.enrol(
     enrolment.Change(
       store=_GALLERY.value,
@@ -115,7 +125,7 @@ def _change_store() -> None:
       replace=_REPLACE.value,
       remove=[name.strip() for name in _REMOVE.value if name.strip()],
       calibrate=_CALIBRATE.value,
-      segmenter=_SEGMENTER.value or None,
+      segmenter=segmenter,
     )
   )
 

@@ -1,5 +1,6 @@
 """Who walks in a video: from the video and a gallery to names."""
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
@@ -12,6 +13,8 @@ import time
 import numpy as np
 
 from gaitkd_jax import errors
+from gaitkd_jax.identify import beside
+from gaitkd_jax.identify import boxes as boxes_lib
 from gaitkd_jax.identify import embedding
 from gaitkd_jax.identify import found as found_lib
 from gaitkd_jax.identify import gallery as gallery_lib
@@ -38,6 +41,8 @@ class Request:
     source: a video, or a folder of silhouettes.
     output: folder for the results.
     segmenter: an ONNX file, see `segmenter.Segmenter`; "": the background.
+    segment_every: of a video's frames, how many make one that the segmenter is
+      shown.
     boxes: a CSV file, see `boxes.Boxes`; "": people are looked for.
     threshold: distance up to which somebody is named.
     far: rate of false accepts, in place of a threshold.
@@ -50,6 +55,7 @@ class Request:
   source: str = ""
   output: str = ""
   segmenter: str = ""
+  segment_every: int = 1
   boxes: str = ""
   threshold: float | None = None
   far: float | None = None
@@ -91,12 +97,17 @@ def run(request: Request) -> found_lib.Found | None:
   """
   _check(request)
   clock = _Clock()
+  # What can be wrong with the input is said before anything takes long.
+  video = _open(request)
   segmenter = None
   if request.segmenter:
-    segmenter = segmenter_lib.Segmenter(request.segmenter)
+    segmenter = segmenter_lib.Segmenter(
+      request.segmenter, every=request.segment_every
+    )
   if request.stop_after:
+    assert video is not None
     with clock.of("video"):
-      extraction = _extract(request, segmenter)
+      extraction = _extract(request, video, segmenter)
     silhouettes.save(extraction.tracks, request.output)
     print(f"written: {len(extraction.tracks)} tracks in {request.output}")
     return None
@@ -109,37 +120,46 @@ def run(request: Request) -> found_lib.Found | None:
     )
   for note in gallery.notes:
     print(note, flush=True)
-  pictures, tracks, video, warnings = _read(request, segmenter, clock)
-  with clock.of("embed"):
-    used = [track.used for track in tracks if track.frames_used]
-    embeddings = np.zeros((0, *gallery.embeddings.shape[1:]), np.float32)
-    if used:
-      embeddings = embedding.embed(network, used)
+  embedder = beside.Embedder(network)
+  try:
+    tracks, known, warnings = _read(request, video, segmenter, clock, embedder)
+    with clock.of("embed"):
+      found = embedder.finish(tracks)
+  finally:
+    embedder.stop()
+  embeddings = np.zeros((0, *gallery.embeddings.shape[1:]), np.float32)
+  if found:
+    embeddings = np.stack(found)
   with clock.of("match"):
     matches = matching.match_tracks(tracks, embeddings, gallery, threshold)
-  found = found_lib.Found(
+  result = found_lib.Found(
     request.source,
     tuple(tracks),
     tuple(matches),
     gallery,
     network,
     threshold,
-    video,
+    known,
     (*warnings, *gallery.notes),
     clock.seconds,
   )
   with clock.of("write"):
-    folder = results.write(found, pictures, request.output, _command())
+    folder = results.write(result, video, request.output, _command())
   print(
     f"gallery: {len(gallery.names)} people, {len(gallery.people)} sequences; "
-    f"threshold: {found.said_of_threshold}"
+    f"threshold: {result.said_of_threshold}"
   )
-  for line in found.lines():
+  for line in result.lines():
     print(line)
   print(clock.line())
+  if video is not None:
+    print(
+      f"embedding took {embedder.seconds:.1f} seconds beside the video; "
+      f"{clock.seconds['embed']:.1f} of them were waited for"
+    )
   for name in results.FILES:
     print(f"written: {folder / name}", flush=True)
-  return found
+  return result
 
 
 def _check(request: Request) -> None:
@@ -160,6 +180,10 @@ def _check(request: Request) -> None:
     results.check(request.output)
   with mistakes.collect():
     threshold_lib.check(request.threshold, request.far)
+  if request.segment_every != 1 and not request.segmenter:
+    mistakes.add(
+      ["--segment_every is given without --segmenter; give both, or neither"]
+    )
   source = pathlib.Path(request.source).expanduser()
   if request.source and not source.exists():
     mistakes.add([f"--input {request.source} is missing; check the path"])
@@ -179,14 +203,29 @@ def _is_video(request: Request) -> bool:
   return not source.is_dir() or bool(request.stop_after)
 
 
+def _open(request: Request) -> video_lib.Video | None:
+  """Opens the video, and checks the boxes; None: silhouettes are the input."""
+  if not _is_video(request):
+    return None
+  video = video_lib.Video(
+    pathlib.Path(request.source).expanduser(), request.fps or None
+  )
+  if request.boxes:
+    boxes_lib.Boxes(request.boxes).check(video.width, video.height, video.count)
+  return video
+
+
 def _extract(
-  request: Request, segmenter: segmenter_lib.Segmenter | None
+  request: Request,
+  video: video_lib.Video,
+  segmenter: segmenter_lib.Segmenter | None,
+  on_track: Callable[[Track], None] | None = None,
 ) -> pipeline.Extraction:
   extraction = pipeline.extract(
-    pathlib.Path(request.source).expanduser(),
+    video,
     boxes=request.boxes or None,
     segmenter=segmenter,
-    fps=request.fps or None,
+    on_track=on_track,
   )
   for line in (*extraction.lines(), *_warned(extraction.warnings)):
     print(line, flush=True)
@@ -198,30 +237,31 @@ def _warned(warnings: Sequence[str]) -> list[str]:
 
 
 def _read(
-  request: Request, segmenter: segmenter_lib.Segmenter | None, clock: _Clock
-) -> tuple[
-  video_lib.Video | None, list[Track], dict[str, float], tuple[str, ...]
-]:
-  """The video, its tracks, what is known of it, and what was odd."""
-  if _is_video(request):
+  request: Request,
+  video: video_lib.Video | None,
+  segmenter: segmenter_lib.Segmenter | None,
+  clock: _Clock,
+  embedder: beside.Embedder,
+) -> tuple[list[Track], dict[str, float], tuple[str, ...]]:
+  """The tracks, what is known of the video, and what was odd."""
+  if video is not None:
     with clock.of("video"):
-      extraction = _extract(request, segmenter)
-    pictures = video_lib.Video(
-      pathlib.Path(request.source).expanduser(), request.fps or None
-    )
+      extraction = _extract(request, video, segmenter, embedder.add)
     known = {
       "frames": extraction.frames,
       "fps": extraction.fps,
       "width": extraction.width,
       "height": extraction.height,
     }
-    return pictures, extraction.tracks, known, tuple(extraction.warnings)
+    return extraction.tracks, known, tuple(extraction.warnings)
   with clock.of("silhouettes"):
     tracks = silhouettes.load(pathlib.Path(request.source).expanduser())
   for track in tracks:
-    if not track.rejected:
+    # Those of a video have boxes, and were judged when they were written.
+    if not track.rejected and not track.boxes.any():
       track.rejected = quality.judge_track(track.frames, track.good)
-  return None, tracks, {}, ()
+    embedder.add(track)
+  return tracks, {}, ()
 
 
 def _command() -> str:

@@ -5,12 +5,11 @@ found among walkers who are neither. The network is the small one that lies in
 shipped_teachers/walkers, which was trained on none of these people.
 """
 
-from concurrent import futures
+from collections.abc import Iterator
 import contextlib
 import json
-import multiprocessing
 import pathlib
-import signal
+import shutil
 import tempfile
 import time
 from typing import Any
@@ -33,6 +32,8 @@ CALIBRATION = pathlib.Path(__file__).with_name("demo_calibration.json")
 # The network learned from clean silhouettes, and is less sure of those that a
 # video gives: at 1 % it names a fourth of all pairs of one person.
 RATE = 0.05
+# Files and folders beside the results.
+PEOPLE, SCENE, GALLERY = "people", "scene.mp4", "gallery"
 OTHERS = tuple(f"{i:03d}" for i in range(97, 113))
 
 
@@ -54,44 +55,38 @@ def run(output: str = "") -> found_lib.Found:
       f"{MODEL} is not there: the demonstration runs in a clone of the "
       "repository, which holds its network"
     )
+  results.check(output or tempfile.gettempdir())
   folder = pathlib.Path(output or tempfile.mkdtemp(prefix="gaitkd_identify_"))
-  results.check(str(folder))
-  people = folder / "people"
-  (folder / "people").mkdir(parents=True, exist_ok=True)
-  videos = {folder / "scene.mp4": scenes.DEMO}
+  folder = folder.expanduser()
+  with cleared(folder, given=bool(output)):
+    return _run(folder, start)
+
+
+def _run(folder: pathlib.Path, start: float) -> found_lib.Found:
+  people, scene = folder / PEOPLE, folder / SCENE
+  videos = {scene: scenes.DEMO}
   for subject, clips in scenes.DEMO_ENROLMENT.items():
     own = people / name_of(subject)
-    own.mkdir(exist_ok=True)
+    own.mkdir(parents=True, exist_ok=True)
     videos |= {own / f"{clip.name}.mp4": clip for clip in clips}
   # Two processes render; here the network is compiled meanwhile.
-  context = multiprocessing.get_context("spawn")
-  with (
-    futures.ProcessPoolExecutor(2, context, _leave_signals) as pool,
-    contextlib.ExitStack() as stack,
-  ):
-    stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-    waiting = [
-      pool.submit(_render, scene, str(path)) for path, scene in videos.items()
-    ]
+  with scenes.writing(videos) as written:
     network = embedding.open_network(MODEL)
     known = calibration(network)
-    # Compiled while videos are rendered.
-    network.embed([np.zeros((90, 64, 44), np.uint8)] * 4)
-    for done in tqdm.tqdm(
-      futures.as_completed(waiting),
-      total=len(waiting),
-      desc="render",
-      unit="video",
-      disable=None,
-    ):
-      done.result()
+    for count in (1, 4):  # a track alone, and clips
+      network.embed([np.zeros((90, 64, 44), np.uint8)] * count)
+    bar = tqdm.tqdm(
+      written, total=len(videos), desc="render", unit="video", disable=None
+    )
+    for _ in bar:
+      pass
   print(
     f"rendered {len(videos)} videos in {time.perf_counter() - start:.1f} s",
     flush=True,
   )
   enrolment.enrol(
     enrolment.Change(
-      store=str(folder / "gallery"),
+      store=str(folder / GALLERY),
       model=network,
       people=str(people),
       replace=True,
@@ -101,8 +96,8 @@ def run(output: str = "") -> found_lib.Found:
   found = command.run(
     command.Request(
       model=network,
-      gallery=str(folder / "gallery"),
-      source=str(folder / "scene.mp4"),
+      gallery=str(folder / GALLERY),
+      source=str(scene),
       output=str(folder),
       far=RATE,
     )
@@ -144,11 +139,41 @@ def calibration(network: embedding.Network) -> dict[str, Any]:
   return found
 
 
-def _leave_signals() -> None:
-  """Of ctrl-C the main process takes care."""
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextlib.contextmanager
+def cleared(folder: pathlib.Path, given: bool) -> Iterator[None]:
+  """Takes away what was made in a folder, if the demonstration fails.
 
+  Args:
+    folder: of all files.
+    given: whether it is the user's; else nothing is in it yet.
 
-def _render(scene: scenes.Scene, path: str) -> None:
-  """Writes a video, in a process of its own, which prints nothing."""
-  scenes.write_video(scene, path)
+  Raises:
+    errors.UserError: it holds other people, or a gallery of them.
+  """
+  mine = {name_of(subject) for subject in scenes.DEMO_ENROLMENT}
+  people = folder / PEOPLE
+  others = people.exists() and not (
+    people.is_dir() and {path.name for path in people.iterdir()} <= mine
+  )
+  if others or ((folder / GALLERY).exists() and not (folder / SCENE).exists()):
+    raise errors.UserError(
+      f"--output {folder} holds {PEOPLE if others else GALLERY}, which is of "
+      "no demonstration; give a new folder"
+    )
+  there = {path: path.exists() for path in (folder, *folder.parents)}
+  if not given:
+    there[folder] = False
+  kept = {name: (folder / name).exists() for name in (PEOPLE, SCENE, GALLERY)}
+  try:
+    yield
+  except BaseException:
+    for name, stays in kept.items():
+      if not stays:
+        shutil.rmtree(folder / name, ignore_errors=True)
+        with contextlib.suppress(OSError):
+          (folder / name).unlink()
+    for path, stays in there.items():
+      if not stays:
+        with contextlib.suppress(OSError):
+          path.rmdir()
+    raise

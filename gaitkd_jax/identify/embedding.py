@@ -13,6 +13,7 @@ import numpy as np
 from gaitkd_jax import errors
 from gaitkd_jax import runtime
 from gaitkd_jax import storage
+from gaitkd_jax.hosts import stopping
 
 # Frames of a sequence that a network is shown at most, as in an evaluation;
 # those in the middle of a longer one.
@@ -54,7 +55,9 @@ class ExportedNetwork:
     """
     self.path = os.fspath(path)
     try:
-      self._exported = runtime.load(storage.fetch(path), threads)
+      # A library that is interrupted while it is loaded may crash.
+      with stopping.held():
+        self._exported = runtime.load(storage.fetch(path), threads)
     except FileNotFoundError as e:
       raise errors.UserError(
         f"--model {self.path} is not there; give a checkpoint, or a file that "
@@ -101,8 +104,9 @@ def open_network(path: Network | str | os.PathLike[str]) -> Network:
   text = os.fspath(path)
   if text.endswith(".onnx") or os.path.isfile(os.path.expanduser(text)):
     return ExportedNetwork(os.path.expanduser(text))
-  # JAX is loaded for a checkpoint only.
-  from gaitkd_jax.identify import restored
+  # JAX is loaded for a checkpoint only; interrupted in this, it crashes.
+  with stopping.held():
+    from gaitkd_jax.identify import restored
 
   return restored.RestoredNetwork(text)
 

@@ -41,7 +41,7 @@ class Change:
   remove: Sequence[str] = ()
   calibrate: str = ""
   calibration: Mapping[str, Any] | None = None
-  segmenter: str | None = None
+  segmenter: Any = None
 
 
 def enrol(change: Change) -> gallery_lib.Gallery:

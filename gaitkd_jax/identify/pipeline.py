@@ -6,11 +6,10 @@ known from 45 frames of a minute around the present.
 """
 
 from collections import deque
+from collections.abc import Callable
 from collections.abc import Iterator
 import dataclasses
 import os
-import queue
-import threading
 import time
 from typing import Any
 
@@ -18,14 +17,17 @@ import numpy as np
 import tqdm
 
 from gaitkd_jax.errors import UserError
+from gaitkd_jax.identify import ahead
 from gaitkd_jax.identify import background as background_lib
 from gaitkd_jax.identify import boxes as boxes_lib
 from gaitkd_jax.identify import given as given_lib
+from gaitkd_jax.identify import people
 from gaitkd_jax.identify import quality
 from gaitkd_jax.identify import segmenter as segmenter_lib
 from gaitkd_jax.identify import silhouettes
 from gaitkd_jax.identify import tracks as tracks_lib
 from gaitkd_jax.identify import video as video_lib
+from gaitkd_jax.identify import walking
 from gaitkd_jax.identify.track import HEIGHT
 from gaitkd_jax.identify.track import WIDTH
 from gaitkd_jax.identify.track import Detection
@@ -34,7 +36,6 @@ from gaitkd_jax.identify.track import Track
 # Samples of the background: so many, over so many seconds at most, half of them
 # ahead; it is found anew every so many seconds.
 _SAMPLES, _WINDOW, _RENEWED = 45, 60.0, 10.0
-_QUEUE = 8  # frames that are decoded ahead
 STAGES = ("decode", "background", "people", "track", "silhouettes", "quality")
 
 
@@ -121,6 +122,7 @@ def extract(
   segmenter: "str | os.PathLike[str] | segmenter_lib.Segmenter | None" = None,
   fps: float | None = None,
   progress: bool = True,
+  on_track: Callable[[Track], None] | None = None,
 ) -> Extraction:
   """Finds the people in a video, follows them, and cuts their silhouettes.
 
@@ -132,6 +134,7 @@ def extract(
       background does.
     fps: frames a second, where the video says nothing or something wrong.
     progress: whether to show a bar.
+    on_track: is called with every track as soon as it has ended.
 
   Returns:
     The tracks, and how it went.
@@ -149,7 +152,7 @@ def extract(
     segmenter, segmenter_lib.Segmenter
   ):
     segmenter = segmenter_lib.Segmenter(segmenter)
-  work = _Work(video, given, segmenter)
+  work = _Work(video, given, segmenter, on_track)
   count = work.run(progress)
   if given is not None and not video.count and max(given.by_frame) >= count:
     given.check(video.width, video.height, count)
@@ -179,8 +182,11 @@ class _Work:
     video: video_lib.Video,
     boxes: boxes_lib.Boxes | None,
     segmenter: segmenter_lib.Segmenter | None,
+    on_track: Callable[[Track], None] | None = None,
   ):
     self.video, self._boxes, self._segmenter = video, boxes, segmenter
+    self._on_track = on_track
+    self._every = 1 if segmenter is None else segmenter.every
     self.clock = _Clock()
     self.tracks: list[Track] = []
     self.warnings: list[str] = []
@@ -204,7 +210,7 @@ class _Work:
     """Goes through all frames; returns how many there are."""
     count = 0
     with (
-      _Ahead(iter(self.video)) as frames,
+      ahead.Ahead(iter(self.video)) as frames,
       tqdm.tqdm(
         total=self.video.count or None,
         desc="video",
@@ -238,7 +244,9 @@ class _Work:
       others = [other.box for other in present if other is not one]
       one.covered = quality.covered(one.box, others)
       mask = one.mask
-      if self._segmenter is not None:
+      if frame.number % self._every:
+        mask, one.mask, one.skipped = None, None, True
+      elif self._segmenter is not None:
         mask = self._segmenter(frame.picture, one.box)
       if mask is not None:
         one.silhouette = silhouettes.cut(mask)
@@ -266,36 +274,50 @@ class _Work:
 
   def _collect(self) -> None:
     """Makes tracks of those who are gone, and judges them."""
-    height, width = self.video.shape
     for person in self._follower.take_ended():
-      found = person.found
-      empty = np.zeros((HEIGHT, WIDTH), np.uint8)
-      cut = [empty if f.silhouette is None else f.silhouette for f in found]
-      boxes = np.stack([f.box for f in found])
-      reasons = quality.judge(
-        boxes,
-        np.array([f.area for f in found]),
-        np.array([f.covered for f in found]),
-        np.array([f.silhouette is not None for f in found]),
-        width,
-        height,
-      )
-      frames = np.array(person.frames, np.int64)
-      good = np.array([not reason for reason in reasons])
-      self.tracks.append(
-        Track(
-          id=person.id,
-          frames=frames,
-          times=np.array([f.time for f in found]),
-          boxes=(boxes * self.video.scale).astype(np.float32),
-          silhouettes=np.stack(cut),
-          good=good,
-          reasons=reasons,
-          ended=person.ended,
-          rejected=quality.judge_track(frames, good),
-        )
-      )
+      track = self._judged(person)
+      self.tracks.append(track)
       self.clock.lap("quality")
+      if self._on_track is not None:
+        self._on_track(track)
+
+  def _judged(self, person: people.Person) -> Track:
+    height, width = self.video.shape
+    found = person.found
+    empty = np.zeros((HEIGHT, WIDTH), np.uint8)
+    cut = [empty if f.silhouette is None else f.silhouette for f in found]
+    frames = np.array(person.frames, np.int64)
+    times = np.array([f.time for f in found])
+    boxes = np.stack([f.box for f in found])
+    # What is between is no part of the running median of areas.
+    looked_at = np.array([not f.skipped for f in found])
+    rows = np.flatnonzero(looked_at)
+    judged = quality.judge(
+      boxes[rows],
+      np.array([found[i].area for i in rows]),
+      np.array([found[i].covered for i in rows]),
+      np.array([found[i].silhouette is not None for i in rows]),
+      width,
+      height,
+    )
+    reasons = [quality.BETWEEN] * len(found)
+    for row, reason in zip(rows, judged, strict=True):
+      reasons[row] = reason
+    good = np.array([not reason for reason in reasons])
+    stack = np.stack(cut)
+    rejected = quality.judge_track(frames, good, quality.ROW * self._every)
+    return Track(
+      id=person.id,
+      frames=frames,
+      times=times,
+      boxes=(boxes * self.video.scale).astype(np.float32),
+      silhouettes=stack,
+      good=good,
+      reasons=reasons,
+      ended=person.ended,
+      rejected=rejected
+      or walking.judge(boxes[good], times[good], stack[good], width),
+    )
 
 
 class _Backgrounds:
@@ -345,53 +367,3 @@ class _Backgrounds:
     if not self._samples:
       raise UserError("the video holds no frame that can be read")
     return new
-
-
-class _Ahead:
-  """Reads an iterator in a thread, some items ahead."""
-
-  def __init__(self, items: Iterator[Any]):
-    self._items = items
-    self._queue: queue.Queue[Any] = queue.Queue(_QUEUE)
-    self._stop = threading.Event()
-    self._thread = threading.Thread(target=self._work, daemon=True)
-
-  def __enter__(self) -> Iterator[Any]:
-    self._thread.start()
-    return self._iterate()
-
-  def __exit__(self, *_: object) -> None:
-    self._stop.set()
-    while self._thread.is_alive():
-      try:
-        self._queue.get(timeout=0.05)
-      except queue.Empty:
-        continue
-    self._thread.join()
-
-  def _put(self, item: Any) -> bool:
-    while not self._stop.is_set():
-      try:
-        self._queue.put(item, timeout=0.1)
-        return True
-      except queue.Full:
-        continue
-    return False
-
-  def _work(self) -> None:
-    try:
-      for item in self._items:
-        if not self._put((item, None)):
-          return
-      self._put((None, None))
-    except BaseException as error:
-      self._put((None, error))
-
-  def _iterate(self) -> Iterator[Any]:
-    while True:
-      item, error = self._queue.get()
-      if error is not None:
-        raise error
-      if item is None:
-        return
-      yield item

@@ -15,6 +15,7 @@ RUN = 25  # frames of that median
 LEAST_GOOD, ROW = 15, 40
 
 NO_SILHOUETTE = "no silhouette in the box"
+BETWEEN = "between the frames that the segmenter is shown"
 
 
 def judge(
@@ -74,24 +75,25 @@ def judge(
   return reasons
 
 
-def judge_track(frames: np.ndarray, good: np.ndarray) -> str:
+def judge_track(frames: np.ndarray, good: np.ndarray, row: int = ROW) -> str:
   """Judges a track by its good frames.
 
   Args:
     frames: int [s], numbers of the video's frames, ascending.
     good: bool [s].
+    row: among so many frames of the video 15 have to be good.
 
   Returns:
     Why the track may not be used; "" if it may.
   """
   numbers = frames[good]
   # How many there are from each one on, within a row.
-  ends = np.searchsorted(numbers, numbers + ROW)
+  ends = np.searchsorted(numbers, numbers + row)
   most = int((ends - np.arange(len(numbers))).max(initial=0))
   if most >= LEAST_GOOD:
     return ""
   return (
-    f"{most} good frames among {ROW} in a row at best; {LEAST_GOOD} are needed"
+    f"{most} good frames among {row} in a row at best; {LEAST_GOOD} are needed"
   )
 
 

@@ -36,6 +36,11 @@ def check(output: str) -> None:
   there = folder.absolute()
   while not there.exists():
     there = there.parent
+  if not there.is_dir():
+    raise errors.UserError(
+      f"--output {output} lies below {there}, which is a file; give another "
+      "folder"
+    )
   if not os.access(there, os.W_OK | os.X_OK):
     raise errors.UserError(
       f"--output {output} cannot be written ({there} is not yours); give "

@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from gaitkd_jax.errors import UserError
+from gaitkd_jax.hosts import stopping
 
 # Those of ImageNet, which most networks expect; for red, green and blue.
 MEAN = (0.485, 0.456, 0.406)
@@ -28,6 +29,8 @@ class Segmenter:
   Attributes:
     path: of the file.
     size: height and width of the network's input.
+    every: of the frames of a video only each `every`-th is shown to the
+      network; those between are left out.
   """
 
   def __init__(
@@ -41,6 +44,7 @@ class Segmenter:
     channel: int | None = None,
     activation: str | None = None,
     threads: int = 0,
+    every: int = 1,
   ):
     """Opens a file.
 
@@ -55,11 +59,14 @@ class Segmenter:
       activation: "none" (the output is a probability), "sigmoid" or "softmax";
         by default what its numbers look like.
       threads: of the runtime; 0: as it decides.
+      every: of a video's frames, how many make one that is shown.
 
     Raises:
       UserError: onnxruntime is missing, or the file is of another kind.
     """
-    self.path = os.fspath(path)
+    self.path, self.every = os.fspath(path), every
+    if every < 1:
+      raise UserError(f"--segment_every is {every}; give 1 or more")
     self._session = self._open(threads)
     known = self._session.get_modelmeta().custom_metadata_map
     given = {
@@ -140,7 +147,9 @@ class Segmenter:
 
   def _open(self, threads: int):
     try:
-      import onnxruntime
+      # A library that is interrupted while it is loaded may crash.
+      with stopping.held():
+        import onnxruntime
     except ImportError as error:
       raise UserError(
         "--segmenter needs onnxruntime, which is not installed; pip install "

@@ -144,6 +144,7 @@ class Detection:
     covered: the share of the box that another one covers, 0 to 1.
     silhouette: uint8 [64, 44], cut and centred; None: there is none, or not
       yet.
+    skipped: whether the segmenter is not shown this frame.
   """
 
   box: np.ndarray
@@ -154,3 +155,4 @@ class Detection:
   time: float = 0.0
   covered: float = 0.0
   silhouette: np.ndarray | None = None
+  skipped: bool = False

@@ -69,7 +69,7 @@ class Video:
     self.path = os.fspath(path)
     self.warnings: list[str] = []
     if fps is not None and not 0 < fps <= 1000:
-      raise UserError(f"fps is {fps}; give frames a second, more than 0")
+      raise UserError(f"fps is {fps:g}; give frames a second, up to 1000")
     self._fps = fps
     self._pictures: list[str] = []
     if not os.path.exists(self.path):

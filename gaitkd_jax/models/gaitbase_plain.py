@@ -113,10 +113,8 @@ class GaitBasePlain(network.GaitNetwork):
       out[f"stage{i + 1}"] = clips.split(x)
     x = out["set"] = pooling.temporal_max(clips.split(x), frames.valid)
     # Strips are averaged in float32: a bfloat16 mean loses the small ones.
-    x = x.astype(jnp.float32)
-    parts = [pooling.horizontal_pooling(x, count) for count in self.bins]
     return out | heads.describe_parts(
-      jnp.concatenate(parts, axis=1),
+      pooling.pyramid_pooling(x.astype(jnp.float32), self.bins),
       self.embedding_dim,
       self.num_classes,
       self.dtype,

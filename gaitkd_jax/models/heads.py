@@ -117,6 +117,42 @@ class Connector(nn.Module):
     return x.reshape(n, p, self.features)
 
 
+class PartLayers(nn.Module):
+  """Two linear layers for every part, each with a normalisation of its own.
+
+  A rectifier stands between them. The projector of a self-supervised network;
+  without the second normalisation its predictor.
+
+  Attributes:
+    rectified: whether no value of its input is negative.
+    normalized: whether a normalisation ends it.
+    dtype: of the linear layers.
+  """
+
+  rectified: bool = False
+  normalized: bool = True
+  dtype: jax.typing.DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    """Maps `[n, p, c]` to float32 `[n, p, c]`."""
+    n, p, c = x.shape
+    x = SeparateFC(c, self.rectified, dtype=self.dtype, name="fc1")(
+      x, train=train
+    )
+    x = normalization.BatchNorm(p * c, rectified=True, name="norm1")(
+      x.reshape(n, p * c), train=train
+    )
+    x = SeparateFC(c, rectified=True, dtype=self.dtype, name="fc2")(
+      x.reshape(n, p, c), train=train
+    )
+    if self.normalized:
+      x = normalization.BatchNorm(p * c, name="norm2")(
+        x.reshape(n, p * c), train=train
+      )
+    return x.reshape(n, p, c)
+
+
 def describe_parts(
   x: jax.Array,
   embedding_dim: int,

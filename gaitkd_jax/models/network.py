@@ -11,6 +11,7 @@ from typing import NamedTuple
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gaitkd_jax import quantize
 from gaitkd_jax.models import checks
@@ -120,6 +121,14 @@ class GaitNetwork(nn.Module, abc.ABC):
   def opengait_rules(self) -> opengait_keys.Rules:
     """Where OpenGait keeps every array; empty if it lacks the network."""
     return ()
+
+  @property
+  def opengait_unused(self) -> Mapping[str, np.ndarray]:
+    """What OpenGait keeps of this network and never uses, by its key.
+
+    It is left out on the way here, and has these values on the way there.
+    """
+    return {}
 
   @abc.abstractmethod
   def encode(

@@ -121,12 +121,20 @@ def first_stage(key_prefix: str = "", path_prefix: str = "") -> Rules:
   )
 
 
-def later_stages(mode: str, stages: Sequence[int] = (2, 3, 4)) -> Rules:
-  """DeepGaitV2's further stages, in one of its modes."""
+def later_stages(
+  mode: str, stages: Sequence[int] = (2, 3, 4), key_prefix: str = ""
+) -> Rules:
+  """DeepGaitV2's further stages, in one of its modes.
+
+  Args:
+    mode: "2d", "p3d" or "3d".
+    stages: their numbers.
+    key_prefix: in front of OpenGait's names.
+  """
   return tuple(
     rule
     for i in stages
-    for rule in residual_stage(f"layer{i}", f"stage{i}", mode)
+    for rule in residual_stage(f"{key_prefix}layer{i}", f"stage{i}", mode)
   )
 
 

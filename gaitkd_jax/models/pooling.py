@@ -1,5 +1,6 @@
 """Pooling over time and over horizontal strips."""
 
+from collections.abc import Sequence
 import functools
 
 import jax
@@ -119,3 +120,20 @@ def horizontal_pooling(x: jax.Array, parts: int) -> jax.Array:
     )
   x = x.reshape(n, parts, (h // parts) * w, c)
   return jnp.mean(x, axis=2) + jnp.max(x, axis=2)
+
+
+def pyramid_pooling(x: jax.Array, bins: Sequence[int]) -> jax.Array:
+  """The strips of all levels of a horizontal pyramid, level by level.
+
+  Args:
+    x: `[n, h, w, c]`.
+    bins: strips of each level; all must divide `h`.
+
+  Returns:
+    `[n, p, c]`, `p` being the sum of `bins`.
+
+  Raises:
+    ValueError: see `horizontal_pooling`.
+  """
+  levels = [horizontal_pooling(x, parts) for parts in bins]
+  return levels[0] if len(levels) == 1 else jnp.concatenate(levels, axis=1)

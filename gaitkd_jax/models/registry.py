@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from gaitkd_jax import errors
 from gaitkd_jax import quantize
 from gaitkd_jax.models import deepgaitv2
+from gaitkd_jax.models import foundationgait
 from gaitkd_jax.models import gaitbase
 from gaitkd_jax.models import gaitbase_plain
 from gaitkd_jax.models import gaitgl
@@ -23,6 +24,7 @@ from gaitkd_jax.models import swingait
 # By the name that configs use. A network says all else of itself.
 MODELS: Mapping[str, type[network.GaitNetwork]] = {
   "deepgaitv2": deepgaitv2.DeepGaitV2,
+  "foundationgait": foundationgait.FoundationGait,
   "gaitbase": gaitbase.GaitBase,
   "gaitbase_plain": gaitbase_plain.GaitBasePlain,
   "gaitgl": gaitgl.GaitGL,

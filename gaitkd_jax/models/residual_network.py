@@ -1,4 +1,4 @@
-"""What GaitBase and DeepGaitV2 share: residual stages, set pooling, strips."""
+"""What GaitBase, DeepGaitV2 and FoundationGait share: residual stages."""
 
 import abc
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from gaitkd_jax.models import network
 from gaitkd_jax.models import pooling
 
 
-class ResidualNetwork(network.GaitNetwork):
+class ResidualStages(network.GaitNetwork):
   """Frames -> residual stages -> maximum over time -> strips -> parts.
 
   Feature maps: "stage0" ... "stage4" `[n, s, h, w, c]` and "set"
@@ -26,7 +26,6 @@ class ResidualNetwork(network.GaitNetwork):
     channels: widths of the four stages.
     blocks: number of residual blocks of the four stages.
     num_classes: see `GaitNetwork`.
-    parts: number of horizontal strips `p`.
     retrieval: see `GaitNetwork`.
     remat: whether a backward pass computes the inside of every block anew,
       which saves memory and costs about a forward pass.
@@ -35,7 +34,6 @@ class ResidualNetwork(network.GaitNetwork):
   channels: tuple[int, ...] = (64, 128, 256, 512)
   blocks: tuple[int, ...] = (1, 1, 1, 1)
   num_classes: int = 0
-  parts: int = 16
   retrieval: str = "embedding"
   remat: bool = False
 
@@ -54,11 +52,6 @@ class ResidualNetwork(network.GaitNetwork):
   @abc.abstractmethod
   def block(self) -> type[layers.Block]:
     """The block of stages 2 to 4; that of stage 1 is 2-D."""
-
-  @property
-  def bins(self) -> tuple[int, ...]:
-    """One level of strips."""
-    return (self.parts,)
 
   @property
   def smoke_size(self) -> Mapping[str, Any]:
@@ -96,7 +89,34 @@ class ResidualNetwork(network.GaitNetwork):
       out[f"stage{i + 1}"] = clips.split(x)
     x = out["set"] = pooling.temporal_max(clips.split(x), frames.valid)
     # Strips are averaged in float32: a bfloat16 mean loses the small ones.
-    x = pooling.horizontal_pooling(x.astype(jnp.float32), self.parts)
-    return out | heads.describe_parts(
+    x = pooling.pyramid_pooling(x.astype(jnp.float32), self.bins)
+    return out | self.describe(x, train)
+
+  def describe(self, x: jax.Array, train: bool) -> dict[str, jax.Array]:
+    """Embeds and classifies parts; called by `encode`, as a part of it.
+
+    Args:
+      x: float32 `[n, p, c]`, the pooled strips; no value is negative.
+      train: see `GaitNetwork.__call__`.
+
+    Returns:
+      See `heads.describe_parts`.
+    """
+    return heads.describe_parts(
       x, self.width, self.num_classes, self.dtype, train
     )
+
+
+class ResidualNetwork(ResidualStages):
+  """Residual stages and one level of strips.
+
+  Attributes:
+    parts: number of horizontal strips `p`.
+  """
+
+  parts: int = 16
+
+  @property
+  def bins(self) -> tuple[int, ...]:
+    """One level of strips."""
+    return (self.parts,)

@@ -15,13 +15,14 @@ import yaml
 from gaitkd_jax import errors
 from gaitkd_jax import models
 from gaitkd_jax.models import gaitpart
+from gaitkd_jax.opengait import sections
 
 # Data sets for which OpenGait builds the large GaitGL.
 _GAITGL_LARGE = ("OUMVLP", "GREW")
+_Section = sections.Section
 _LAYERS = "a list such as [BC-32, BC-32, M, ...]"
 # Keys of a student that describe its teachers.
 _TEACHERS = ("teachers", "teacher_cfg_path")
-_REQUIRED = object()
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -80,89 +81,6 @@ def model_config_from_opengait(mapping: Mapping[str, Any]) -> dict[str, Any]:
   section.finish()
   models.create_model(config)  # refuses values of the wrong number or size
   return config
-
-
-class _Section:
-  """A mapping that remembers which of its keys were read."""
-
-  def __init__(self, values: Any, name: str) -> None:
-    if not isinstance(values, Mapping):
-      raise errors.UserError(f"{name} is {values!r}; give its keys and values")
-    self.values, self.name = values, name
-    self.read: set[str] = set()
-    self._sections: list[_Section] = []
-
-  def __contains__(self, key: str) -> bool:
-    return key in self.values
-
-  def get(
-    self,
-    key: str,
-    fits: Callable[[Any], bool],
-    kind: str,
-    default: Any = _REQUIRED,
-  ) -> Any:
-    """Reads a value that must be of some kind; lists become tuples."""
-    self.read.add(key)
-    value = self.values.get(key, default)
-    if value is _REQUIRED:
-      raise errors.UserError(f"{self.name} lacks {key} ({kind})")
-    if not fits(value):
-      raise errors.UserError(
-        f"{self.name}.{key} is {value!r}, which is not offered; known: {kind}"
-      )
-    return tuple(value) if isinstance(value, list) else value
-
-  def integer(self, key: str, default: Any = _REQUIRED) -> int:
-    """Reads a number."""
-    return self.get(key, _is_integer, "a number", default)
-
-  def integers(self, key: str) -> tuple[int, ...]:
-    """Reads a list of numbers."""
-    return self.get(
-      key,
-      lambda v: isinstance(v, list | tuple) and all(map(_is_integer, v)),
-      "a list of numbers",
-    )
-
-  def flag(self, key: str, default: bool) -> bool:
-    """Reads true or false."""
-    return self.get(
-      key, lambda v: isinstance(v, bool), "true or false", default
-    )
-
-  def only(self, key: str, value: Any, default: Any = _REQUIRED) -> None:
-    """Reads a key whose only offered value is `value`."""
-    self.get(
-      key,
-      lambda v: v == value and isinstance(v, bool) == isinstance(value, bool),
-      str(value),
-      default,
-    )
-
-  def section(self, key: str) -> "_Section":
-    """Reads a mapping inside this one."""
-    self.read.add(key)
-    if key not in self.values:
-      raise errors.UserError(f"{self.name} lacks {key}")
-    part = _Section(self.values[key], f"{self.name}.{key}")
-    self._sections.append(part)
-    return part
-
-  def finish(self) -> None:
-    """Refuses keys that were not read, here and in the mappings inside."""
-    unknown = sorted(str(key) for key in set(self.values) - self.read)
-    if unknown:
-      raise errors.UserError(
-        f"{self.name} has {', '.join(unknown)}, which is not offered; known: "
-        f"{', '.join(sorted(self.read))}"
-      )
-    for section in self._sections:
-      section.finish()
-
-
-def _is_integer(value: Any) -> bool:
-  return type(value) is int and value >= 0
 
 
 def _gaitbase(model: _Section, dataset: str | None) -> dict[str, Any]:
@@ -263,6 +181,44 @@ def _swingait(model: _Section, dataset: str | None) -> dict[str, Any]:
     drop_path_rate=0.1,
     dim=256,
     retrieval=_retrieval(model),
+  )
+
+
+def _foundationgait(model: _Section, dataset: str | None) -> dict[str, Any]:
+  del dataset
+  config = _foundation_backbone(model)
+  # Which layers learn how fast, and how clips are cut up: of training alone.
+  for key in ("backbone_lr", "projector_lr", "crop_list", "use_emb2"):
+    model.read.add(key)
+  parts = sum(config["bins"])
+  *_, width = (0, *config["channels"])
+  config["embedding_dim"] = _fcs(model, width, parts)
+  config["num_classes"] = _classes(model, config["embedding_dim"], parts)
+  return config
+
+
+def _foundationgait_pretrained(
+  model: _Section, dataset: str | None
+) -> dict[str, Any]:
+  del dataset
+  for key in ("EMA_value", "crop_list"):  # of training alone
+    model.read.add(key)
+  return _foundation_backbone(model) | dict(embedding_dim=0, num_classes=0)
+
+
+def _foundation_backbone(model: _Section) -> dict[str, Any]:
+  """What both stages of FoundationGait have; a search compares `embed_1`."""
+  backbone = model.section("Backbone")
+  backbone.only("mode", "p3d")
+  bins = model.integers("bin_num")
+  model.only("parts_num", sum(bins))
+  return dict(
+    name="foundationgait",
+    channels=backbone.integers("channels"),
+    blocks=backbone.integers("layers"),
+    bins=bins,
+    in_channels=backbone.integer("in_channels"),
+    retrieval="embedding",
   )
 
 
@@ -414,6 +370,8 @@ _FAMILIES: Mapping[str, Callable[[_Section, str | None], dict[str, Any]]] = {
   "DeepGaitV2": _deepgaitv2,
   "SkeletonGaitPP": _skeletongaitpp,
   "SwinGait": _swingait,
+  "FoundationGait_Scaling": _foundationgait_pretrained,
+  "FoundationGait_Scaling_Finetune": _foundationgait,
   "GaitSet": _gaitset,
   "GaitPart": _gaitpart,
   "GaitGL": _gaitgl,

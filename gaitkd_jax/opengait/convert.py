@@ -22,11 +22,13 @@ from gaitkd_jax.opengait import rules
 IGNORED: Mapping[str, re.Pattern[str]] = {
   "of teachers": re.compile(r"^teacher_models?\."),
   "of losses": re.compile(r"^loss_aggregator\."),
+  "of self-supervised students": re.compile(r"^student_backbone\."),
   "counters": re.compile(r"num_batches_tracked$"),
   "position indices": re.compile(r"relative_position_index$"),
 }
 _NECK = "BNNecks.fc_bin"
 _CLASSIFIERS = (_NECK, "Head1.fc_bin")
+_LINEAR = ("FCs.fc_bin", "Head.fc_bin")
 _LISTED = 12  # names in an error
 T = TypeVar("T")
 
@@ -43,7 +45,8 @@ def variables_from_opengait(
   Args:
     state: arrays, or what numpy makes arrays of, such as `torch_file.Tensor`,
       by OpenGait's key. Prefixes `module.` are stripped; keys of teachers, of
-      losses and what OpenGait computes itself are ignored.
+      losses, what OpenGait computes itself and what it never uses of the
+      network are ignored.
     model_config: the model's config, as for `models.create_model`.
 
   Returns:
@@ -57,7 +60,8 @@ def variables_from_opengait(
   places = _places(model_config)
   state = relevant(state)
   shapes = {key: np.shape(value) for key, value in state.items()}
-  if reason := _misfit(shapes, places):
+  state = _used(state, model_config)
+  if reason := _misfit(_used(shapes, model_config), places):
     raise MisfitError(_explain(reason, shapes, model_config))
   variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
   for key, value in state.items():
@@ -88,8 +92,9 @@ def variables_to_opengait(
 
   Returns:
     A state dict that OpenGait loads: float32 arrays by key, and what it keeps
-    besides, int64: the counters of normalised batches, which are 0, and the
-    position indices of SwinGait's windows.
+    besides: the counters of normalised batches, which are 0, and the position
+    indices of SwinGait's windows (int64), and the values that the network gives
+    to arrays which OpenGait never uses (`GaitNetwork.opengait_unused`).
 
   Raises:
     UserError: the variables are not those of the config; one is named.
@@ -114,16 +119,22 @@ def variables_to_opengait(
     prefix = key.rpartition(".")[0]
     for leaf, computed in place.beside.items():
       state[f"{prefix}.{leaf}"] = computed.copy()
-  return state
+  unused = models.create_model(model_config).opengait_unused
+  return state | {key: value.copy() for key, value in unused.items()}
 
 
-def ignored(keys: Iterable[str]) -> dict[str, int]:
+def ignored(
+  keys: Iterable[str], model_config: Mapping[str, Any]
+) -> dict[str, int]:
   """How many keys `variables_from_opengait` leaves out, by what they are."""
   short = [key.removeprefix("module.") for key in keys]
-  return {
+  found = {
     name: sum(bool(pattern.search(key)) for key in short)
     for name, pattern in IGNORED.items()
   }
+  kept = relevant(dict.fromkeys(short))
+  found["never used"] = len(kept) - len(_used(kept, model_config))
+  return found
 
 
 def relevant(state: Mapping[str, T]) -> dict[str, T]:
@@ -143,6 +154,14 @@ def relevant(state: Mapping[str, T]) -> dict[str, T]:
       # so is reported as left over.
       found[f"module.{short}" if short in found else short] = value
   return found
+
+
+def _used(
+  state: Mapping[str, T], model_config: Mapping[str, Any]
+) -> dict[str, T]:
+  """The relevant arrays without those that OpenGait never uses."""
+  unused = models.create_model(model_config).opengait_unused
+  return {key: value for key, value in state.items() if key not in unused}
 
 
 def _places(model_config: Mapping[str, Any]) -> dict[str, rules.Place]:
@@ -205,6 +224,8 @@ def _fitting_change(
   if "num_classes" in keys:
     heads = [shapes[key] for key in _CLASSIFIERS if shapes.get(key)]
     told["num_classes"] = heads[0][-1] if heads else 0
+  if "embedding_dim" in keys and not shapes.keys() & set(_LINEAR):
+    told["embedding_dim"] = 0
   for kind in models.MODELS[name].kinds.values() or ({},):
     values = {**kind, **told}
     change = {k: v for k, v in values.items() if model_config.get(k) != v}
@@ -214,7 +235,7 @@ def _fitting_change(
       places = _places({**model_config, **change})
     except errors.UserError:  # a search by the neck's features needs a neck
       continue
-    if not _misfit(shapes, places):
+    if not _misfit(_used(shapes, {**model_config, **change}), places):
       return change
   return {}
 

@@ -16,6 +16,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 # OpenGait's name of what the library calls otherwise.
 OPENGAIT_NAMES: Mapping[str, str] = {
   "deepgaitv2": "DeepGaitV2",
+  "foundationgait": "FoundationGait_Scaling_Finetune",
   "gaitbase": "Baseline",
   "gaitbase_plain": "Baseline",
   "gaitgl": "GaitGL",
@@ -24,8 +25,12 @@ OPENGAIT_NAMES: Mapping[str, str] = {
   "skeletongaitpp": "SkeletonGaitPP",
   "swingait": "SwinGait",
 }
+_PRETRAINED = "FoundationGait_Scaling"
+# All that the library has, by OpenGait's name.
+KNOWN = {*OPENGAIT_NAMES.values(), _PRETRAINED}
 _RESNET = "Backbone.forward_block"
 _FEATURE = "Backbone.forward_block.feature"
+_FOUNDATION = "teacher_backbone."
 _PARTS = 16
 # Beyond these a file means nothing good.
 _LARGEST = 2**24
@@ -80,6 +85,14 @@ class _Reader:
         return self.size(key, 2, 3)
     return 0
 
+  def bins(self, key: str = "FCs.fc_bin") -> tuple[int, ...]:
+    """The levels of a pyramid, by the first axis of what its parts have.
+
+    Levels differ, and powers of two add up in one way only.
+    """
+    parts = self.size(key, 0, 3)
+    return tuple(b for b in (1 << i for i in range(10, -1, -1)) if parts & b)
+
   def parts(self) -> dict[str, int]:
     """The number of strips, if it is not the usual one."""
     parts = self.size("FCs.fc_bin", 0, 3)
@@ -122,10 +135,11 @@ def disagreements(
   """
   told = []
   name = config["name"]
-  if model and model != OPENGAIT_NAMES[name]:
-    told.append(
-      f"the folder says {model}, the weights are of {OPENGAIT_NAMES[name]}"
-    )
+  known = OPENGAIT_NAMES[name]
+  if name == "foundationgait" and not config["embedding_dim"]:
+    known = _PRETRAINED
+  if model and model != known:
+    told.append(f"the folder says {model}, the weights are of {known}")
   text = save_name.lower()
   mode = re.search(r"(?<![a-z0-9])(2d|p3d|3d)(?![a-z0-9])", text)
   wanted = {"mode": mode[1]} if mode and "mode" in config else {}
@@ -175,13 +189,11 @@ def _gaitbase_plain(reader: _Reader) -> dict[str, Any]:
   starts = _plain(reader)[::2]
   # A stage takes four layers, and one more if it halves the image.
   steps = [b - a for a, b in zip(starts, starts[1:], strict=False)]
-  parts = reader.size("FCs.fc_bin", 0, 3)
   return dict(
     name="gaitbase_plain",
     channels=_plain_widths(reader),
     halvings=steps.count(5),
-    # Levels of a pyramid differ, and powers of two add up in one way only.
-    bins=tuple(b for b in (1 << i for i in range(10, -1, -1)) if parts & b),
+    bins=reader.bins(),
     embedding_dim=reader.size("FCs.fc_bin", 2, 3),
     num_classes=reader.classes(),
     in_channels=reader.size(f"{_FEATURE}.0.conv.weight", 1, 4),
@@ -215,6 +227,29 @@ def _deepgaitv2(reader: _Reader) -> dict[str, Any]:
     in_channels=reader.size(stem, 1, 4),
     retrieval="embedding",
     **reader.parts(),
+  )
+
+
+def _foundationgait(reader: _Reader) -> dict[str, Any]:
+  stem = f"{_FOUNDATION}layer0.forward_block.0.weight"
+  stages = (f"{_FOUNDATION}layer{i}" for i in (1, 2, 3, 4))
+  conv = "0.conv1.forward_block.0.weight"
+  projector = f"{_FOUNDATION}projector.0.fc_bin"
+  head = "FCs.fc_bin"
+  return dict(
+    name="foundationgait",
+    channels=(
+      reader.size(stem, 0, 4),
+      reader.size(f"{_FOUNDATION}layer2.{conv}", 0, 4),
+      reader.size(f"{_FOUNDATION}layer3.{conv}", 0, 4),
+      reader.size(projector, 1, 3),
+    ),
+    blocks=tuple(reader.blocks(stage) for stage in stages),
+    bins=reader.bins(projector),
+    embedding_dim=reader.size(head, 2, 3) if head in reader else 0,
+    num_classes=reader.classes(),
+    in_channels=reader.size(stem, 1, 4),
+    retrieval="embedding",
   )
 
 
@@ -298,6 +333,7 @@ def _gaitgl(reader: _Reader) -> dict[str, Any]:
 _MARKS: tuple[tuple[str, Callable[[_Reader], dict[str, Any]]], ...] = (
   ("transformer.patch_embed.proj.weight", _swingait),
   ("sil_layer0.forward_block.0.weight", _skeletongaitpp),
+  (f"{_FOUNDATION}projector.0.fc_bin", _foundationgait),
   ("layer0.forward_block.0.weight", _deepgaitv2),
   ("set_block1.forward_block.0.conv.weight", _gaitset),
   ("TFA.pooling_func.conv1d3x1.0.0.conv.weight", _gaitpart),

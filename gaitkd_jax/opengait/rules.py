@@ -59,7 +59,8 @@ def places(module: models.GaitNetwork, name: str) -> dict[str, Place]:
       models.abstract_variables(module)
     )
   }
-  parts = shapes["params/fc/kernel"][0]
+  # The linear layer of some networks has a part more than their strips.
+  parts = shapes.get("params/fc/kernel", (sum(module.bins),))[0]
   found = {}
   for path, shape in shapes.items():
     key, rule = _rule_of(path, rules)

@@ -149,7 +149,7 @@ def convert_all(
         reason = _reason(error)
         if reason is None:
           raise
-        ours = entry.network in inference.OPENGAIT_NAMES.values()
+        ours = entry.network in inference.KNOWN
         if isinstance(error, inference.UnsupportedError) and not ours:
           row.outcome = "not supported"
           reason = f"the library has no network {entry.network} ({reason})"

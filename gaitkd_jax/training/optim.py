@@ -82,6 +82,39 @@ def create_optimizer(
   return optax.chain(*steps, scale), schedule
 
 
+def hold(
+  config: Mapping[str, Any], network: models.GaitNetwork
+) -> Callable[[Any], Any] | None:
+  """What keeps gradients from parameters that never learn.
+
+  Where these come first in the network, neither their backward pass is computed
+  nor are their feature maps kept for it.
+
+  Args:
+    config: see `create_optimizer`.
+    network: the network that is trained.
+
+  Returns:
+    A function from the parameters to the same, without a gradient to those of a
+    group of rate 0; None if there are no groups.
+
+  Raises:
+    UserError: groups that the network lacks.
+  """
+  group = _grouping(config.get("groups", ""), network)
+  if group is None:
+    return None
+
+  def held(params: Any) -> Any:
+    stop = jax.lax.stop_gradient
+    return jax.tree.map_with_path(
+      lambda path, x: x if group([k.key for k in path]).rate else stop(x),
+      params,
+    )
+
+  return held
+
+
 def _grouping(
   name: str, network: models.GaitNetwork | None
 ) -> network_lib.Grouping | None:

@@ -196,6 +196,7 @@ def create(config: Any, mesh: Mesh) -> Programs:
       seed=config.seed,
       classifier=choice,
       phase=step_lib.create_phase(config.quantization),
+      hold=optim.hold(config.optim, student),
     ),
     embed_step=embedding.make_embed_step(student, mesh),
     clips=config.batch.identities * config.batch.sequences,

@@ -158,6 +158,7 @@ def prepare(config: Any, workdir: storage.Path) -> Run:
       skip_nonfinite=config.train.skip_nonfinite > 0,
       classifier=choice,
       phase=phase,
+      hold=optim.hold(config.optim, student),
     ),
     batch_names=functools.partial(training.batch_names, config, split),
     batches=batches,

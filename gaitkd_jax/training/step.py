@@ -126,6 +126,7 @@ def make_train_step(
   skip_nonfinite: bool = False,
   classifier: str = "whole",
   phase: Callable[[jax.Array], quantize.Phase] | None = None,
+  hold: Callable[[Any], Any] | None = None,
 ) -> Callable[
   [TrainState, Mapping[str, Any], Batch],
   tuple[TrainState, dict[str, jax.Array]],
@@ -146,6 +147,7 @@ def make_train_step(
     classifier: see `placement.place`; of the student and the teachers.
     phase: from the step to the phase of a quantised student; see
       `create_phase`.
+    hold: takes the gradient from parameters that never learn; see `optim.hold`.
 
   Returns:
     A function `(state, teacher variables, batch) -> (state, metrics)`. The
@@ -174,6 +176,7 @@ def make_train_step(
       key,
       functools.partial(placement.split_logits, mesh=mesh if splits else None),
       phase(state.step) if phase else None,
+      hold,
     )
     (
       (loss, (batch_stats, new_aux, metrics)),
@@ -250,11 +253,12 @@ def _loss_function(
   key: jax.Array,
   placed: Callable[[distill.Outputs], distill.Outputs],
   phase: quantize.Phase | None,
+  hold: Callable[[Any], Any] | None,
 ) -> Callable[[Any, Any], tuple[jax.Array, Any]]:
   """The loss of a batch, as a function of what learns.
 
   `placed` puts a network's outputs where the step has them; `phase` is that of
-  a quantised student.
+  a quantised student; `hold` see `make_train_step`.
 
   Returns:
     A function of the student's parameters and those of `aux`, to the loss and
@@ -271,6 +275,9 @@ def _loss_function(
   teacher_outputs = teachers_forward(batch)
 
   def loss_fn(params: Any, aux_params: Any) -> tuple[jax.Array, Any]:
+    if hold is not None:
+      params = hold(params)
+
     def forward(batch: Batch) -> tuple[distill.Outputs, Any]:
       with quantize.phase(phase):
         out, updated = module.apply(

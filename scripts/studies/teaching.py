@@ -57,6 +57,18 @@ def row(
   return make
 
 
+def _chain(variant: str, teacher: str = "", taught_as: str = "") -> Row:
+  """A row of configs/chain.py, whose teacher may be the run of another row."""
+
+  def make(run: Callable[[str], str]) -> ConfigDict:
+    c = config_lib.load(_CONFIGS / "chain.py", variant)
+    if teacher:
+      c.teachers[teacher].checkpoint = run(taught_as)
+    return c
+
+  return make
+
+
 ROWS = {
   COMPARED: row(**ALONE),
   "GaitKD": row(),
@@ -67,4 +79,9 @@ ROWS = {
   "DIST": row("dist"),
   "RKD": row("rkd"),
   "best": row("best"),
+  "assistant (twice the width)": _chain("assistant"),
+  "taught by the assistant": _chain(
+    "student", "assistant", "assistant (twice the width)"
+  ),
+  "taught by itself": _chain("again", "itself", COMPARED),
 }

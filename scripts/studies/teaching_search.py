@@ -13,9 +13,8 @@ from ml_collections import ConfigDict
 
 from gaitkd_jax import config as config_lib
 
-_teaching: ModuleType = config_lib.load_module(
-  pathlib.Path(__file__).resolve().with_name("teaching.py")
-)
+_HERE = pathlib.Path(__file__).resolve().parent
+_teaching: ModuleType = config_lib.load_module(_HERE / "teaching.py")
 
 TITLE = "The search for the best objective"
 STUDENT = _teaching.STUDENT + ", trained on 24 walkers and tested on 8 others"
@@ -29,6 +28,7 @@ CACHED = 82  # batches: 2,640 sequences
 def _validate(c: ConfigDict) -> ConfigDict:
   """Trains on 24 of the subjects, and tests on the other 8."""
   c.data.variant, c.model.num_classes = "validation", 24
+  c.teachers.deepgaitv2.classes = str(_HERE / "teacher_subjects.txt")
   return c
 
 

@@ -1,5 +1,6 @@
 """Several and unlike teachers, and what of them is kept."""
 
+import dataclasses
 import functools
 
 import jax
@@ -17,6 +18,7 @@ from gaitkd_jax import losses
 from gaitkd_jax import models
 from gaitkd_jax import sharding
 from tests.helpers import distillation as helpers
+from tests.parity import vectors
 
 TWO = ("one", "two")
 
@@ -110,6 +112,48 @@ def test_parts_by_overlap():
     helpers.objective_of(teachers), helpers.context_of(student, a=teacher)
   )[0]
   assert abs(truncated - total) > 1e-3
+
+
+@pytest.mark.parametrize("parts", ["truncate", "overlap"])
+def test_a_pyramid_teaches_sixteen_strips(parts):
+  """FoundationGait's 31 parts; the teacher's outputs are the reference's."""
+  arrays, meta = vectors.load("foundationgait")
+  teacher = {
+    name: jnp.asarray(arrays[f"eval/{key}"]).swapaxes(1, 2)
+    for name, key in (("embedding", "embed"), ("logits", "logits"))
+  }
+  config = vectors.model_config(meta["model_cfg"])
+  teachers = helpers.make_teachers(a=dict(model=config))
+  student = helpers.model(parts=16, embedding_dim=12, num_classes=5)
+  objective = helpers.objective_of(teachers, student=student, parts=parts)
+  outputs = helpers.outputs(np.random.default_rng(5), n=4, p=16, d=12, k=5)
+  context = helpers.context_of(outputs, a=teacher)
+  context = dataclasses.replace(context, labels=jnp.arange(4))
+  _, metrics = helpers.value_of(objective, context)
+  # The strip's own part, and those of the coarser levels that hold it.
+  levels = [np.arange(16)]
+  if parts == "overlap":
+    starts = {2: 16, 4: 24, 8: 28, 16: 30}
+    levels += [start + np.arange(16) // n for n, start in starts.items()]
+  probabilities, boundary = 0.0, 0.0
+  for level in levels:
+    boundary += losses.boundary_loss(
+      outputs["embedding"], teacher["embedding"][:, level]
+    )
+    probabilities += jax.nn.softmax(4.0 * teacher["logits"][:, level])
+  probabilities /= len(levels)
+  log_student = jax.nn.log_softmax(4.0 * outputs["logits"])
+  decision = probabilities * (jnp.log(probabilities) - log_student)
+  np.testing.assert_allclose(
+    metrics["decision/a"], 16 * decision.sum(-1).mean(), rtol=1e-4
+  )
+  np.testing.assert_allclose(
+    metrics["boundary/a"], boundary / len(levels), rtol=1e-4
+  )
+  module = models.create_model(student)
+  notes = distill.check_compatible(module, "x", teachers, dict(parts=parts))
+  first = "student x has 16 parts and teacher a 31: the first 16 of both"
+  assert notes == [f"{first} are compared"] * (parts == "truncate")
 
 
 def test_a_teacher_of_other_subjects_speaks_of_the_common_ones():

@@ -15,6 +15,7 @@ BOUND = 1e-5
 # Those of other layers than their family's, and of other sizes.
 VARIANTS = (
   "deepgaitv2-3d",
+  "foundationgait",
   "gaitbase_plain-neck",
   "gaitgl-large-necks",
   "gaitpart-large",

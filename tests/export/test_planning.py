@@ -11,6 +11,7 @@ from gaitkd_jax.export import plan as plan_lib
 from gaitkd_jax.export import planning
 from gaitkd_jax.models import gaitset
 from tests.helpers import exported
+from tests.helpers import networks as networks_helper
 
 
 class Stranger(gaitset.GaitSet):
@@ -40,6 +41,19 @@ def test_a_plan_as_text():
   strips = ("stage2", "cut_strips", "frames x 4 strips x 4x8x22", "")
   assert strips in rows
   assert rows[-1] == ("fc", "linear", "sequences x 16x16", "float")
+
+
+def test_a_pretrained_network_ends_with_its_predictor():
+  module = networks_helper.smoke(dict(name="foundationgait", embedding_dim=0))
+  variables = networks_helper.random_variables(module)
+  plan = planning.plan_of(module, variables)
+  # The predictor reads what the projector gives, not its direction.
+  layers = {(layer.name, layer.op): layer for layer in plan.layers}
+  last = layers["projector/norm2", "affine"]
+  assert layers["predictor/fc1", "linear"].inputs == (last.output,)
+  assert plan.layers[-1].op == "unit_length"
+  assert plan.layers[-1].inputs == (layers["predictor/fc2", "linear"].output,)
+  assert plan.layers[-1].output.shape == (31, 16)
 
 
 def test_networks_without_normalisation_have_no_bias():

@@ -11,6 +11,7 @@ import pytest
 
 from gaitkd_jax import errors
 from gaitkd_jax.hosts import stopping
+from tests.helpers import command
 from tests.helpers import paths
 
 
@@ -117,6 +118,27 @@ def run(work, *numbers, before=""):
 def test_the_program_says_what_it_saved():
   expected = 75, "stopped by SIGINT after step 3, saved\n"
   assert run(IN_PYTHON, signal.SIGINT, signal.SIGTERM) == expected
+
+
+IN_A_DESTRUCTOR = """
+import os, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from gaitkd_jax import cli
+class Dropped:
+  def __del__(self):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.1)
+def main(argv):
+  del argv
+  Dropped()
+  time.sleep(20)
+cli.run(main)
+"""
+
+
+def test_python_cannot_drop_a_stop():
+  done = command.run(program=("-c", IN_A_DESTRUCTOR))
+  assert (done.returncode, done.stderr) == (130, "stopped by SIGINT\n")
 
 
 def test_a_program_that_waits_in_c_is_left_where_nothing_is_held():

@@ -1,8 +1,10 @@
 """From a video and a gallery to names, as a user does it."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import cv2
 import numpy as np
@@ -11,6 +13,8 @@ import pytest
 from gaitkd_jax import errors
 from gaitkd_jax.identify import annotated
 from gaitkd_jax.identify import command as command_lib
+from gaitkd_jax.identify import enrolment
+from gaitkd_jax.identify import quality
 from gaitkd_jax.identify import results
 from tests.helpers import command
 from tests.helpers import disks
@@ -19,6 +23,7 @@ from tests.helpers import gait_videos
 from tests.helpers import onnx_files
 from tests.helpers import paths
 from tests.helpers.pages import Page
+from tests.identify import test_segmenter
 
 PROGRAM = ("-m", "gaitkd_jax.identify")
 # A name that would break a page, and one that no single code page has.
@@ -36,13 +41,20 @@ def world(tmp_path_factory):
     gait_videos.write_video(people / name / "one.avi", walk)
   stranger = gait_videos.clip("110", "cl-01")
   gait_videos.write_video(folder / "door.avi", known[0], stranger)
+  enrolment.enrol(
+    enrolment.Change(
+      store=str(folder / "store"),
+      model=str(folder / "strips.onnx"),
+      people=str(people),
+    )
+  )
   return folder
 
 
 def request(world, output, **changes):
   values = dict(
     model=str(world / "strips.onnx"),
-    gallery=str(world / "people"),
+    gallery=str(world / "store"),
     source=str(world / "door.avi"),
     output=str(output),
   )
@@ -67,7 +79,9 @@ def limit(world, tmp_path_factory):
 @pytest.fixture(scope="module")
 def done(world, limit, tmp_path_factory):
   output = tmp_path_factory.mktemp("done") / "out"
-  return command_lib.run(request(world, output, threshold=limit)), output
+  people = str(world / "people")
+  asked = request(world, output, threshold=limit, gallery=people)
+  return command_lib.run(asked), output
 
 
 def test_result_is_as_documented(world, done, limit):
@@ -153,6 +167,43 @@ def test_silhouettes_are_an_input(world, limit, done, tmp_path):
   assert reader.get(cv2.CAP_PROP_FRAME_COUNT) == 30
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_segmenter_of_the_user(world, done, tmp_path, every):
+  """From the video to names; people in it wear red, as the network knows."""
+  for name, subject in ((FOREIGN, "080"), ("Eve", "095")):
+    gait_videos.write_folder(tmp_path / "g" / name, gait_videos.clip(subject))
+  changes = dict(
+    gallery=str(tmp_path / "g"),
+    segmenter=str(
+      test_segmenter.network(tmp_path / "red.onnx", (1, 3, 192, 192), bias=-4)
+    ),
+    segment_every=every,
+  )
+  found = command_lib.run(request(world, tmp_path / "out", **changes))
+  content = json.loads((tmp_path / "out" / "result.json").read_text())
+  assert [t["nearest"][0]["person"] for t in content["tracks"]][0] == FOREIGN
+  for track, plain in zip(found.tracks, done[0].tracks, strict=True):
+    np.testing.assert_array_equal(track.frames, plain.frames)
+    both = track.good & plain.good
+    one, other = track.silhouettes[both] > 127, plain.silhouettes[both] > 127
+    assert (one & other).sum() > 0.8 * (one | other).sum()
+    assert not (track.frames[track.good] % every).any()
+    skipped = track.counted().get(quality.BETWEEN, 0)
+    assert skipped == np.count_nonzero(track.frames % every)
+    assert track.frames_used >= 0.9 * plain.frames_used / every
+  if every == 1:
+    return
+  # The silhouettes may be kept, and compared later.
+  stop = request(world, tmp_path / "t", stop_after="silhouettes", **changes)
+  command_lib.run(stop)
+  later = request(
+    world, tmp_path / "o", gallery=changes["gallery"], source=stop.output
+  )
+  again = command_lib.run(later)
+  for one, other in zip(again.matches, found.matches, strict=True):
+    assert one.distance == other.distance
+
+
 def test_a_track_that_is_too_short_is_not_judged(world, tmp_path):
   gait_videos.write_folder(tmp_path / "png", gait_videos.clip(frames=9))
   found = command_lib.run(
@@ -202,6 +253,45 @@ def test_an_interrupt_leaves_nothing(world, tmp_path, monkeypatch):
   assert not list(tmp_path.iterdir())
 
 
+# What a shell starts in the background ignores ctrl-C.
+INTERRUPTIBLE = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("gaitkd_jax.identify", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_ctrl_c_half_way_is_one_line_and_leaves_nothing(world, tmp_path):
+  with command.start(
+    f"--model={world / 'strips.onnx'}",
+    f"--gallery={world / 'store'}",
+    f"--input={world / 'door.avi'}",
+    f"--output={tmp_path / 'out'}",
+    program=("-c", INTERRUPTIBLE),
+  ) as process:
+    # The video is written beside the folder that is to be.
+    while not list(tmp_path.glob(".out-*/new/*.mp4")):
+      assert process.poll() is None
+      time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+  assert (process.returncode, said) == (130, "stopped by SIGINT\n")
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_no_silhouettes(world, tmp_path):
+  """Nor a part of them in the place of older ones."""
+  output = tmp_path / "tracks"
+  stop = request(world, output, stop_after="silhouettes", model="", gallery="")
+  (output / "track_0001").mkdir(parents=True)
+  (output / "track_0001" / "track.json").write_text("before")
+  with disks.full(4_000), pytest.raises(errors.UserError, match="make room"):
+    command_lib.run(stop)
+  assert [p.name for p in tmp_path.iterdir()] == ["tracks"]
+  (before,) = output.rglob("*.*")
+  assert before.read_text() == "before"
+
+
 @pytest.mark.parametrize(
   "changes, said",
   [
@@ -221,6 +311,13 @@ def test_an_interrupt_leaves_nothing(world, tmp_path, monkeypatch):
     ({"model": "", "gallery": "", "far": 3.0}, "3 mistakes"),
     ({"boxes": "/none.csv"}, "/none.csv"),
     ({"segmenter": "/none.onnx"}, "/none.onnx is missing"),
+    ({"segment_every": 2}, "without --segmenter"),
+    ({"segmenter": "/none.onnx", "segment_every": 0}, "give 1 or more"),
+    ({"fps": 1e9}, "up to 1000"),
+    ({"source": __file__}, "no video that can be read"),
+    ({"output": f"{__file__}/x"}, "which is a file"),
+    ({"gallery": __file__}, "no usable clip of test_command"),
+    ({"model": __file__}, "no network that ONNX Runtime can open"),
   ],
 )
 def test_mistakes_are_one_line(world, tmp_path, changes, said):
@@ -291,7 +388,13 @@ def test_the_program_says_mistakes_in_one_line(world, tmp_path):
 def test_a_checkpoint_is_a_model(world, tmp_path):
   checkpoint = exports.save(tmp_path / "run")
   found = command_lib.run(
-    request(world, tmp_path / "out", model=checkpoint, threshold=1e9)
+    request(
+      world,
+      tmp_path / "out",
+      model=checkpoint,
+      gallery=str(world / "people"),
+      threshold=1e9,
+    )
   )
   assert found.network.metric == "euclidean"
   assert all(match.identity for match in found.matches)

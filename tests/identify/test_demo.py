@@ -1,6 +1,11 @@
 """The demonstration finds who is known, and names no stranger."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -11,7 +16,9 @@ from gaitkd_jax.identify import embedding
 from gaitkd_jax.identify import scenes
 from gaitkd_jax.identify import threshold
 from tests.helpers import command
+from tests.helpers import paths
 from tests.helpers.pages import Page
+from tests.identify.test_command import INTERRUPTIBLE
 
 
 def test_people_of_the_demonstration():
@@ -34,6 +41,62 @@ def test_the_calibration_is_of_the_shipped_network():
   network.digests = ("0" * 64,)
   with pytest.raises(errors.UserError, match="calibrate_demo.py"):
     demo.calibration(network)
+
+
+def test_a_demonstration_that_fails_leaves_nothing(tmp_path):
+  folder = tmp_path / "new" / "demo"
+  for error in (errors.UserError("full"), KeyboardInterrupt()):
+    with pytest.raises(type(error)), demo.cleared(folder, given=True):
+      (folder / demo.PEOPLE / demo.name_of("076")).mkdir(parents=True)
+      (folder / demo.SCENE).write_text("half")
+      raise error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_demonstration_that_fails_keeps_what_was_there(tmp_path):
+  (tmp_path / "mine.txt").write_text("mine")
+  (tmp_path / demo.SCENE).write_text("before")
+  with pytest.raises(KeyboardInterrupt), demo.cleared(tmp_path, given=True):
+    (tmp_path / demo.GALLERY).mkdir()
+    raise KeyboardInterrupt
+  assert {p.name for p in tmp_path.iterdir()} == {"mine.txt", demo.SCENE}
+
+
+def test_a_demonstration_adds_nobody_to_the_people_of_users(tmp_path):
+  (tmp_path / demo.PEOPLE / "Ada").mkdir(parents=True)
+  with pytest.raises(errors.UserError, match="holds people, which is of no"):
+    demo.run(str(tmp_path))
+  (tmp_path / demo.PEOPLE / "Ada").rmdir()
+  (tmp_path / demo.GALLERY).mkdir()
+  with pytest.raises(errors.UserError, match="holds gallery, which is of no"):
+    demo.run(str(tmp_path))
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_demonstration_and_all_its_processes(tmp_path):
+  """A terminal sends it to all of them."""
+  with subprocess.Popen(
+    [
+      sys.executable,
+      "-c",
+      INTERRUPTIBLE,
+      "--demo",
+      f"--output={tmp_path / 'x'}",
+    ],
+    cwd=paths.ROOT,
+    env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(paths.ROOT)},
+    stderr=subprocess.PIPE,
+    text=True,
+    start_new_session=True,
+  ) as process:
+    while not list(tmp_path.glob("x/**/*.mp4")):
+      assert process.poll() is None
+      time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    # It ends when nobody is left who could write.
+    said = process.stderr.read()
+  assert (process.returncode, said) == (130, "stopped by SIGINT\n")
+  assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -78,6 +78,13 @@ def test_a_track_needs_good_frames_in_a_row(good, fails):
   assert said.startswith(fails) and bool(said) == bool(fails)
 
 
+def test_a_track_of_every_third_frame_has_a_longer_row():
+  flags = np.zeros(120, bool)
+  flags[::3] = True
+  assert quality.judge_track(np.arange(120), flags).startswith("14 good frames")
+  assert not quality.judge_track(np.arange(120), flags, 3 * quality.ROW)
+
+
 def test_covered():
   boxes = [np.array([10.0, 0, 10, 10]), np.array([100.0, 0, 10, 10])]
   assert quality.covered(np.array([0.0, 0, 20, 10]), boxes) == 0.5

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import multiprocessing
 import subprocess
 import sys
 
@@ -18,6 +19,7 @@ from gaitkd_jax.identify import scenes
 from gaitkd_jax.identify.scenes import camera
 from gaitkd_jax.identify.scenes import course as course_lib
 from gaitkd_jax.identify.scenes import rendering
+from tests.helpers import disks
 from tests.helpers.paths import ROOT
 
 # In the middle of the picture at once.
@@ -343,6 +345,28 @@ def test_everybody_comes_late_and_leaves_before_the_end(scene):
   assert min(course.first for course in courses) >= 18
   ends = [course.first + len(course.ground) for course in courses]
   assert max(ends) <= scene.frames
+
+
+def test_videos_are_written_in_processes(tmp_path, capfd):
+  short = [
+    dataclasses.replace(scenes.SCENES[0], seconds=seconds)
+    for seconds in (0.2, 0.4, 60)
+  ]
+  videos = {tmp_path / f"{i}.mp4": scene for i, scene in enumerate(short)}
+  with scenes.writing(videos) as written:
+    first = {next(written), next(written)}
+  # What was begun is gone, as are the processes.
+  assert first == set(tmp_path.iterdir()) == set(list(videos)[:2])
+  assert not multiprocessing.active_children()
+  # A disk that is full is said by one of them, in one line.
+  with (
+    disks.full(10_000),
+    pytest.raises(errors.UserError, match="is the disk full"),
+    scenes.writing({tmp_path / "full.mp4": short[1]}) as written,
+  ):
+    list(written)
+  assert first == set(tmp_path.iterdir())
+  assert capfd.readouterr().err == ""
 
 
 def test_neither_jax_nor_tensorflow_is_loaded():

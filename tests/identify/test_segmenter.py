@@ -20,17 +20,20 @@ def network(
   last=False,
   metadata=None,
   extra=None,
+  bias=0,
 ):
   """A network that finds red people: weights on the colours are all it has.
 
   Args:
     out: "logits", "sigmoid" or "softmax".
     last: whether the channels of the input come last.
+    bias: below 0: people are redder than that.
   """
   # Of red, green and blue of (x - 0.5) / 0.5.
   weights = np.array([8, -4, -4], np.float32).reshape(1, 3, 1, 1)
   if channels == 2:
     weights = np.concatenate([-weights, weights])
+  biases = np.full(channels, bias, np.float32)
   nodes, at = [], "picture"
   if len(shape) < 4:
     nodes.append(helper.make_node("Unsqueeze", [at, "first"], ["u"]))
@@ -39,7 +42,7 @@ def network(
     nodes.append(helper.make_node("Transpose", [at], ["t"], perm=[0, 3, 1, 2]))
     at = "t"
   final = "mask" if out == "logits" else "logits"
-  nodes.append(helper.make_node("Conv", [at, "weights"], [final]))
+  nodes.append(helper.make_node("Conv", [at, "weights", "biases"], [final]))
   if out != "logits":
     kind, options = (
       ("Sigmoid", {}) if out == "sigmoid" else ("Softmax", {"axis": 1})
@@ -56,6 +59,7 @@ def network(
     outputs,
     [
       numpy_helper.from_array(weights, "weights"),
+      numpy_helper.from_array(biases, "biases"),
       numpy_helper.from_array(np.array([0]), "first"),
     ],
   )

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gaitkd_jax import array_names
 from gaitkd_jax import models
 from gaitkd_jax.models import deepgaitv2
 from gaitkd_jax.models import gaitbase
@@ -75,9 +76,15 @@ def check_parameters(module):
   params = models.abstract_variables(module)["params"]
   for name, group in module.optimizer_groups.items():
     assert name
+    rates = set()
     for path, _ in jax.tree.leaves_with_path(params):
       rate, decays = group([key.key for key in path])
-      assert rate > 0 and isinstance(decays, bool)
+      assert rate >= 0 and isinstance(decays, bool)
+      rates.add(rate)
+    assert max(rates) > 0  # some may stay as they are
+  # None has a name of before, which checkpoints are read under.
+  for name in array_names.shapes(models.abstract_variables(module)):
+    assert array_names.current(name) == name
   rules = module.opengait_rules
   assert all(isinstance(rule, opengait_keys.Rule) for rule in rules)
   assert params.keys() >= set(module.expanded_modules)

@@ -166,6 +166,36 @@ model_cfg:
   SeparateBNNecks: {class_num: 20000, in_channels: 256, parts_num: 64}
 """
 
+FOUNDATIONGAIT = """
+model_cfg:
+  model: FoundationGait_Scaling_Finetune
+  crop_list: [2, 2, 2, 2, 1, 1, 1, 1]
+  Backbone:
+    mode: p3d
+    in_channels: 1
+    layers: [1, 4, 8, 4]
+    channels: [64, 128, 256, 512]
+  bin_num: [16, 8, 4, 2, 1]
+  parts_num: 31
+  SeparateFCs: {in_channels: 512, out_channels: 256, parts_num: 31}
+  SeparateBNNecks: {class_num: 3000, in_channels: 256, parts_num: 31}
+  backbone_lr: [0.0, 0.0, 0.0, 0.001, 0.005]
+  projector_lr: 0.01
+"""
+FOUNDATIONGAIT_PRETRAINED = """
+model_cfg:
+  model: FoundationGait_Scaling
+  Backbone:
+    mode: p3d
+    in_channels: 1
+    layers: [1, 4, 32, 16]
+    channels: [64, 128, 256, 512]
+  bin_num: [16, 8, 4, 2, 1]
+  parts_num: 31
+  crop_list: [8, 4, 2, 1]
+  EMA_value: 0.99
+"""
+
 
 def translate(text):
   return opengait_config.model_config_from_opengait(yaml.safe_load(text))
@@ -184,6 +214,8 @@ def translate(text):
     (SKELETONGAIT, 25_492_736),
     (SKELETONGAITPP, 25_568_608),
     (SWINGAIT, 25_539_136),
+    (FOUNDATIONGAIT, 77_337_792),
+    (FOUNDATIONGAIT_PRETRAINED, 164_899_520),
     (GAITSET, 6_313_536),
     (GAITPART, 1_204_000),
     (GAITPART_LARGE, 4_841_248),
@@ -205,7 +237,7 @@ def leaves(tree):
       yield value
 
 
-@pytest.mark.parametrize("name", vectors.NETWORKS)
+@pytest.mark.parametrize("name", (*vectors.NETWORKS, "foundationgait"))
 def test_vectors(name):
   _, meta = vectors.load(name)
   translated = opengait_config.model_config_from_opengait(meta["model_cfg"])
@@ -221,6 +253,7 @@ def test_same_keys_as_the_configs_have():
     (DEEPGAITV2, config_lib.deepgaitv2(blocks=(1, 4, 4, 1), num_classes=3000)),
     (SKELETONGAITPP, config_lib.skeletongaitpp()),
     (SWINGAIT, config_lib.swingait()),
+    (FOUNDATIONGAIT, config_lib.foundationgait()),
   ):
     # OpenGait has no recomputation.
     config = {k: v for k, v in config.to_dict().items() if k != "remat"}
@@ -309,6 +342,11 @@ def test_students_keep_their_own_network():
     (SKELETONGAITPP, "in_channels: 3", "in_channels: 4", "in_channels"),
     (SWINGAIT, "mode: p3d", "mode: 2d", "mode"),
     (SWINGAIT, "[15]", "[16]", "bin_num"),
+    (FOUNDATIONGAIT, "mode: p3d", "mode: 2d", "mode is '2d'"),
+    (FOUNDATIONGAIT, "num: [16, 8, 4, 2, 1]", "num: [16]", "parts_num is 31"),
+    (FOUNDATIONGAIT, "in_channels: 512", "in_channels: 256", "256.*512"),
+    (FOUNDATIONGAIT, "channels: [64, 128, 256, 512]", "channels: []", "is 512"),
+    (FOUNDATIONGAIT_PRETRAINED, "EMA_value", "alpha", "has alpha"),
     (GAITSET, "[16, 8, 4, 2, 1]", "[16]", "bin_num"),
     (GAITSET, "[1, 64, 128, 256]", "[]", "in_channels"),
     (GAITPART, "BC-32, BC-32", "BC-32", "layers_cfg BC-32, M"),

@@ -156,6 +156,56 @@ def test_axes_of_linear_layers():
   )
 
 
+@pytest.fixture(scope="module")
+def foundationgait():
+  _, meta = vectors.load("foundationgait")
+  config = vectors.model_config(meta["model_cfg"])
+  return weights.state_dict(meta["state"]), config
+
+
+def test_what_opengait_never_uses_is_filled_in(foundationgait):
+  """FoundationGait as fine-tuned keeps a predictor that nothing reads."""
+  state, config = foundationgait
+  predictor = {key for key in state if ".predictor." in key}
+  there = convert.variables_from_opengait(state, config)
+  assert len(vectors.flat(there)) == len(state) - len(predictor) == 106
+  assert convert.ignored(state, config)["never used"] == len(predictor) == 6
+  back = convert.variables_to_opengait(there, config)
+  assert {k for k, v in back.items() if v.dtype == np.float32} == state.keys()
+  for key, value in state.items():
+    assert back[key].shape == value.shape
+    if key not in predictor:
+      np.testing.assert_array_equal(back[key], value)
+    elif key.endswith(("weight", "running_var")):
+      assert (back[key] == 1).all()
+    else:
+      assert not back[key].any()
+  again = vectors.flat(convert.variables_from_opengait(back, config))
+  for path, value in vectors.flat(there).items():
+    np.testing.assert_array_equal(again[path], value)
+  missing = {key: state[key] for key in state if key not in predictor}
+  convert.variables_from_opengait(missing, config)
+
+
+def test_what_the_self_supervised_stage_leaves(foundationgait):
+  """It has two backbones, of which the mean is searched, and no head."""
+  state, config = foundationgait
+  found = {k: v for k, v in state.items() if k.startswith("teacher_backbone.")}
+  learns = {k.replace("teacher", "student"): v for k, v in found.items()}
+  words = "give --config.model.num_classes=0 --config.model.embedding_dim=0"
+  with pytest.raises(errors.UserError, match=words):
+    convert.variables_from_opengait(found | learns, config)
+  config = config | dict(embedding_dim=0, num_classes=0)
+  there = convert.variables_from_opengait(found | learns, config)
+  assert len(vectors.flat(there)) == len(found)
+  counts = convert.ignored(found | learns, config)
+  assert {k: n for k, n in counts.items() if n} == {
+    "of self-supervised students": len(learns)
+  }
+  with pytest.raises(errors.UserError, match="left over BNNecks.bn1d.bias"):
+    convert.variables_from_opengait(state, config)
+
+
 def test_left_over_and_missing_are_listed(gaitbase):
   state, config = gaitbase
   state = dict(state, surplus=np.zeros(3))

@@ -37,7 +37,7 @@ def shapes_of(config):
   }
 
 
-@pytest.mark.parametrize("name", vectors.NETWORKS)
+@pytest.mark.parametrize("name", (*vectors.NETWORKS, "foundationgait"))
 def test_published_families(name):
   _, meta = vectors.load(name)
   shapes = {key: tuple(shape) for key, shape in meta["state"].items()}
@@ -85,6 +85,21 @@ def test_other_kinds():
   assert inference.model_config(shapes_of(config)) == config
 
 
+@pytest.mark.parametrize("embedding_dim", [0, 7])
+def test_foundationgait(embedding_dim):
+  config = dict(
+    name="foundationgait",
+    channels=(2, 4, 6, 8),
+    blocks=(1, 2, 3, 2),
+    bins=(8, 1),
+    embedding_dim=embedding_dim,
+    num_classes=embedding_dim,
+    in_channels=1,
+    retrieval="embedding",
+  )
+  assert inference.model_config(shapes_of(config)) == config
+
+
 @pytest.mark.parametrize(
   "shapes, words",
   [
@@ -118,6 +133,14 @@ def test_names_that_say_otherwise():
     "the name SkeletonGait-p3d says mode p3d, the weights have 3d",
     "the name SkeletonGait-p3d says in_channels 2, the weights have 1",
   ]
+  config = dict(name="foundationgait", embedding_dim=0)
+  finetuned = "FoundationGait_Scaling_Finetune"
+  assert not inference.disagreements(config, "FoundationGait_Scaling", "x")
+  assert inference.disagreements(config, finetuned, "x") == [
+    f"the folder says {finetuned}, the weights are of FoundationGait_Scaling"
+  ]
+  config["embedding_dim"] = 256
+  assert not inference.disagreements(config, finetuned, "x")
   config = dict(name="gaitgl", neck=False)
   told = inference.disagreements(config, "GaitGL", "GaitGL_BNNeck")
   assert told == [

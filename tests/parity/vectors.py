@@ -75,6 +75,15 @@ def model_config(meta):
       num_classes=necks["class_num"],
     )
   backbone = meta["Backbone"]
+  if meta["model"] == "FoundationGait_Scaling_Finetune":
+    return dict(
+      name="foundationgait",
+      channels=tuple(backbone["channels"]),
+      blocks=tuple(backbone["layers"]),
+      bins=tuple(meta["bin_num"]),
+      embedding_dim=meta["SeparateFCs"]["out_channels"],
+      num_classes=necks["class_num"],
+    )
   if meta["model"] == "SkeletonGaitPP":
     return dict(
       name="skeletongaitpp",

@@ -1,10 +1,8 @@
 """The program that searches: by stores, and by silhouettes."""
 
 import csv
-import importlib.util
 import shutil
 
-from absl import flags
 import jax
 import numpy as np
 import pytest
@@ -20,8 +18,8 @@ from gaitkd_jax import sharding
 from gaitkd_jax.evaluation import distances
 from gaitkd_jax.evaluation import embedding
 from gaitkd_jax.evaluation import store as store_lib
+from gaitkd_jax.identify import probes
 from tests.helpers import command
-from tests.helpers import paths
 from tests.helpers import trees
 
 SEARCH = ("scripts/search.py",)
@@ -33,19 +31,6 @@ MODEL = dict(
   parts=4,
 )
 MAX_FRAMES = 3  # fewer than most sequences have
-
-
-@pytest.fixture(scope="module")
-def script():
-  """The functions of the script; its flags do not stay."""
-  before = set(flags.FLAGS)
-  path = paths.ROOT / SEARCH[0]
-  spec = importlib.util.spec_from_file_location("search_script", path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  for name in set(flags.FLAGS) - before:
-    delattr(flags.FLAGS, name)
-  return module
 
 
 def draw(module):
@@ -224,7 +209,7 @@ def reopened(tmp_path, metadata):
   ],
 )
 def test_the_gallerys_network_is_needed(
-  script, evaluated, tmp_path, change, moved, words
+  evaluated, tmp_path, change, moved, words
 ):
   metadata = {
     k: v for k, v in (evaluated[-1] | change).items() if v is not None
@@ -232,10 +217,10 @@ def test_the_gallerys_network_is_needed(
   gallery = reopened(tmp_path, metadata)
   mesh = sharding.create_mesh(1)
   with pytest.raises(errors.UserError, match=words):
-    script.restore_network(gallery, "g", moved, mesh)
+    probes.restore_network(gallery, "g", moved, mesh)
 
 
-def test_a_checkpoint_that_has_moved(script, evaluated, tmp_path):
+def test_a_checkpoint_that_has_moved(evaluated, tmp_path):
   root, *_, metadata = evaluated
   gallery = reopened(tmp_path, metadata | {"checkpoint": "/none"})
   # A workdir whose run went on: the newest checkpoint is another's.
@@ -246,5 +231,5 @@ def test_a_checkpoint_that_has_moved(script, evaluated, tmp_path):
   )
   checkpoint.save_model(tmp_path / "checkpoints", other, {}, step=4)
   mesh = sharding.create_mesh(1)
-  _, variables = script.restore_network(gallery, "g", str(tmp_path), mesh)
+  _, variables = probes.restore_network(gallery, "g", str(tmp_path), mesh)
   assert checkpoint.digest(variables) == metadata["digest"]

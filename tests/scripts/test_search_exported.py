@@ -9,12 +9,15 @@ from data_pipelines import datasets
 from data_pipelines import pipeline
 from data_pipelines import store as sequence_store
 from gaitkd_jax import config as config_lib
+from gaitkd_jax import errors
 from gaitkd_jax import runtime
 from gaitkd_jax import sharding
 from gaitkd_jax.evaluation import embedding
 from gaitkd_jax.evaluation import store as store_lib
+from gaitkd_jax.identify import probes
 from tests.helpers import command
 from tests.helpers import exports
+from tests.helpers import gait_videos
 from tests.helpers import onnx_files
 from tests.helpers import trees
 
@@ -122,3 +125,25 @@ def test_files_that_do_not_fit_are_refused(made, tmp_path, args, words):
     program=("scripts/search.py",),
   )
   assert words in line
+
+
+def test_a_folder_of_people_is_a_gallery(made, tmp_path):
+  """As it is to `python -m gaitkd_jax.identify`."""
+  root = made[0]
+  people = tmp_path / "people"
+  for name, subject in (("Ada", "080"), ("Jörg", "095")):
+    gait_videos.write_folder(people / name, gait_videos.clip(subject))
+  probe = gait_videos.write_folder(tmp_path / "who", gait_videos.clip("095"))
+  args = f"--gallery={people}", f"--probe={probe}"
+  with pytest.raises(errors.UserError, match="no network is named that"):
+    probes.open_gallery(str(people))
+  text = command.output(
+    *args,
+    f"--model={root / 'student.onnx'}",
+    "--threshold=9",
+    program=("scripts/search.py",),
+  )
+  assert "euclidean distance, 2 sequences in the gallery" in text
+  first = text[text.index("probe who") :].splitlines()[1].split()
+  assert first[0] == "1" and float(first[1]) < 0.1 and first[2] == "Jörg/Jörg"
+  assert "verdict: Jörg" in text

@@ -90,8 +90,78 @@ def test_groups_are_those_of_the_network():
 
 def test_without_a_network_all_groups_are_known():
   optim.create_optimizer(SWINGAIT)
-  with pytest.raises(errors.UserError, match="give nothing or swingait"):
+  with pytest.raises(errors.UserError, match="or fine_tuning, swingait"):
     optim.create_optimizer(SWINGAIT | {"groups": "swin"})
+
+
+def test_a_group_of_rate_0_stays_as_it_is():
+  """FoundationGait's first stages, whatever the momentum and the decay."""
+  network = models.create_model(
+    dict(name="foundationgait", channels=(2,) * 4, blocks=(1,) * 4)
+    | dict(embedding_dim=2)
+  )
+  config = dict(name="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0.5)
+  schedule = dict(schedule=dict(kind="multistep", milestones=(1,), gamma=0.1))
+  optimizer, _ = optim.create_optimizer(
+    config | schedule | dict(clip_norm=0.0, groups="fine_tuning"), network
+  )
+  shapes = models.abstract_variables(network)["params"]
+  params = jax.tree.map(lambda x: jnp.ones(x.shape), shapes)
+  # The direction is gradient and decay, 1.5 together, then 0.9 of it more.
+  state = optimizer.init(params)
+  for size in (0.1 * 1.5, 0.01 * 1.9 * 1.5):
+    updates, state = jax.jit(optimizer.update)(params, state, params)
+    flat = vectors.flat(updates)
+    for path, rate in {
+      "stem/kernel": 0.0,
+      "stage2_block0/conv1/norm/bias": 0.0,
+      "stage3_block0/temporal/kernel": 0.01,
+      "stage4_block0/conv2/kernel": 0.05,
+      "projector/fc1/kernel": 0.1,
+      "fc/kernel": 1.0,
+    }.items():
+      np.testing.assert_allclose(flat[path], -rate * size, rtol=1e-5)
+
+
+def test_what_never_learns_has_no_backward_pass():
+  """The first stages' maps, the largest, need not be kept for it."""
+  network = models.create_model(
+    dict(name="foundationgait", channels=(4,) * 4, blocks=(1,) * 4)
+    | dict(embedding_dim=2)
+  )
+  hold = optim.hold(dict(groups="fine_tuning"), network)
+  params = models.abstract_variables(network)["params"]
+  params = jax.tree.map(lambda x: jnp.full(x.shape, 2.0), params)
+  gradients = vectors.flat(
+    jax.grad(lambda p: sum(x.sum() ** 2 for x in jax.tree.leaves(hold(p))))(
+      params
+    )
+  )
+  assert not gradients["stem/kernel"].any()
+  assert not gradients["stage2_block0/temporal/kernel"].any()
+  assert (gradients["stage3_block0/conv1/kernel"] != 0).all()
+  assert (gradients["fc/kernel"] != 0).all()
+
+  def kept(hold):
+    def loss(params, stats, x):
+      variables = {"params": hold(params), "batch_stats": stats}
+      out, _ = network.apply(variables, x, train=True, mutable=["batch_stats"])
+      return out["embedding"].sum()
+
+    variables = models.abstract_variables(network)
+    x = jax.ShapeDtypeStruct((2, 3, 64, 44), jnp.float32)
+    saved = jax.eval_shape(
+      lambda p, *rest: jax.vjp(lambda p: loss(p, *rest), p)[1],
+      variables["params"],
+      variables["batch_stats"],
+      x,
+    )
+    return [x.shape for x in jax.tree.leaves(saved)]
+
+  assert any(shape[-3:-1] == (64, 44) for shape in kept(lambda p: p))
+  assert not any(shape[-3:-1] == (64, 44) for shape in kept(hold))
+  assert any(shape[-3:-1] == (16, 11) for shape in kept(hold))
+  assert optim.hold(dict(groups=""), network) is None
 
 
 def test_groups_of_what_learns_beside_the_network():

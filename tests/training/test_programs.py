@@ -2,15 +2,19 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import cost
 from gaitkd_jax import errors
 from gaitkd_jax import sharding
+from gaitkd_jax.training import optim
 from gaitkd_jax.training import programs
 from gaitkd_jax.training import run as run_lib
 from tests.helpers import configs
+from tests.helpers import distillation
+from tests.parity import vectors
 
 
 def made(name="casiab", devices=2, **changes):
@@ -117,3 +121,29 @@ def test_a_batch_that_devices_cannot_share_is_refused():
 def test_frames_of_a_clip_are_its_most(name, variant, frames):
   config = configs.load(name, variant)[1]
   assert programs.clip_frames(config.clip) == frames
+
+
+@pytest.mark.slow
+def test_frozen_stages_change_nothing_but_the_work(monkeypatch):
+  """A fine-tuning step with their gradients, and without."""
+  batch = {k: v[:8] for k, v in distillation.batch(0).items()}
+  changes = {"dtype": "float32", "model.bins": (4, 1)}
+  found, start = [], None
+  for hold in (optim.hold, lambda *_: None):
+    monkeypatch.setattr(optim, "hold", hold)
+    program = made("foundationgait", devices=1, **changes)
+    start = start or program.init_state(jax.random.key(0))
+    state = jax.tree.map(jnp.copy, start)  # the step donates it
+    state, metrics = program.train_step(state, {}, batch)
+    found.append((vectors.flat(state.params), jax.device_get(metrics)))
+  (held, metrics), (free, all_metrics) = found
+  np.testing.assert_allclose(metrics["loss"], all_metrics["loss"], rtol=1e-5)
+  assert metrics["gradient_norm"] < all_metrics["gradient_norm"]
+  before = vectors.flat(start.params)
+  for path, value in free.items():
+    moved = np.linalg.norm(value - before[path])
+    # Rounding, of small updates too: values are of size 1.
+    off = np.linalg.norm(held[path] - value)
+    assert off <= 1e-2 * moved + 1e-7 * np.sqrt(value.size), path
+    frozen = path.startswith(("stem", "stage1", "stage2"))
+    assert (moved == 0) == frozen, path

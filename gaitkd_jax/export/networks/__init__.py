@@ -13,6 +13,7 @@ from gaitkd_jax.export.networks import sets
 from gaitkd_jax.export.networks import skeletongaitpp as skeletongaitpp_plan
 from gaitkd_jax.export.networks import swingait as swingait_plan
 from gaitkd_jax.models import deepgaitv2
+from gaitkd_jax.models import foundationgait
 from gaitkd_jax.models import gaitbase
 from gaitkd_jax.models import gaitbase_plain
 from gaitkd_jax.models import gaitgl
@@ -27,6 +28,7 @@ Planner = Callable[[Any, builder.Builder], None]
 
 PLANNERS: Mapping[type[models.GaitNetwork], Planner] = {
   deepgaitv2.DeepGaitV2: residual.plan,
+  foundationgait.FoundationGait: residual.foundationgait,
   gaitbase.GaitBase: residual.plan,
   gaitbase_plain.GaitBasePlain: sets.plain,
   gaitgl.GaitGL: gaitgl_plan.plan,

@@ -6,6 +6,7 @@ from gaitkd_jax.identify.scenes.catalogue import ENROLLED
 from gaitkd_jax.identify.scenes.catalogue import SCENES
 from gaitkd_jax.identify.scenes.catalogue import STRANGERS
 from gaitkd_jax.identify.scenes.catalogue import enrolment
+from gaitkd_jax.identify.scenes.processes import writing
 from gaitkd_jax.identify.scenes.rendering import Seen
 from gaitkd_jax.identify.scenes.rendering import Truth
 from gaitkd_jax.identify.scenes.rendering import render
@@ -28,4 +29,5 @@ __all__ = [
   "enrolment",
   "render",
   "write_video",
+  "writing",
 ]

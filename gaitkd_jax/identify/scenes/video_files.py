@@ -9,6 +9,9 @@ from gaitkd_jax import errors
 from gaitkd_jax.identify.scenes import rendering
 from gaitkd_jax.identify.scenes import spec
 
+# What FFmpeg says of a full disk is several lines of its own.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
 
 
@@ -37,10 +40,11 @@ def write_video(
     )
   if not path.parent.is_dir():
     raise errors.UserError(f"{path}: there is no folder {path.parent}")
-  unfinished = path.with_name(f".{path.stem}.unfinished{path.suffix}")
+  new = unfinished(path)
+  cv2.utils.logging.setLogLevel(0)  # it has a line for every frame
   try:
     writer = cv2.VideoWriter(
-      str(unfinished),
+      str(new),
       cv2.VideoWriter.fourcc(*_CODECS[path.suffix]),
       spec.FRAMES_PER_SECOND,
       (spec.WIDTH, spec.HEIGHT),
@@ -55,16 +59,21 @@ def write_video(
     finally:
       writer.release()
     # OpenCV says nothing of a disk that is full.
-    written = _count(unfinished)
+    written = _count(new)
     if written != len(truths):
       raise errors.UserError(
         f"{path}: {written} of {len(truths)} frames could be written; is the"
         " disk full?"
       )
-    unfinished.replace(path)
+    new.replace(path)
   finally:
-    unfinished.unlink(missing_ok=True)
+    new.unlink(missing_ok=True)
   return truths
+
+
+def unfinished(path: pathlib.Path) -> pathlib.Path:
+  """The file that a video is until it is whole."""
+  return path.with_name(f".{path.stem}.unfinished{path.suffix}")
 
 
 def _count(path: pathlib.Path) -> int:
