@@ -51,6 +51,11 @@ _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "what to do")
 _ON = flags.DEFINE_string(
   "on", "", "data sets for --mode=eval: all, or casiab,walkers:tiny,ccpg:<root>"
 )
+_CLIPS_ONLY = flags.DEFINE_bool(
+  "cache.clips_only",
+  False,
+  "--mode=cache runs no teacher, and writes the clips for other programs",
+)
 _PROFILE = flags.DEFINE_string(
   "profile", "", "trace steps of --mode=train: 10, or 100:110 for those between"
 )
@@ -84,6 +89,12 @@ def main(argv: list[str]) -> None:
   )
   mode = _MODE.value
   work = cross_domain.mode(_ON.value, mode) if _ON.value else MODES[mode]
+  if _CLIPS_ONLY.value:
+    if mode != "cache":
+      raise errors.UserError(
+        f"--mode={mode} writes no clips; give --mode=cache"
+      )
+    config.cache.clips_only = True
   if _PROFILE.value:
     if mode != "train":
       raise errors.UserError(f"--mode={mode} traces no steps; drop --profile")

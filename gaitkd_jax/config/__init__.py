@@ -5,6 +5,7 @@ from gaitkd_jax.config.checks import check_batch
 from gaitkd_jax.config.checks import check_frames
 from gaitkd_jax.config.checks import check_keys
 from gaitkd_jax.config.defaults import CLIP_KEYS
+from gaitkd_jax.config.defaults import IMPORTED
 from gaitkd_jax.config.defaults import MODALITIES
 from gaitkd_jax.config.defaults import RANDOM
 from gaitkd_jax.config.defaults import SAMPLERS
@@ -32,6 +33,7 @@ from gaitkd_jax.config.networks import gaitbase_plain
 from gaitkd_jax.config.networks import gaitgl
 from gaitkd_jax.config.networks import gaitpart
 from gaitkd_jax.config.networks import gaitset
+from gaitkd_jax.config.networks import imported
 from gaitkd_jax.config.networks import skeletongaitpp
 from gaitkd_jax.config.networks import swingait
 from gaitkd_jax.config.quantized import qgait
@@ -63,6 +65,7 @@ __all__ = [
   "FOUNDATIONGAIT",
   "GAITKD",
   "Help",
+  "IMPORTED",
   "MODALITIES",
   "Method",
   "NOT_MEASURED",
@@ -93,6 +96,7 @@ __all__ = [
   "gaitkd",
   "gaitpart",
   "gaitset",
+  "imported",
   "load",
   "load_module",
   "multistep",

@@ -127,7 +127,9 @@ def _shown(c: ConfigDict) -> dict[str, ConfigDict]:
   networks = {"the student": c.model}
   # The outputs of a cached teacher are stored; it is not shown any clip.
   return networks | {
-    name: t.model for name, t in c.teachers.items() if not t.cache
+    name: t.model
+    for name, t in c.teachers.items()
+    if not t.cache and t.model.get("name") != defaults.IMPORTED
   }
 
 
@@ -183,6 +185,8 @@ def _distillation(c: ConfigDict) -> Iterator[str]:
   yield from _least("cache.logits", c.cache.logits, 0)
   yield from _one_of("cache.dtype", c.cache.dtype, ("float16", "float32"))
   for name, one in c.teachers.items():
+    if one.model.get("name") == defaults.IMPORTED:
+      yield from _imported(name, one)
     where = f"teachers.{name}.boundary_"
     yield from _one_of(where + "centre", one.boundary_centre, losses.CENTRES)
     yield from _one_of(where + "reduce", one.boundary_reduce, losses.REDUCTIONS)
@@ -191,6 +195,20 @@ def _distillation(c: ConfigDict) -> Iterator[str]:
         yield (
           f"config.teachers.{name}.{key} is {one[key]}; give a positive number"
         )
+
+
+def _imported(name: str, teacher: ConfigDict) -> Iterator[str]:
+  if not teacher.cache:
+    yield (
+      f"teacher {name} is imported, and its outputs are missing; give "
+      f"--config.teachers.{name}.cache=<folder that scripts/import_teacher.py "
+      "wrote>"
+    )
+  if teacher.checkpoint:
+    yield (
+      f"config.teachers.{name}.checkpoint is {teacher.checkpoint}, but the "
+      "teacher is imported: no network here reads it; leave it empty"
+    )
 
 
 def _quantization(c: ConfigDict) -> Iterator[str]:

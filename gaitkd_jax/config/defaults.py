@@ -12,6 +12,8 @@ from ml_collections import ConfigDict
 from gaitkd_jax.config import networks
 
 RANDOM = "random"
+# The name of a model that is not here: its outputs were imported.
+IMPORTED = networks.IMPORTED
 MODALITIES = ("silhouettes", "heatmaps")
 # Kinds of clips, and the values that each uses; see `default`.
 CLIP_KEYS = dict(
@@ -63,8 +65,11 @@ def default() -> ConfigDict:
   # Further objectives by name, see `term`.
   c.terms = ConfigDict()
   # `--mode=cache` shows the teachers `views` clips of every sequence and stores
-  # their outputs: all logits (0), or the so many largest of each part.
-  c.cache = ConfigDict(dict(views=4, logits=0, dtype="float16"))
+  # their outputs: all logits (0), or the so many largest of each part. With
+  # clips_only it runs no teacher, and writes the clips for other programs.
+  c.cache = ConfigDict(
+    dict(views=4, logits=0, dtype="float16", clips_only=False)
+  )
   c.losses = ConfigDict()
   c.losses.triplet = ConfigDict(dict(weight=1.0, margin=0.2))
   c.losses.cross_entropy = ConfigDict(
@@ -167,7 +172,7 @@ def teacher(
   """A teacher with GaitKD's published weights.
 
   Args:
-    model: its network.
+    model: its network; `networks.imported()` if another program ran it.
     checkpoint: a workdir, its checkpoints folder or one step of it; "random" is
       an untrained teacher, for trials only.
     **values: any of the following.
@@ -184,8 +189,8 @@ def teacher(
         to the teacher's width.
       classes: a text file with the names of its classes in order, one a line;
         if empty those that its checkpoint names, else those of the data.
-      cache: the folder that a `--mode=cache` run wrote of it; the teacher is
-        then not run.
+      cache: the folder that a `--mode=cache` run or scripts/import_teacher.py
+        wrote of it; the teacher is then not run.
   """
   return ConfigDict(
     dict(
@@ -249,8 +254,9 @@ def adam_optim(c: ConfigDict, *milestones: int, steps: int) -> None:
 
 
 def networks_of(c: ConfigDict) -> list[ConfigDict]:
-  """The configs of the student and of the teachers."""
-  return [c.model] + [t.model for t in c.teachers.values()]
+  """The configs of the student and of the teachers that are no imports."""
+  taught = [t.model for t in c.teachers.values()]
+  return [c.model] + [m for m in taught if m.get("name") != IMPORTED]
 
 
 def _optim() -> ConfigDict:

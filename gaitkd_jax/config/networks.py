@@ -7,6 +7,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+# The name of a model that is not here, see `imported`.
+IMPORTED = "imported"
+
 
 def gaitbase(**values: Any) -> ConfigDict:
   """GaitBase as published for CASIA-B."""
@@ -152,3 +155,13 @@ def gaitgl(**values: Any) -> ConfigDict:
     )
     | values
   )
+
+
+def imported() -> ConfigDict:
+  """A teacher's network that is not here, of whatever framework.
+
+  Its outputs were read by scripts/import_teacher.py into the store that
+  `teachers.<name>.cache` names; the store says how many parts, channels and
+  classes there are, and where the parts lie.
+  """
+  return ConfigDict(dict(name=IMPORTED))

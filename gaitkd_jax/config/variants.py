@@ -183,7 +183,8 @@ def smoke(c: ConfigDict) -> None:
   c.train.init_from = ""
   for t in c.teachers.values():
     del t.checkpoint  # a reference to another key, maybe
-    t.checkpoint = defaults.RANDOM
+    imported = t.model.get("name") == defaults.IMPORTED
+    t.checkpoint = "" if imported else defaults.RANDOM
   for source in (c.data, c.eval.data):
     if len(source):
       source.variant, source.partition = "tiny", "halves"

@@ -129,7 +129,7 @@ def teacher_classes(
   student_classes = config.model.get("num_classes", 0)
   for name in teachers:
     teacher = config.teachers[name]
-    num_classes = teacher.model.get("num_classes", 0)
+    num_classes = teachers[name].num_classes
     if not student_classes or not num_classes:
       continue
     names: Sequence[str] = ()
@@ -137,6 +137,8 @@ def teacher_classes(
       names = read_names(teacher.classes, config.data.name)
     elif teacher.checkpoint not in ("", config_lib.RANDOM):
       names = checkpoint.restored_meta(teacher.checkpoint).get("classes", ())
+    elif teachers[name].imported and num_classes == len(subjects):
+      names = subjects  # its clips came with labels, of these very data
     try:
       common = common_classes(
         name, subjects, student_classes, names, num_classes

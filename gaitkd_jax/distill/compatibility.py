@@ -38,7 +38,7 @@ def check_compatible(
   boundary = (distillation or {}).get("boundary", "sum")
   student_shapes, notes = teachers_lib.output_shapes(student), []
   for name, teacher in teachers.items():
-    shapes = teachers_lib.output_shapes(teacher.module)
+    shapes = teacher.shapes
     if "logits" not in student_shapes or "logits" not in shapes:
       who = "the student"
       if "logits" in student_shapes:
@@ -55,17 +55,17 @@ def check_compatible(
         f"config.teachers.{name}.connector=True, or make config.model and "
         f"config.teachers.{name}.model agree"
       )
-    if teacher.module.temporal and not ordered:
+    if teacher.temporal and not ordered:
       raise errors.UserError(
         f"teacher {name} looks at frames in their order, but config.clip.kind "
         "draws them without; use an ordered kind, which does not matter to a "
         "student of sets"
       )
     if parts_rule == "truncate":
-      note = _truncated(student_name, student, name, teacher.module)
+      note = _truncated(student_name, student, teacher)
       notes += [note] if note else []
   mixed = parts_rule == "overlap" and any(
-    t.module.bins != student.bins for t in teachers.values()
+    not t.same_parts(student) for t in teachers.values()
   )
   if boundary != "sum" and (
     mixed or any(t.connector for t in teachers.values())
@@ -81,21 +81,21 @@ def check_compatible(
 def _truncated(
   student_name: str,
   student: models.GaitNetwork,
-  name: str,
-  teacher: models.GaitNetwork,
+  teacher: teachers_lib.Teacher,
 ) -> str:
   """What pairing parts by their number leaves out, if anything."""
   edges, teacher_edges = (
-    np.array(losses.strip_edges(m.bins)) for m in (student, teacher)
+    np.array(e) for e in (losses.strip_edges(student.bins), teacher.edges)
   )
   common = min(len(edges), len(teacher_edges))
   # Parts may drift apart by one strip's height, as GaitKD's 16 and 15 do.
   drift = np.abs(edges[:common] - teacher_edges[:common]).max()
-  if len(edges) == len(teacher_edges) and not drift:
+  if teacher.same_parts(student):
     return ""
   note = (
-    f"student {student_name} has {len(edges)} parts and teacher {name} "
-    f"{len(teacher_edges)}: the first {common} of both are compared"
+    f"student {student_name} has {len(edges)} parts and teacher "
+    f"{teacher.name} {len(teacher_edges)}: the first {common} of both are "
+    "compared"
   )
   if drift > 1 / common + 1e-9:
     note += (

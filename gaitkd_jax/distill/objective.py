@@ -181,11 +181,18 @@ def _pairing(
   scale: float,
   classes: class_mapping.Classes | None,
 ) -> pairing.Pairing:
-  shapes = teachers_lib.output_shapes(teacher.module)
-  bins = student.bins, teacher.module.bins
+  shapes = teacher.shapes
   overlap = connector = None
-  if by_height and bins[0] != bins[1]:
-    overlap = losses.overlap_matrix(*map(losses.strip_edges, bins))
+  if by_height and not teacher.same_parts(student):
+    try:
+      overlap = losses.overlap_matrix(
+        losses.strip_edges(student.bins), teacher.edges
+      )
+    except ValueError as e:  # edges of an imported teacher
+      raise errors.UserError(
+        f"parts of teacher {teacher.name} do not cover the student's ({e}); "
+        "set config.distillation.parts=truncate, or import it with other edges"
+      ) from e
   if teacher.connector:
     connector = heads.Connector(shapes["embedding"][-1])
   return pairing.Pairing(

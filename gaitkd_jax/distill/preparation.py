@@ -128,10 +128,8 @@ def prepare(config: Any, student: models.GaitNetwork, mesh: Mesh) -> Prepared:
     "unordered" not in config.clip.kind,
   ):
     print(note, flush=True)
-  num_classes = {
-    one.model.get("num_classes", 0)
-    for one in (config, *config.teachers.values())
-  }
+  num_classes = {config.model.get("num_classes", 0)}
+  num_classes |= {teacher.num_classes for teacher in teachers.values()}
   objective = None
   if len(num_classes) == 1:
     objective = _create_objective(config, student, teachers)

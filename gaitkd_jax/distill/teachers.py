@@ -2,25 +2,45 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import functools
 from typing import Any
 
 import jax
 from jax.sharding import Mesh
+import numpy as np
 
 from gaitkd_jax import checkpoint
 from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
+from gaitkd_jax import losses
 from gaitkd_jax import models
 from gaitkd_jax import placement
 from gaitkd_jax import quantize
 from gaitkd_jax.models import inputs
 from gaitkd_jax.training import schedules
 
+# Shares of the height by which edges may differ that somebody has typed.
+_SAME_EDGE = 1e-3
+
 Outputs = Mapping[str, jax.Array]
 Batch = Mapping[str, jax.Array]
 Schedule = Callable[[jax.Array | int], jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Imported:
+  """What a store says of a network that is not here.
+
+  Attributes:
+    shapes: of its outputs for one clip: "embedding" and "neck" `[1, p, d]` and,
+      if they were imported, "logits" `[1, p, k]`.
+    edges: (top, bottom) of every part, as shares of the height.
+  """
+
+  shapes: Mapping[str, tuple[int, ...]]
+  edges: Sequence[tuple[float, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +49,7 @@ class Teacher:
 
   Attributes:
     name: its key in `config.teachers`.
-    module: the network.
+    module: the network; None if its outputs were imported.
     decision_weight: of GaitKD's decision level, a function of the step; None
       leaves the level out.
     boundary_weight: of GaitKD's boundary level, likewise.
@@ -42,10 +62,11 @@ class Teacher:
       the teacher's width.
     lookup: takes a batch to the teacher's outputs where they were precomputed;
       None runs the module.
+    imported: stands for the module if that is None.
   """
 
   name: str
-  module: models.GaitNetwork
+  module: models.GaitNetwork | None
   decision_weight: Schedule | None
   boundary_weight: Schedule | None
   temperature: Schedule
@@ -54,12 +75,55 @@ class Teacher:
   boundary_centre: str = "none"
   boundary_reduce: str = "sum"
   lookup: Callable[[Batch], Outputs] | None = None
+  imported: Imported | None = None
+
+  @property
+  def network(self) -> models.GaitNetwork:
+    """The module of a teacher that has one."""
+    assert self.module is not None, f"teacher {self.name} is imported"
+    return self.module
+
+  @property
+  def shapes(self) -> Mapping[str, tuple[int, ...]]:
+    """Shapes of all outputs for one clip."""
+    if self.imported is not None:
+      return self.imported.shapes
+    return output_shapes(self.network)
+
+  @property
+  def edges(self) -> Sequence[tuple[float, float]]:
+    """(top, bottom) of every part, as shares of the height."""
+    if self.imported is not None:
+      return self.imported.edges
+    return losses.strip_edges(self.network.bins)
+
+  def same_parts(self, student: models.GaitNetwork) -> bool:
+    """Whether its parts lie where the student's do."""
+    edges = losses.strip_edges(student.bins)
+    return len(edges) == len(self.edges) and np.allclose(
+      edges, self.edges, rtol=0, atol=_SAME_EDGE
+    )
+
+  @property
+  def num_classes(self) -> int:
+    """Classes of the logits; 0 if there are none."""
+    if self.imported is not None:
+      return self.imported.shapes.get("logits", (0,))[-1]
+    return self.network.num_classes
+
+  @property
+  def temporal(self) -> bool:
+    """Whether it has to be shown frames in their order."""
+    return self.module is not None and self.module.temporal
 
 
 def create_teachers(
   config: Mapping[str, Any], dtype: str = "float32"
 ) -> dict[str, Teacher]:
   """Builds the teachers of `config.teachers`, without their variables.
+
+  What there is to know of an imported one, `cache.look_up` reads from its
+  store.
 
   Args:
     config: by name, see `config.teacher`.
@@ -79,7 +143,9 @@ def create_teachers(
     )
     teachers[name] = Teacher(
       name=name,
-      module=models.create_model(teacher["model"], dtype),
+      module=None
+      if teacher["model"].get("name") == config_lib.IMPORTED
+      else models.create_model(teacher["model"], dtype),
       decision_weight=decision_weight,
       boundary_weight=boundary_weight,
       temperature=schedules.create_schedule(
@@ -136,7 +202,7 @@ def teacher_outputs(
     if teacher.lookup is not None:
       outputs[name] = teacher.lookup(batch)
     else:
-      outputs[name] = _run(teacher.module, variables[name], batch)
+      outputs[name] = _run(teacher.network, variables[name], batch)
   return jax.lax.stop_gradient(outputs)
 
 
@@ -151,7 +217,7 @@ def place_teachers(
     mesh: devices of the data axis.
   """
   return {
-    name: placement.place(teacher.module, classifier, mesh, f"teacher {name}")
+    name: placement.place(teacher.network, classifier, mesh, f"teacher {name}")
     for name, teacher in teachers.items()
     if teacher.lookup is None
   }
@@ -182,9 +248,10 @@ def restore_teachers(
     teacher_config = config.teachers[name]
     if teacher_config.cache and not teacher_config.checkpoint:
       continue
-    place = placement.place(teacher.module, config.sharding.classifier, mesh)
+    module = teacher.network
+    place = placement.place(module, config.sharding.classifier, mesh)
     init = jax.jit(
-      functools.partial(models.init_variables, teacher.module),
+      functools.partial(models.init_variables, module),
       out_shardings=place.of_variables(),
     )
     if not teacher_config.checkpoint:

@@ -158,7 +158,7 @@ def _create_term(
   end_points = (kind.end_point, kind.end_point)
   if kind.any_end_point:
     end_points = tuple(values.pop("end_points", end_points))
-  _check_cached(where, named, end_points[1], teachers)
+  _check_cached(where, kind, named, end_points[1], teachers)
   defaults = kind.memory.options if kind.memory else {}
   settings = {key: values.pop(key, value) for key, value in defaults.items()}
   for key in values:
@@ -220,14 +220,19 @@ def _check_other_clips(
 
 
 def _check_cached(
-  where: str, named: Sequence[str], end_point: str, teachers: Teachers
+  where: str,
+  kind: kinds.Kind,
+  named: Sequence[str],
+  end_point: str,
+  teachers: Teachers,
 ) -> None:
-  """A cache holds embeddings and logits only."""
+  """A cache holds embeddings and logits only, and of its own clips."""
   cached = [n for n in named if n and teachers[n].lookup is not None]
-  if cached and end_point not in ("embedding", "logits"):
+  held = kind.other_clips is None and end_point in ("embedding", "logits")
+  if cached and not held:
     raise errors.UserError(
       f"{where} needs to run teacher {cached[0]}, whose outputs are read from "
-      "a cache; leave the cache out"
+      "a cache; leave the cache out, or give another kind"
     )
 
 

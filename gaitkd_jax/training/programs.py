@@ -115,7 +115,7 @@ class Programs:
     per_gmac = 2e9 * clips * frames
     student = cost.gmac_per_frame(self.student)
     teachers = sum(
-      cost.gmac_per_frame(t.module) for t in self.run_teachers.values()
+      cost.gmac_per_frame(t.network) for t in self.run_teachers.values()
     )
     return per_gmac * (3 * student + teachers), per_gmac * student
 
@@ -134,8 +134,8 @@ class Programs:
     """What a batch holds of a teacher whose outputs are stored."""
     outputs = {
       key: jax.ShapeDtypeStruct((self.clips, *shape[1:]), jnp.float32)
-      for key, shape in distill.output_shapes(teacher.module).items()
-      if key in ("embedding", "logits")
+      for key, shape in teacher.shapes.items()
+      if key in ("embedding", "logits", "neck")
     }
     encode = functools.partial(
       cache_lib.encode,

@@ -87,7 +87,7 @@ def test_whole_sequences_are_embedded():
   assert (index.dtype, mask.dtype) == (jnp.int32, jnp.bool_)
 
 
-@pytest.mark.parametrize("logits, keys", [(0, 2), (5, 4)])
+@pytest.mark.parametrize("logits, keys", [(0, 3), (5, 5)])
 def test_cached_teachers_are_not_run(logits, keys):
   found = made(
     **{"teachers.deepgaitv2.cache": "somewhere", "cache.logits": logits}

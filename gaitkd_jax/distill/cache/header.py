@@ -5,9 +5,12 @@ import hashlib
 import json
 from typing import Any
 
+from gaitkd_jax import config as config_lib
 from gaitkd_jax import errors
 
 FORMAT = 1
+# What a header has in the place of a model if that is not here.
+IMPORTED = {"name": config_lib.IMPORTED}
 # The rows depend on these only if they hold the largest logits.
 _OF_LARGEST = ("scale", "temperature")
 
@@ -42,6 +45,24 @@ def describe_data(data: Any, split: Any) -> dict[str, Any]:
   }
 
 
+def describe_clips(config: Any, data: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns what numbered clips depend on, as JSON.
+
+  Args:
+    config: the whole config.
+    data: as `describe_data` gives it.
+  """
+  return _json(
+    {
+      "data": data,
+      "clip": config.clip,
+      "augment": config.augment,
+      "seed": config.seed,
+      "views": config.cache.views,
+    }
+  )
+
+
 def describe(
   config: Any, name: str, data: Mapping[str, Any], digest: str
 ) -> dict[str, Any]:
@@ -54,16 +75,14 @@ def describe(
     digest: of the teacher's variables; empty if they are not at hand.
   """
   teacher = config.teachers[name]
+  network = {"model": teacher.model, "dtype": config.dtype}
+  if teacher.model.get("name") == config_lib.IMPORTED:
+    network = {"model": IMPORTED}  # whatever else a recipe had there
   return _json(
     {
       "format": FORMAT,
-      "model": teacher.model,
-      "dtype": config.dtype,
-      "data": data,
-      "clip": config.clip,
-      "augment": config.augment,
-      "seed": config.seed,
-      "views": config.cache.views,
+      **network,
+      **describe_clips(config, data),
       "scale": teacher.scale,
       "temperature": teacher.temperature,
       # Compared last: that the model or seed differs says more.
@@ -87,6 +106,12 @@ def check(
     "make the config agree, or fill another folder with --mode=cache and name "
     "that"
   )
+  if "imported" in found and wanted.get("model", IMPORTED) != IMPORTED:
+    raise errors.UserError(
+      f"{folder} holds what was imported of {found['imported']['name']}, and "
+      "the config names a network; set the teacher's model.name=imported, or "
+      "give another store"
+    )
   for key, value in wanted.items():
     if key in _OF_LARGEST and not found.get("largest"):
       continue

@@ -28,6 +28,7 @@ from gaitkd_jax import sharding
 from gaitkd_jax import storage
 from gaitkd_jax import workdir as workdir_lib
 from gaitkd_jax.distill import cache as cache_lib
+from gaitkd_jax.distill.cache import clips as clips_lib
 from gaitkd_jax.hosts import stopping
 from gaitkd_jax.hosts import together
 
@@ -40,6 +41,9 @@ def fill(
   config: Any, workdir: str | os.PathLike[str]
 ) -> dict[str, dict[str, float]]:
   """Fills `<workdir>/<teacher>/` for every teacher of `config`.
+
+  With `config.cache.clips_only` it runs none, and writes the clips: see
+  `clips.fill`.
 
   A run that was stopped, however abruptly, goes on when it is started again,
   and gives the same bytes. Teachers whose `cache` is set are left out.
@@ -59,6 +63,8 @@ def fill(
   """
   from data_pipelines import training
 
+  if config.cache.clips_only:
+    return {"clips": clips_lib.fill(config, workdir)}
   mesh = sharding.create_mesh()
   config_lib.check(config)
   config_lib.check_batch(config, mesh.size)
@@ -98,7 +104,7 @@ def fill(
 
 def _layout(config: Any, teacher: distill.Teacher) -> dict[str, Any]:
   """What a teacher's store holds: "classes", "largest" and "rows", one row."""
-  shapes = distill.output_shapes(teacher.module)
+  shapes = teacher.shapes
   classes = shapes["logits"][-1] if "logits" in shapes else 0
   largest = config.cache.logits if classes else 0
   if largest and largest >= classes:
@@ -155,7 +161,7 @@ def _make_run(
     stored = cache_lib.decode(rows, header["classes"])["logits"]
     return rows, cache_lib.error(out["logits"], stored, scale, temperature)
 
-  place = placement.place(teacher.module, config.sharding.classifier, mesh)
+  place = placement.place(teacher.network, config.sharding.classifier, mesh)
   whole, split = sharding.replicated(mesh), sharding.by_sequence(mesh)
   return jax.jit(
     run, in_shardings=(place.of_variables(), split), out_shardings=whole

@@ -27,7 +27,7 @@ from gaitkd_jax.distill.cache import header as header_lib
 from gaitkd_jax.distill.cache import remote
 from gaitkd_jax.distill.cache import rows as rows_lib
 
-_HEADER, _PROGRESS = "header.json", "progress.json"
+HEADER, PROGRESS = "header.json", "progress.json"
 
 
 class Writer:
@@ -60,12 +60,12 @@ class Writer:
     try:
       if isinstance(self._folder, pathlib.Path):
         self._folder.mkdir(parents=True, exist_ok=True)
-      found = _read(self._folder, _HEADER)
+      found = read_json(self._folder, HEADER)
       if found is None:
-        _write(self._folder, _HEADER, header)
+        write_json(self._folder, HEADER, header)
       else:
         header_lib.check(self._folder, found, header)
-      progress = _read(self._folder, _PROGRESS)
+      progress = read_json(self._folder, PROGRESS)
       if progress is None:
         progress = {"done": 0, "total": self.total, "sums": {}}
         if isinstance(self._folder, pathlib.Path):
@@ -73,7 +73,7 @@ class Writer:
             _create(self._folder / f"{name}.npy", array)
         else:
           progress["parts"] = []
-        _write(self._folder, _PROGRESS, progress)
+        write_json(self._folder, PROGRESS, progress)
     except OSError as e:
       raise errors.UserError(
         f"the store {self._folder} cannot be written ({e.strerror}); give "
@@ -120,7 +120,7 @@ class Writer:
     else:
       for array in self._arrays.values():
         array.flush()
-    _write(self._folder, _PROGRESS, progress)
+    write_json(self._folder, PROGRESS, progress)
     self.done, self.sums = done, dict(sums)
 
 
@@ -158,7 +158,7 @@ class Store:
         made from something else.
     """
     folder = storage.path(folder)
-    header, progress = _read(folder, _HEADER), _read(folder, _PROGRESS)
+    header, progress = read_json(folder, HEADER), read_json(folder, PROGRESS)
     if header is None:
       raise errors.UserError(
         f"there is no store of a teacher in {folder}; give "
@@ -167,9 +167,12 @@ class Store:
     header_lib.check(folder, header, expected)
     done, total = (progress or {}).get("done", 0), _rows(header)
     if done != total:
+      again = "--mode=cache again with the same config and workdir"
+      if "imported" in header:
+        again = "scripts/import_teacher.py again with the same flags"
       raise errors.UserError(
-        f"{folder} has {done} of {total} rows; start --mode=cache again with "
-        "the same config and workdir, so that it goes on"
+        f"{folder} has {done} of {total} rows; start {again}, so that it goes "
+        "on"
       )
     if isinstance(folder, pathlib.Path):
       return cls(header, _open(folder, header, "r"))
@@ -201,17 +204,46 @@ def look_up(
     teachers: as `distill.create_teachers` gives them.
 
   Returns:
-    The teachers; those with a cache take batches of `attach`.
+    The teachers; those with a cache take batches of `attach`. What there is to
+    know of imported ones was read from their stores.
+
+  Raises:
+    errors.UserError: an imported teacher has no store, or one that was not
+      imported.
   """
   found = dict(teachers)
   for name, teacher in config.teachers.items():
     if teacher.cache:
-      classes = teacher.model.get("num_classes", 0)
+      if found[name].module is None:
+        imported = _imported(name, storage.path(teacher.cache))
+        found[name] = dataclasses.replace(found[name], imported=imported)
       lookup = functools.partial(
-        rows_lib.outputs, name=name, num_classes=classes
+        rows_lib.outputs, name=name, num_classes=found[name].num_classes
       )
-      found[name] = dataclasses.replace(teachers[name], lookup=lookup)
+      found[name] = dataclasses.replace(found[name], lookup=lookup)
   return found
+
+
+def _imported(name: str, folder: storage.Path) -> teachers_lib.Imported:
+  """What the store of an imported teacher says of it."""
+  header = read_json(folder, HEADER)
+  if header is None:
+    raise errors.UserError(
+      f"there is no store of teacher {name} in {folder}; give the --output of "
+      "scripts/import_teacher.py"
+    )
+  if "imported" not in header:
+    raise errors.UserError(
+      f"{folder} was filled by --mode=cache, but teacher {name} is imported; "
+      f"give its network as config.teachers.{name}.model"
+    )
+  shapes = {
+    key: (1, *header["arrays"][key]["shape"][1:])
+    for key in ("embedding", "logits")
+    if key in header["arrays"]
+  }
+  shapes["neck"] = shapes["embedding"]  # of which the store has the sides
+  return teachers_lib.Imported(shapes, header["imported"]["edges"])
 
 
 def open_stores(
@@ -325,7 +357,7 @@ def _damaged(
   )
 
 
-def _read(folder: storage.Path, name: str) -> dict[str, Any] | None:
+def read_json(folder: storage.Path, name: str) -> dict[str, Any] | None:
   """Reads a JSON of the store; None if there is none."""
   path = folder / name
   try:
@@ -344,7 +376,9 @@ def _read(folder: storage.Path, name: str) -> dict[str, Any] | None:
   return value
 
 
-def _write(folder: storage.Path, name: str, value: Mapping[str, Any]) -> None:
+def write_json(
+  folder: storage.Path, name: str, value: Mapping[str, Any]
+) -> None:
   """Writes a JSON of the store: the whole of it or nothing."""
   if not isinstance(folder, pathlib.Path):
     storage.write_text(folder / name, json.dumps(value, indent=2) + "\n")
