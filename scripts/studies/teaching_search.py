@@ -65,6 +65,13 @@ ROWS = {
   "centred 10 + RKD": _row(
     terms=dict(rkd=1.0), **_centred(10.0, decision_weight=0.0)
   ),
+  "centred 30 + RKD": _row(
+    terms=dict(rkd=1.0), **_centred(30.0, decision_weight=0.0)
+  ),
+  "centred 10 + RKD x 3": _row(
+    terms=dict(rkd=3.0), **_centred(10.0, decision_weight=0.0)
+  ),
+  "GaitKD centred 10 + RKD": _row(terms=dict(rkd=1.0), **_centred(10.0)),
   "centred 10 + DIST": _row(
     terms=dict(dist=1.0), **_centred(10.0, decision_weight=0.0)
   ),
