@@ -413,7 +413,7 @@ def test_which_weights_are_quantised_in_how_many_bits(name):
   with quantizers.nn.intercept_methods(look):
     jax.eval_shape(module.apply, variables, jnp.zeros(shape))
   for path in found:
-    wide = first(path) or path == "fc"
+    wide = first(path) or path == "fc" or path.startswith("projector/")
     assert grids[f"{path}/weights"] == (127 if wide else 7), path
 
 
