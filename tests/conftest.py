@@ -111,7 +111,9 @@ def s3_bucket(_s3, tmp_path, monkeypatch):
   yield from _emptied(_s3, tmp_path, monkeypatch)
 
 
-@pytest.fixture(params=["gs", "s3"])
+@pytest.fixture(
+  params=["gs", pytest.param("s3", marks=pytest.mark.slow)],
+)
 def any_bucket(request):
   """Each of the two."""
   names = {"gs": "bucket", "s3": "s3_bucket"}

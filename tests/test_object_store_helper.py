@@ -98,7 +98,10 @@ files.pipe_file(f"{sys.argv[1]}/name", bytes(300_000))
 """
 
 
-@pytest.fixture(scope="module", params=["gcs", "s3"])
+_S3 = pytest.param("s3", marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", params=["gcs", _S3])
 def running(request):
   with getattr(object_store, request.param)() as store:
     yield store

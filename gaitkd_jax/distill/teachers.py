@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import functools
+import types
 from typing import Any
 
 import jax
@@ -279,12 +280,13 @@ def restore_teachers(
   return variables
 
 
-def output_shapes(module: models.GaitNetwork) -> dict[str, tuple[int, ...]]:
+@functools.lru_cache(maxsize=64)
+def output_shapes(module: models.GaitNetwork) -> Mapping[str, tuple[int, ...]]:
   """Shapes of all that a network returns for one clip of two frames."""
   shape = (1, 2, *module.frame_size, module.in_channels)
   x = jax.ShapeDtypeStruct(shape, "float32")
   out, _ = jax.eval_shape(module.init_with_output, jax.random.key(0), x)
-  return {key: value.shape for key, value in out.items()}
+  return types.MappingProxyType({k: value.shape for k, value in out.items()})
 
 
 def _run(module: models.GaitNetwork, variables: Any, batch: Batch) -> Any:

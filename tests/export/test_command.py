@@ -185,6 +185,7 @@ def test_a_float_network_is_calibrated(short, tmp_path, target):
   )
 
 
+@pytest.mark.slow
 def test_a_quantised_network_keeps_its_steps(tmp_path):
   trained = exports.save(tmp_path / "run", bits=W8A8, classes=[])
   path = tmp_path / "w8a8.onnx"
@@ -360,6 +361,7 @@ def test_calibration_by_a_config(stranger, prepared, tmp_path, capsys):
   assert "steps of" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_calibration_by_a_folder(stranger, tmp_path):
   trees.write(tmp_path / "tree", "casiab", subjects=2, frames=3)
   exports.export(

@@ -49,7 +49,10 @@ class Graph:
     return numpy_helper.to_array(self.constants[name])
 
 
-@pytest.fixture(scope="module", params=["gaitbase", "deepgaitv2-p3d"])
+@pytest.fixture(
+  scope="module",
+  params=["gaitbase", pytest.param("deepgaitv2-p3d", marks=pytest.mark.slow)],
+)
 def graph(request):
   return Graph(request.param)
 

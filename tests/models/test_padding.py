@@ -69,7 +69,13 @@ def test_more_padding_changes_no_statistic(residual):
     assert vectors.difference(padded_stats[path], value) < 1e-5, path
 
 
-@pytest.fixture(params=networks.LEAKY, scope="module")
+@pytest.fixture(
+  params=[
+    pytest.param(name, marks=pytest.mark.slow if "gaitgl" in name else ())
+    for name in networks.LEAKY
+  ],
+  scope="module",
+)
 def leaky(request):
   module = models.create_model(networks.LEAKY[request.param])
   variables = networks.random_variables(module)

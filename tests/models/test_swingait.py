@@ -68,6 +68,7 @@ def test_rates_of_dropped_paths_grow_from_zero():
   np.testing.assert_allclose(rates[1::2], [0.0, 0.1, 0.2])
 
 
+@pytest.mark.slow
 def test_dropped_paths_follow_the_key():
   module = models.create_model(CONFIG | {"drop_path_rate": 0.5}, "bfloat16")
   variables = networks.random_variables(module, gain=1.0)

@@ -147,6 +147,7 @@ def test_an_evaluation_reads_it_and_finds_the_same(config, made, capsys):
     evaluate.evaluate_checkpoint(changed(c, **FLOAT), workdir)
 
 
+@pytest.mark.slow
 def test_the_table_compares_with_the_float_network(config, tmp_path, capsys):
   """Four bits, so that figures and cosine are not those of float."""
   few = {"quantization.weights": 4, "quantization.activations": 4}

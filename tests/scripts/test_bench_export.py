@@ -34,6 +34,7 @@ def load(name):
   return module
 
 
+@pytest.mark.slow
 def test_float_and_int8_are_timed_beside_each_other():
   done = command.run(*TINY, "--json", "--runtimes=onnxruntime", program=PROGRAM)
   assert done.returncode == 0, done.stderr

@@ -315,6 +315,7 @@ def test_there_and_back_in_a_store(gaitbase, bucket, tmp_path):
   assert "no such bucket" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_zoo_into_a_store(gaitbase, bucket, tmp_path):
   state, _ = gaitbase
   content, blocks = torch_files.training(state, step=3)

@@ -31,6 +31,7 @@ def test_student_and_teacher_are_described():
   assert "backward" in student and "backward" not in teacher
 
 
+@pytest.mark.slow
 def test_the_layers_of_an_export_are_printed():
   done = command.run(
     "--config=configs/qgait.py:walkers_w4a8", "--plan", program=DESCRIBE

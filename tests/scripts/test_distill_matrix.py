@@ -23,6 +23,7 @@ def experiments(script, prepared):
   return script.Experiments(config, steps=2)
 
 
+@pytest.mark.slow
 def test_a_student_of_sets_learns_from_a_teacher_of_strips(script, experiments):
   variables, history = experiments.run("gaitbase", {}, None, None)
   assert [set(m) >= {"triplet", "cross_entropy"} for m in history] == [True] * 2
@@ -38,6 +39,7 @@ def test_a_student_of_sets_learns_from_a_teacher_of_strips(script, experiments):
   assert any("no classifier" in note for note in notes)
 
 
+@pytest.mark.slow
 def test_unequal_widths_get_a_connector(script, experiments):
   clips = {"embedding": (8, 16, 8), "logits": (8, 16, experiments.classes)}
   rng = np.random.default_rng(0)

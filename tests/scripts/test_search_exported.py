@@ -81,7 +81,11 @@ def made(tmp_path_factory):
   "gallery, args",
   [
     ("of_file", ()),
-    ("of_checkpoint", ("--model={root}/student.onnx",)),
+    pytest.param(
+      "of_checkpoint",
+      ("--model={root}/student.onnx",),
+      marks=pytest.mark.slow,
+    ),
   ],
 )
 def test_silhouettes_find_themselves(made, tmp_path, gallery, args):

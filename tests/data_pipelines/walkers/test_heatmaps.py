@@ -202,6 +202,7 @@ def test_unknown_names_are_refused():
       make("tiny", "001", "nm-01", "054")
 
 
+@pytest.mark.slow
 def test_prepared_maps_feed_training(data, builder):
   assert builder.builder_config.name == "tiny_heatmaps"
   train = store_lib.SequenceStore.from_builder(builder, "train")

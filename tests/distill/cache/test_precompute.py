@@ -111,6 +111,7 @@ def test_losses_equal_those_with_teachers_on_the_device(filled):
       assert key != "loss" or value > 1
 
 
+@pytest.mark.slow
 def test_one_device_fills_what_eight_do(filled, tmp_path, monkeypatch):
   config, folder, _ = filled
   one = functools.partial(sharding.create_mesh, 1)
@@ -121,6 +122,7 @@ def test_one_device_fills_what_eight_do(filled, tmp_path, monkeypatch):
     np.testing.assert_allclose(stored, np.load(path), atol=2e-5)
 
 
+@pytest.mark.slow
 def test_split_classes_fill_what_whole_ones_do(filled, tmp_path):
   config, folder, _ = filled
   changes = {"sharding.classifier": "split"}

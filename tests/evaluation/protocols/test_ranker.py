@@ -91,7 +91,9 @@ def numbered(rows, subjects, seed):
   )
 
 
-@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize(
+  "ordered", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_ranks_do_not_depend_on_blocks_or_devices(ordered):
   embeddings, subjects, views = numbered(2600, 40, 2)
   if ordered:  # blocks without any right item
