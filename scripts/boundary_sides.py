@@ -45,6 +45,8 @@ Outputs = dict[str, np.ndarray]
 def read_clips(config: Any, count: int) -> list[dict[str, np.ndarray]]:
   """Batches of clips of the test split, evenly drawn, not augmented."""
   data = config.eval.data or config.data
+  if set(config.data.modalities) - set(data.modalities):
+    data = config.data  # the teachers read what the student is not tested on
   split = store.SequenceStore.from_builder(
     datasets.prepare(data), "test", data.cache_gib
   )
