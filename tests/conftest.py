@@ -8,6 +8,7 @@ import jax
 import pytest
 
 from tests.helpers import command
+from tests.helpers import compiled
 
 # As the programs that tests start: most of a test would be optimisation by
 # LLVM of what runs once. Read when the first program is compiled.
@@ -17,11 +18,7 @@ os.environ["XLA_FLAGS"] = " ".join(
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Tests compile many programs that are equal. Each process of pytest has a
-# folder of its own, which no other one half writes.
-_COMPILED = tempfile.TemporaryDirectory(prefix="compiled")
-jax.config.update("jax_compilation_cache_dir", _COMPILED.name)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+compiled.keep()
 
 
 @pytest.fixture(scope="session")
