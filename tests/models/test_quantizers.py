@@ -319,10 +319,11 @@ def test_every_layer_reads_a_grid(name):
     if path == "classifier":
       assert not any(step.startswith(path) for step in steps)
     elif f"{path}/input" in activations:
+      wide = path == "fc" or path.startswith("projector/")
       assert activations[f"{path}/input"][2].high == {
         (True, True): 127,
         (True, False): 255,
-      }.get((path == "fc", grid_is_signed(activations[f"{path}/input"][2])), 7)
+      }.get((wide, grid_is_signed(activations[f"{path}/input"][2])), 7)
     elif first(path):
       quantized.codes_of(np.round(np.asarray(given) * 255), 1.0)
       np.testing.assert_allclose(given * 255, np.round(given * 255), atol=1e-4)
