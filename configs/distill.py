@@ -112,7 +112,9 @@ METHODS = {
   ),
   "best": config_lib.Method(
     "What made the best student of the embedded data: the centred boundary "
-    "level with relations (RKD), without decisions.",
+    "level with relations (RKD), without decisions. After 100 steps of cached "
+    "clips, three seeds: Rank-1 54.08, 18.04 +- 1.40 above the student alone "
+    "(docs/study_teaching.md).",
     _best,
   ),
   "kd": config_lib.Method(

@@ -204,7 +204,7 @@ def with_nan(x):
     (dict(digest=lambda x: x[:8]), "digest is uint8 [8]"),
     (dict(embedding=np.array([{}], object)), "pickled objects"),
   ],
-  ids=str,
+  ids=lambda x: x if isinstance(x, str) else "-".join(x),
 )
 def test_what_is_wrong_with_a_file_is_one_line(clips, tmp_path, changes, words):
   outputs = outputs_of(tmp_path / "outputs", clips[1], **changes)
