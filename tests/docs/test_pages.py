@@ -23,6 +23,8 @@ GENERATED = {
   "study.md",
   "study_quantisation.md",
   "study_quantisation_wide.md",
+  "study_teaching.md",
+  "study_teaching_search.md",
 }
 
 
