@@ -3,18 +3,22 @@
 python scripts/study.py --workdir=runs/study --seeds=5 \
   --recorded=<recorded walks>
 python scripts/study.py --study=quantisation --workdir=runs/quantisation
+python scripts/study.py --study=teaching --workdir=runs/teaching --seeds=5 \
+  --steps=100,400,1600
 python scripts/study.py --workdir=runs/study --seeds=5 --part=0/2 &
 python scripts/study.py --workdir=runs/study --seeds=5 --part=1/2 & wait
 python scripts/study.py --workdir=runs/study --seeds=5 --report
 
 On the embedded data; --study names a file of scripts/studies/, which has a
-config for every row: objectives (the default), teaching, teaching_search,
-quantisation, or quantisation_wide. Every run is a workdir of its own; what is
+config for every row: objectives (the default), teaching, teaching_wide,
+teaching_deepgaitv2, teaching_search, quantisation, or quantisation_wide. Every
+run is a workdir of its own; what is
 finished is not done again, and what was stopped goes on. The table
 (docs/study.md, or docs/study_<study>.md) gives the mean of Rank-1 over
 conditions, its standard deviation over seeds, and the difference from the row
 that all are compared with, paired by seed, with its 95 % interval (Student's
-t); the plot is an SVG beside it. --recorded adds a test on recorded walks in
+t); the plot is an SVG beside it, and with several lengths of training in
+--steps another one has Rank-1 over steps. --recorded adds a test on recorded walks in
 CASIA-B's layout, which no network was trained on. A study whose teachers are
 the same in all rows runs them once a seed, over as many clips as a run draws.
 --part=i/n takes every n-th run, for n processes side by side. Every run notes
@@ -22,7 +26,6 @@ its machine, and the report names them.
 """
 
 from collections.abc import Mapping
-from collections.abc import Sequence
 import dataclasses
 import functools
 import json
@@ -35,6 +38,7 @@ from absl import flags
 import jax
 from ml_collections import ConfigDict
 import numpy as np
+import study_plots
 
 from gaitkd_jax import cli
 from gaitkd_jax import config as config_lib
@@ -49,7 +53,9 @@ _STUDY = flags.DEFINE_string("study", "objectives", "of scripts/studies")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/study", "results")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "of every row", lower_bound=1)
 _ROWS = flags.DEFINE_list("rows", [], "some of them; empty for all")
-_STEPS = flags.DEFINE_integer("steps", 0, "of a run; 0: the config's")
+_STEPS = flags.DEFINE_list(
+  "steps", [], "of a run; several for curves; empty: the config's"
+)
 _RECORDED = flags.DEFINE_string("recorded", "", "folder of recorded walks")
 _PART = flags.DEFINE_string("part", "0/1", "i/n: every n-th run from i")
 _REPORT = flags.DEFINE_bool("report", False, "only write table and plot")
@@ -101,8 +107,9 @@ def load_study(name: str) -> ModuleType:
   others are compared with; `HEAD` and `AGAINST`, the heads of its column and of
   the differences; `FURTHER`, heads by row of further differences; `UNTRAINED`,
   the rows that are only quantised; `TITLE`; `STUDENT`, what is trained; `DOCS`,
-  its page; and, if there is any, `CACHED`, how many batches of clips the
-  training split holds: the teachers are then run once a seed.
+  its page; and, if there is any, `CURVES`, rows that are drawn over steps, and
+  `CACHED`, how many batches of clips the training split holds: the teachers are
+  then run once a seed.
   """
   path = _STUDIES / f"{name}.py"
   if not path.exists():
@@ -116,19 +123,36 @@ def study() -> ModuleType:
   return load_study(_STUDY.value)
 
 
-def create_config(name: str, seed: int) -> ConfigDict:
-  """The config of a run."""
-  c = study().ROWS[name](lambda other: str(folder(other, seed)))
+def lengths() -> list[int]:
+  """Steps of the runs, rising; 0 stands for the config's.
+
+  Raises:
+    errors.UserError: --steps has what is no number of steps.
+  """
+  try:
+    found = sorted({int(steps) for steps in _STEPS.value})
+  except ValueError:
+    found = [0]
+  if _STEPS.value and found[0] < 1:
+    raise errors.UserError(
+      f"--steps is {','.join(_STEPS.value)}; give 100, or 100,400,1600, say"
+    )
+  return found or [0]
+
+
+def create_config(name: str, seed: int, steps: int) -> ConfigDict:
+  """The config of a run; 0 steps are those of the row."""
+  c = study().ROWS[name](lambda other: str(folder(other, seed, steps)))
   c.seed = seed
   if _SMOKE.value:
     start = c.train.init_from
     config_lib.smoke(c)
     c.train.init_from = start
-  c.train.steps = _STEPS.value or c.train.steps
+  c.train.steps = steps or c.train.steps
   if batches := getattr(study(), "CACHED", 0):
     c.cache.views = -(-c.train.steps // batches)
     for teacher in c.teachers:
-      stores = storage.path(_WORKDIR.value) / "teachers" / str(seed)
+      stores = _place(steps) / "teachers" / str(seed)
       c.teachers[teacher].cache = str(stores / teacher)
   return c
 
@@ -145,10 +169,16 @@ def _run_teachers(config: ConfigDict) -> None:
       storage.write_text(done, machine())
 
 
-def folder(name: str, seed: int) -> storage.Path:
+def _place(steps: int) -> storage.Path:
+  """Where the runs of one length lie."""
+  workdir = storage.path(_WORKDIR.value)
+  return workdir / f"steps_{steps}" if steps else workdir
+
+
+def folder(name: str, seed: int, steps: int) -> storage.Path:
   """Where a run lies."""
   letters = "".join(ch if ch.isalnum() else "_" for ch in name.lower())
-  return storage.path(_WORKDIR.value) / letters / str(seed)
+  return _place(steps) / letters / str(seed)
 
 
 def read_metrics(workdir: storage.Path, step: int) -> dict[str, float] | None:
@@ -171,19 +201,20 @@ def machine() -> str:
 def machines() -> list[str]:
   """Those of the runs, as far as runs noted them."""
   notes = [
-    folder(name, seed) / _MACHINE
+    folder(name, seed, steps) / _MACHINE
+    for steps in lengths()
     for name in study().ROWS
     for seed in range(_SEEDS.value)
   ]
   return sorted({storage.read_text(n) for n in notes if storage.exists(n)})
 
 
-def run(name: str, seed: int) -> None:
+def run(name: str, seed: int, steps: int) -> None:
   """Trains and tests, as far as that has not been done."""
-  config, workdir = create_config(name, seed), folder(name, seed)
-  steps = config.train.steps
+  config = create_config(name, seed, steps)
+  workdir, steps = folder(name, seed, steps), config.train.steps
   if read_metrics(workdir, steps) is None:
-    print(f"== {name}, seed {seed}", flush=True)
+    print(f"== {name}, seed {seed}, {steps} steps", flush=True)
     if hasattr(study(), "CACHED"):
       _run_teachers(config)
     if name in study().UNTRAINED:
@@ -222,20 +253,20 @@ def difference(
   return interval(np.array(paired)) if paired else (np.nan, np.nan)
 
 
-def collect(name: str, where: str) -> dict[int, float]:
+def collect(name: str, where: str, steps: int) -> dict[int, float]:
   """Rank-1 by seed of the runs that are finished."""
   found = {}
   for seed in range(_SEEDS.value):
-    steps = create_config(name, seed).train.steps
-    result = read_metrics(folder(name, seed) / where, steps)
+    done = create_config(name, seed, steps).train.steps
+    result = read_metrics(folder(name, seed, steps) / where, done)
     if result is not None:
       found[seed] = mean_rank1(result)
   return found
 
 
-def summary(where: str) -> dict[str, Row]:
+def summary(where: str, steps: int) -> dict[str, Row]:
   """The rows of one test, in the order of the study."""
-  found = {name: collect(name, where) for name in study().ROWS}
+  found = {name: collect(name, where, steps) for name in study().ROWS}
   rows = {}
   for name, ranks in found.items():
     if not ranks:
@@ -276,109 +307,54 @@ def table(rows: Rows) -> str:
   return "\n".join(lines).replace("nan", "-")
 
 
-# Pixels of the plot: of the names, of a column, of a row, above the rows.
-_LEFT, _WIDTH, _HEIGHT, _TOP = 210, 330, 22, 46
-
-
-def plot(tests: Mapping[str, Rows], compared: str, against: str) -> str:
-  """An SVG of the gains and their intervals, a column a test."""
-  shown = [n for n in next(iter(tests.values())) if n != compared]
-  gains = [
-    max(map(abs, row.interval))
-    for rows in tests.values()
-    for name, row in rows.items()
-    if name != compared and np.isfinite(row.gain)
-  ]
-  limit = 1.05 * max([1.0, *gains])
-  width = _LEFT + _WIDTH * len(tests) + 20
-  height = _TOP + _HEIGHT * len(shown) + 40
-  parts = [
-    f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" '
-    f'height="{height}" font-family="sans-serif" font-size="12">',
-    '<rect width="100%" height="100%" fill="white"/>',
-  ]
-  for i, name in enumerate(shown):
-    y = _TOP + _HEIGHT * i + 15
-    parts.append(
-      f'<text x="{_LEFT - 8}" y="{y}" text-anchor="end">{name}</text>'
-    )
-  for i, (title, rows) in enumerate(tests.items()):
-    middle = _LEFT + _WIDTH * i + _WIDTH / 2
-    parts += _axis(title, middle, _TOP + _HEIGHT * len(shown), limit, against)
-    parts += _intervals([rows.get(name) for name in shown], middle, limit)
-  return "\n".join([*parts, "</svg>"]) + "\n"
-
-
-def _x(value: float, middle: float, limit: float) -> float:
-  """The place of a gain in the column around `middle`."""
-  return middle + value / limit * (_WIDTH / 2 - 14)
-
-
-def _axis(
-  title: str, middle: float, bottom: int, limit: float, against: str
-) -> list[str]:
-  """The frame of a column: its title, the line of no gain, ticks, a label."""
-  parts = [
-    f'<text x="{middle}" y="20" text-anchor="middle" font-weight="bold">'
-    f"{title}</text>",
-    f'<line x1="{middle}" x2="{middle}" y1="{_TOP - 10}" y2="{bottom}" '
-    'stroke="#888"/>',
-    f'<text x="{middle}" y="{bottom + 28}" text-anchor="middle">Rank-1 '
-    f"{against} (points)</text>",
-  ]
-  tick = 10 if limit > 12 else 5 if limit > 6 else 1
-  for value in np.arange(-limit // tick * tick + tick, limit, tick):
-    parts.append(
-      f'<text x="{_x(value, middle, limit):.1f}" y="{bottom + 13}" '
-      f'text-anchor="middle" fill="#666">{value:+.0f}</text>'
-    )
-  return parts
-
-
-def _intervals(
-  rows: Sequence[Row | None], middle: float, limit: float
-) -> list[str]:
-  """A dot and a line a row: green above zero, red below, else grey."""
-  parts = []
-  for i, row in enumerate(rows):
-    if row is None or not np.isfinite(row.gain):
-      continue
-    y = _TOP + _HEIGHT * i + 11
-    low, high = row.interval
-    colour = "#1a7f37" if low > 0 else "#cf222e" if high < 0 else "#57606a"
-    parts += [
-      f'<line x1="{_x(low, middle, limit):.1f}" y1="{y}" '
-      f'x2="{_x(high, middle, limit):.1f}" y2="{y}" stroke="{colour}" '
-      'stroke-width="2"/>',
-      f'<circle cx="{_x(row.gain, middle, limit):.1f}" cy="{y}" r="4" '
-      f'fill="{colour}"/>',
+def curves(rows: Mapping[int, Rows]) -> dict[str, study_plots.Curve]:
+  """Means and halves of their intervals over steps, of `CURVES`."""
+  found = {}
+  for name in getattr(study(), "CURVES", ()):
+    steps = [n for n in rows if name in rows[n] and rows[n][name].seeds > 1]
+    shown = [rows[n][name] for n in steps]
+    halves = [
+      _T[min(r.seeds - 2, len(_T) - 1)] * r.spread / np.sqrt(r.seeds)
+      for r in shown
     ]
-  return parts
+    found[name] = (steps, [r.mean for r in shown], halves)
+  return {name: curve for name, curve in found.items() if curve[0]}
 
 
 def report() -> None:
-  """Writes table and plot of what is finished."""
-  tests = {"test walkers": summary("")}
-  recorded = summary("recorded")
-  if recorded:
-    tests["recorded walks"] = recorded
-  if not tests["test walkers"]:
+  """Writes table and plots of what is finished."""
+  tests = {
+    test: {n: rows for n in lengths() if (rows := summary(where, n))}
+    for test, where in (("test walkers", ""), ("recorded walks", "recorded"))
+  }
+  tests = {test: rows for test, rows in tests.items() if rows}
+  if "test walkers" not in tests:
     raise errors.UserError(f"no run of {_WORKDIR.value} is finished")
-  text = _introduction(bool(recorded))
-  for title, rows in tests.items():
-    text += ["", f"## {title[0].upper()}{title[1:]}", "", table(rows)]
+  several = len(lengths()) > 1
+  titled = {
+    test + (f", {n} steps" if several else ""): rows
+    for test, found in tests.items()
+    for n, rows in found.items()
+  }
   docs = storage.on_disk(_DOCS.value, "--docs")
   docs.mkdir(parents=True, exist_ok=True)
   page = study().DOCS
+  plots = {page: study_plots.gains(titled, study().COMPARED, study().AGAINST)}
+  text = _introduction("recorded walks" in tests)
+  drawn = {test: curves(found) for test, found in tests.items()}
+  if several and all(drawn.values()):
+    text += ["", f"![Rank-1 over steps]({page}_steps.svg)"]
+    plots[f"{page}_steps"] = study_plots.over_steps(drawn)
+  for title, rows in titled.items():
+    text += ["", f"## {title[0].upper()}{title[1:]}", "", table(rows)]
   notes = docs / f"{page}_notes.md"
   if notes.exists():
     text += ["", notes.read_text().rstrip()]
   (docs / f"{page}.md").write_text("\n".join(text) + "\n")
-  (docs / f"{page}.svg").write_text(
-    plot(tests, study().COMPARED, study().AGAINST)
-  )
+  for name, plot in plots.items():
+    (docs / f"{name}.svg").write_text(plot)
   print("\n".join(text))
-  print(f"written: {docs / page}.md, {docs / page}.svg")
+  print(f"written: {docs / page}.md, " + ", ".join(f"{n}.svg" for n in plots))
 
 
 def _introduction(recorded: bool) -> list[str]:
@@ -387,8 +363,9 @@ def _introduction(recorded: bool) -> list[str]:
     program += " --recorded=<recorded walks>"
   told = "" if _STUDY.value == "objectives" else f" --study={_STUDY.value}"
   if _STEPS.value:
-    told += f" --steps={_STEPS.value}"
-  steps = create_config(study().COMPARED, 0).train.steps
+    told += f" --steps={','.join(map(str, lengths()))}"
+  counts = [create_config(study().COMPARED, 0, n).train.steps for n in lengths()]
+  steps = " or ".join(map(str, counts))
   where = " and ".join(machines()) or "machines that no run noted"
   return [
     f"# {study().TITLE}",
@@ -426,9 +403,14 @@ def main(argv: list[str]) -> None:
   )
   if not _REPORT.value:
     # Seed by seed, so that a study that is stopped early has whole pairs.
-    runs = [(name, seed) for seed in range(_SEEDS.value) for name in names]
-    for name, seed in runs[part::parts]:
-      run(name, seed)
+    runs = [
+      (name, seed, steps)
+      for steps in lengths()
+      for seed in range(_SEEDS.value)
+      for name in names
+    ]
+    for chosen in runs[part::parts]:
+      run(*chosen)
   if _REPORT.value or parts == 1:
     report()
 

@@ -22,6 +22,7 @@ FURTHER = {"GaitKD": "against GaitKD"}
 DOCS = "study_teaching"
 UNTRAINED = ()
 CACHED = 110  # batches: 3,520 sequences, 32 clips of each batch
+CURVES = (COMPARED, "GaitKD", "boundary centred", "DIST", "RKD", "best")
 _CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 
 Row = Callable[[Callable[[str], str]], ConfigDict]
@@ -69,16 +70,25 @@ def _chain(variant: str, teacher: str = "", taught_as: str = "") -> Row:
   return make
 
 
-ROWS = {
-  COMPARED: row(**ALONE),
-  "GaitKD": row(),
-  "decision only": row(boundary_weight=0.0),
-  "boundary as published": row(decision_weight=0.0),
-  "boundary centred": row("boundary_centred"),
-  "GaitKD centred": row("gaitkd_centred"),
-  "DIST": row("dist"),
-  "RKD": row("rkd"),
-  "best": row("best"),
+def create_rows(change: Change | None = None) -> dict[str, Row]:
+  """The objectives, each of a config that `change` changes."""
+  rows = {
+    COMPARED: row(change=change, **ALONE),
+    "GaitKD": row(change=change),
+    "decision only": row(change=change, boundary_weight=0.0),
+    "boundary as published": row(change=change, decision_weight=0.0),
+  }
+  methods = {
+    "boundary centred": "boundary_centred",
+    "GaitKD centred": "gaitkd_centred",
+    "DIST": "dist",
+    "RKD": "rkd",
+    "best": "best",
+  }
+  return rows | {n: row(m, change=change) for n, m in methods.items()}
+
+
+ROWS = create_rows() | {
   "assistant (twice the width)": _chain("assistant"),
   "taught by the assistant": _chain(
     "student", "assistant", "assistant (twice the width)"

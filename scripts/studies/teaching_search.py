@@ -61,6 +61,8 @@ ROWS = {
   "GaitKD + DIST": _row(terms=dict(dist=1.0)),
   "instance": _row(terms=dict(instance=1.0), **ALONE),
   "relation": _row(terms=dict(relation=1.0), **ALONE),
+  "GaitKD + instance": _row(terms=dict(instance=1.0)),
+  "GaitKD + relation": _row(terms=dict(relation=1.0)),
   "similarity": _row(terms=dict(similarity=10.0), **ALONE),
   "centred 10 + RKD": _row(
     terms=dict(rkd=1.0), **_centred(10.0, decision_weight=0.0)

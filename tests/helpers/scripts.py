@@ -10,6 +10,9 @@ from tests.helpers import paths
 
 def load(name):
   """The functions of a script; its flags do not stay, nor meet others."""
+  folder = str(paths.ROOT / "scripts")
+  if folder not in sys.path:  # as where a script is run
+    sys.path.append(folder)
   others = {flag: flags.FLAGS[flag] for flag in flags.FLAGS}
   for definition in others.values():
     definition.allow_override = True

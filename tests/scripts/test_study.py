@@ -27,8 +27,9 @@ def folder(name):
   return "".join(ch if ch.isalnum() else "_" for ch in name.lower())
 
 
-def write(workdir, name, seed, rank1, where=""):
-  path = workdir / folder(name) / str(seed) / where / "eval" / "7.json"
+def write(workdir, name, seed, rank1, where="", steps=7):
+  run = workdir / f"steps_{steps}" / folder(name) / str(seed)
+  path = run / where / "eval" / f"{steps}.json"
   path.parent.mkdir(parents=True)
   path.write_text(
     json.dumps(
@@ -142,7 +143,9 @@ def test_the_report_compares_with_further_rows_and_names_machines(tmp_path):
   for name, ranks in rows.items():
     for seed, rank1 in enumerate(ranks):
       write(workdir, name, seed, rank1)
-  places = [workdir / folder(name) / "1/machine.txt" for name in rows]
+  places = [
+    workdir / "steps_7" / folder(name) / "1/machine.txt" for name in rows
+  ]
   for path, text in zip(places, ("a GPU", "a GPU", "2 cores"), strict=True):
     path.write_text(text)
   args = (f"--workdir={workdir}", f"--docs={tmp_path}", "--report")
@@ -162,6 +165,30 @@ def test_the_report_compares_with_further_rows_and_names_machines(tmp_path):
   ]
 
 
+def test_the_report_follows_rows_over_steps(tmp_path):
+  workdir = tmp_path / "runs"
+  for steps, gain in ((7, 4.0), (70, 1.0)):
+    for seed, rank1 in enumerate((30.0, 32.0)):
+      write(workdir, "student alone", seed, rank1 + steps, steps=steps)
+      write(workdir, "best", seed, rank1 + steps + gain, steps=steps)
+  write(workdir, "RKD", 0, 50.0, steps=7)
+  args = (f"--workdir={workdir}", f"--docs={tmp_path}", "--report")
+  done = command.run(
+    *args, "--study=teaching", "--seeds=2", "--steps=70,7", program=PROGRAM
+  )
+  assert done.returncode == 0, done.stderr
+  text = (tmp_path / "study_teaching.md").read_text()
+  assert "--steps=7,70`" in text and " 7 or 70 steps each" in text
+  titles = re.findall("^## (.*)", text, re.MULTILINE)
+  assert titles == ["Test walkers, 7 steps", "Test walkers, 70 steps"]
+  assert "| best | 2 | 42.00 | 1.41 | +4.00 ± 0.00 |" in text
+  assert "| best | 2 | 102.00 | 1.41 | +1.00 ± 0.00 |" in text
+  assert "![Rank-1 over steps](study_teaching_steps.svg)" in text
+  drawn = (tmp_path / "study_teaching_steps.svg").read_text()
+  # One seed has no interval, and is not drawn.
+  assert "student alone" in drawn and "best" in drawn and "RKD" not in drawn
+
+
 def test_a_run_notes_its_machine(script):
   assert re.fullmatch(r"\d+ cores of \w+ with jax [\d.]+", script.machine())
   with jax.default_matmul_precision("highest"):
@@ -172,7 +199,8 @@ def test_the_plot_is_to_scale(script):
   row = script.Row(seeds=5, mean=40.0, spread=1.0, gain=6.0, half=2.0)
   other = script.Row(seeds=5, mean=30.0, spread=1.0, gain=-4.0, half=1.0)
   rows = {"alone": row, "good": row, "bad": other}
-  plot = script.plot({"a test": rows}, "alone", "against it")
+  plots = scripts.load("study_plots")
+  plot = plots.gains({"a test": rows}, "alone", "against it")
   dots = [float(x) for x in re.findall(r'circle cx="([\d.]+)"', plot)]
   middle = float(re.search(r'<line x1="([\d.]+)" x2="\1"', plot)[1])
   np.testing.assert_allclose(
@@ -188,6 +216,8 @@ def test_the_plot_is_to_scale(script):
     (("--part=2/2",), "--part is 2/2; give 0/2 and 1/2, say"),
     (("--part=half",), "--part is half"),
     (("--report",), "no run of"),
+    (("--steps=100,0",), "--steps is 100,0; give 100, or 100,400,1600, say"),
+    (("--steps=many",), "--steps is many; give 100"),
     (
       ("--study=bits",),
       "--study is bits; give one of objectives, quantisation",
