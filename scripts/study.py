@@ -18,9 +18,10 @@ finished is not done again, and what was stopped goes on. The table
 conditions, its standard deviation over seeds, and the difference from the row
 that all are compared with, paired by seed, with its 95 % interval (Student's
 t); the plot is an SVG beside it, and with several lengths of training in
---steps another one has Rank-1 over steps. --recorded adds a test on recorded walks in
-CASIA-B's layout, which no network was trained on. A study whose teachers are
-the same in all rows runs them once a seed, over as many clips as a run draws.
+--steps another one has Rank-1 over steps. --recorded adds a test on recorded
+walks in CASIA-B's layout, which no network was trained on. A study whose
+teachers are the same in all rows runs them once a seed, over as many clips as a
+run draws.
 --part=i/n takes every n-th run, for n processes side by side. Every run notes
 its machine, and the report names them.
 """
@@ -364,8 +365,8 @@ def _introduction(recorded: bool) -> list[str]:
   told = "" if _STUDY.value == "objectives" else f" --study={_STUDY.value}"
   if _STEPS.value:
     told += f" --steps={','.join(map(str, lengths()))}"
-  counts = [create_config(study().COMPARED, 0, n).train.steps for n in lengths()]
-  steps = " or ".join(map(str, counts))
+  configs = [create_config(study().COMPARED, 0, n) for n in lengths()]
+  steps = " or ".join(str(c.train.steps) for c in configs)
   where = " and ".join(machines()) or "machines that no run noted"
   return [
     f"# {study().TITLE}",

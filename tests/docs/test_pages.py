@@ -24,7 +24,9 @@ GENERATED = {
   "study_quantisation.md",
   "study_quantisation_wide.md",
   "study_teaching.md",
+  "study_teaching_deepgaitv2.md",
   "study_teaching_search.md",
+  "study_teaching_wide.md",
 }
 
 
