@@ -27,7 +27,6 @@ its machine, and the report names them.
 """
 
 from collections.abc import Mapping
-import dataclasses
 import functools
 import json
 import os
@@ -40,6 +39,7 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 import study_plots
+import study_rows
 
 from gaitkd_jax import cli
 from gaitkd_jax import config as config_lib
@@ -64,39 +64,6 @@ _DOCS = flags.DEFINE_string("docs", "docs", "where table and plot go")
 _SMOKE = flags.DEFINE_bool("smoke", False, "short runs on few walkers, to try")
 _MACHINE = "machine.txt"  # in a run's workdir
 _STUDIES = pathlib.Path(__file__).resolve().parent / "studies"
-# Student's t at 97.5 %, by degrees of freedom from 1.
-_T = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-  """What table and plot show of a row in one test.
-
-  Attributes:
-    seeds: runs that are finished.
-    mean: of Rank-1 over them.
-    spread: its standard deviation; NaN for one run.
-    gain: mean difference from the row compared with, paired by seed.
-    half: half of its 95 % interval; both NaN where there is no pair, `half` for
-      one.
-    further: `gain` and `half` from every row of the study's `FURTHER`.
-  """
-
-  seeds: int
-  mean: float
-  spread: float
-  gain: float
-  half: float
-  further: tuple[tuple[float, float], ...] = ()
-
-  @property
-  def interval(self) -> tuple[float, float]:
-    """The bounds of the gain; of a single pair the gain itself."""
-    half = self.half if np.isfinite(self.half) else 0.0
-    return self.gain - half, self.gain + half
-
-
-Rows = Mapping[str, Row]
 
 
 @functools.cache
@@ -237,23 +204,6 @@ def mean_rank1(metrics: Mapping[str, float]) -> float:
   return float(np.mean([metrics[f"{c}/rank1"] for c in ("NM", "BG", "CL")]))
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
-  """Mean and half of the 95 % interval of it; NaN for one value."""
-  n = len(values)
-  if n < 2:
-    return float(values.mean()), float("nan")
-  t = _T[min(n - 1, len(_T)) - 1]
-  return float(values.mean()), float(t * values.std(ddof=1) / np.sqrt(n))
-
-
-def difference(
-  one: Mapping[int, float], other: Mapping[int, float]
-) -> tuple[float, float]:
-  """`interval` of the differences by seed; NaN where no seed is in both."""
-  paired = [one[seed] - other[seed] for seed in one if seed in other]
-  return interval(np.array(paired)) if paired else (np.nan, np.nan)
-
-
 def collect(name: str, where: str, steps: int) -> dict[int, float]:
   """Rank-1 by seed of the runs that are finished."""
   found = {}
@@ -265,60 +215,24 @@ def collect(name: str, where: str, steps: int) -> dict[int, float]:
   return found
 
 
-def summary(where: str, steps: int) -> dict[str, Row]:
+def summary(where: str, steps: int) -> study_rows.Rows:
   """The rows of one test, in the order of the study."""
   found = {name: collect(name, where, steps) for name in study().ROWS}
-  rows = {}
-  for name, ranks in found.items():
-    if not ranks:
-      continue
-    values = np.array(list(ranks.values()))
-    gain, half = difference(ranks, found[study().COMPARED])
-    rows[name] = Row(
-      seeds=len(values),
-      mean=values.mean(),
-      spread=values.std(ddof=1) if len(values) > 1 else np.nan,
-      gain=gain,
-      half=half,
-      further=tuple(difference(ranks, found[x]) for x in study().FURTHER),
-    )
-  return rows
+  others = [found[name] for name in (study().COMPARED, *study().FURTHER)]
+  return {
+    name: study_rows.create_row(ranks, *others)
+    for name, ranks in found.items()
+    if ranks
+  }
 
 
-def table(rows: Rows) -> str:
-  """Markdown."""
-  columns = {study().COMPARED: study().AGAINST, **study().FURTHER}
-  lines = [
-    f"| {study().HEAD} | seeds | Rank-1 | spread | "
-    + " | ".join(columns.values())
-    + " |",
-    "|---|---|---|---|" + "---|" * len(columns),
-  ]
-  for name, row in rows.items():
-    gains = [(row.gain, row.half), *row.further]
-    cells = [
-      "-" if name == other else f"{gain:+.2f} ± {half:.2f}"
-      for other, (gain, half) in zip(columns, gains, strict=True)
-    ]
-    lines.append(
-      f"| {name} | {row.seeds} | {row.mean:.2f} | {row.spread:.2f} | "
-      + " | ".join(cells)
-      + " |"
-    )
-  return "\n".join(lines).replace("nan", "-")
-
-
-def curves(rows: Mapping[int, Rows]) -> dict[str, study_plots.Curve]:
+def curves(rows: Mapping[int, study_rows.Rows]) -> dict[str, study_plots.Curve]:
   """Means and halves of their intervals over steps, of `CURVES`."""
   found = {}
   for name in getattr(study(), "CURVES", ()):
     steps = [n for n in rows if name in rows[n] and rows[n][name].seeds > 1]
     shown = [rows[n][name] for n in steps]
-    halves = [
-      _T[min(r.seeds - 2, len(_T) - 1)] * r.spread / np.sqrt(r.seeds)
-      for r in shown
-    ]
-    found[name] = (steps, [r.mean for r in shown], halves)
+    found[name] = (steps, [r.mean for r in shown], [r.error for r in shown])
   return {name: curve for name, curve in found.items() if curve[0]}
 
 
@@ -346,8 +260,10 @@ def report() -> None:
   if several and all(drawn.values()):
     text += ["", f"![Rank-1 over steps]({page}_steps.svg)"]
     plots[f"{page}_steps"] = study_plots.over_steps(drawn)
+  columns = {study().COMPARED: study().AGAINST, **study().FURTHER}
   for title, rows in titled.items():
-    text += ["", f"## {title[0].upper()}{title[1:]}", "", table(rows)]
+    text += ["", f"## {title[0].upper()}{title[1:]}", ""]
+    text.append(study_rows.table(rows, study().HEAD, columns))
   notes = docs / f"{page}_notes.md"
   if notes.exists():
     text += ["", notes.read_text().rstrip()]

@@ -59,13 +59,19 @@ def gains(
   for i, (title, rows) in enumerate(tests.items()):
     middle = _LEFT + column * i + column / 2
     scale = (column / 2 - 14) / limit
-    parts += _axis(title, middle, _TOP + _HEIGHT * len(shown), scale, against)
+    bottom = _TOP + _HEIGHT * len(shown)
+    parts += _axis(title, middle, bottom, scale, limit, against)
     parts += _intervals([rows.get(name) for name in shown], middle, scale)
   return "\n".join([*parts, "</svg>"]) + "\n"
 
 
 def _axis(
-  title: str, middle: float, bottom: int, scale: float, against: str
+  title: str,
+  middle: float,
+  bottom: int,
+  scale: float,
+  limit: float,
+  against: str,
 ) -> list[str]:
   """The frame of a column: its title, the line of no gain, ticks, a label."""
   parts = [
@@ -76,7 +82,6 @@ def _axis(
     f'<text x="{middle}" y="{bottom + 28}" text-anchor="middle">Rank-1 '
     f"{against} (points)</text>",
   ]
-  limit = 100 / scale  # the axis is 100 pixels long, or more
   tick = 10 if limit > 12 else 5 if limit > 6 else 1
   for value in np.arange(-limit // tick * tick + tick, limit, tick):
     parts.append(

@@ -93,6 +93,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         f"data.partition {data.partition}: walkers have a division of their"
         " own; leave it empty"
       )
+    for key in ("train_subjects", "test_subjects"):
+      if getattr(data, key, ()):
+        raise errors.UserError(
+          f"data.{key}: walkers have a division of their own; leave it empty"
+          " (data.variant=validation tests subjects that train elsewhere)"
+        )
     return cls(
       config=config_name(data.variant, "heatmaps" in modalities),
       data_dir=os.path.expanduser(data.prepared),

@@ -79,6 +79,8 @@ def test_unknown_values_are_one_line(root, values, words):
     (dict(modalities=("heatmaps",)), "data.modalities is heatmaps"),
     (dict(partition="lists.json"), "division of their own"),
     (dict(variant="huge"), "tiny, small, full, validation"),
+    (dict(train_subjects=("001",)), "data.train_subjects: walkers have a"),
+    (dict(test_subjects=("001",)), "data.test_subjects: walkers have a"),
   ],
 )
 def test_what_walkers_do_not_have_is_one_line(tmp_path, values, words):

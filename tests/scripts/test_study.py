@@ -195,12 +195,13 @@ def test_a_run_notes_its_machine(script):
     assert "(products of matrices in precision highest)" in script.machine()
 
 
-def test_the_plot_is_to_scale(script):
-  row = script.Row(seeds=5, mean=40.0, spread=1.0, gain=6.0, half=2.0)
-  other = script.Row(seeds=5, mean=30.0, spread=1.0, gain=-4.0, half=1.0)
-  rows = {"alone": row, "good": row, "bad": other}
+def test_the_plot_is_to_scale():
+  rows = scripts.load("study_rows")
+  row = rows.Row(seeds=5, mean=40.0, spread=1.0, gain=6.0, half=2.0)
+  other = rows.Row(seeds=5, mean=30.0, spread=1.0, gain=-4.0, half=1.0)
+  shown = {"alone": row, "good": row, "bad": other}
   plots = scripts.load("study_plots")
-  plot = plots.gains({"a test": rows}, "alone", "against it")
+  plot = plots.gains({"a test": shown}, "alone", "against it")
   dots = [float(x) for x in re.findall(r'circle cx="([\d.]+)"', plot)]
   middle = float(re.search(r'<line x1="([\d.]+)" x2="\1"', plot)[1])
   np.testing.assert_allclose(
