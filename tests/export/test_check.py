@@ -9,6 +9,7 @@ from gaitkd_jax import errors
 from gaitkd_jax.export import check
 from gaitkd_jax.export import runners
 from gaitkd_jax.export import silhouettes
+from gaitkd_jax.runtime import processor
 from tests.helpers import onnx_files
 
 RESULT = check.Result(
@@ -34,6 +35,20 @@ def test_tensorrt_has_half_as_many_steps():
   for target in ("ort", "openvino"):
     with pytest.raises(errors.UserError, match="not above 0.999"):
       check.check(result, True, target)
+
+
+@pytest.mark.parametrize(
+  "target, saturates, words",
+  [
+    ("openvino", True, "processors without VNNI"),
+    ("openvino", False, "bug of the export"),
+    ("ort", True, "bug of the export"),
+  ],
+)
+def test_openvino_needs_vnni(monkeypatch, target, saturates, words):
+  monkeypatch.setattr(processor, "saturates", lambda: saturates)
+  with pytest.raises(errors.UserError, match=words):
+    check.check(dataclasses.replace(RESULT, cosine=0.96), True, target)
 
 
 def test_fewer_bits_have_larger_steps():

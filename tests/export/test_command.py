@@ -21,6 +21,7 @@ from gaitkd_jax.export import onnx_graph
 from gaitkd_jax.export import silhouettes
 from gaitkd_jax.export import stablehlo
 from gaitkd_jax.export import tflite
+from gaitkd_jax.runtime import processor
 from tests.helpers import command as command_line
 from tests.helpers import configs
 from tests.helpers import exports
@@ -154,6 +155,8 @@ def test_a_network_of_other_people_has_no_threshold(tmp_path):
   ],
 )
 def test_a_float_network_is_calibrated(short, tmp_path, target):
+  if target == "openvino" and processor.saturates():
+    pytest.skip("OpenVINO computes bytes otherwise without VNNI; see check.py")
   path = tmp_path / "int8.onnx"
   result = exports.export(
     SHIPPED,

@@ -12,6 +12,7 @@ from gaitkd_jax.export import onnx_graph
 from gaitkd_jax.export import planning
 from gaitkd_jax.models import inputs
 from gaitkd_jax.models import quantizers
+from gaitkd_jax.runtime import processor
 from tests.helpers import exported
 
 LENGTHS = (4, 7, 1)
@@ -151,7 +152,9 @@ def check(name, bits):
     f"{free:.1e}, at most {far}; "
     + ", ".join(f"{key} {value:.6g}" for key, value in result.items())
   )
-  assert most <= 1 and share < 1e-3, rows
+  # Where products would not be exact, the runtime changes the graph: its layers
+  # of bytes round in one step, not in two.
+  assert most <= 1 and share < (3e-3 if processor.saturates() else 1e-3), rows
   assert result["difference"] < 1e-5
   assert 1 - result["exact"] < 1e-3
   if bits == 8:

@@ -4,7 +4,6 @@ import functools
 
 import jax
 import numpy as np
-import onnxruntime
 import pytest
 
 from gaitkd_jax import models
@@ -12,6 +11,8 @@ from gaitkd_jax.export import onnx_graph
 from gaitkd_jax.export import plan as plan_lib
 from gaitkd_jax.export import planning
 from gaitkd_jax.models import inputs
+from gaitkd_jax.runtime import processor
+from tests.helpers import exported
 from tests.helpers import networks
 from tests.helpers import quantized
 
@@ -24,13 +25,7 @@ SIZES = ((1, 1), (2, 30))
 
 def session(plan, target="float", optimised=True):
   """A graph of a plan, open."""
-  options = onnxruntime.SessionOptions()
-  options.log_severity_level = 3
-  if not optimised:
-    level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.graph_optimization_level = level
-  content = onnx_graph.to_onnx(plan, target).SerializeToString()
-  return onnxruntime.InferenceSession(content, options)
+  return exported.session(onnx_graph.to_onnx(plan, target), optimised)
 
 
 @functools.cache
@@ -146,7 +141,9 @@ def test_quantised_graph_rounds_as_jax(bits, target):
     np.linalg.norm(found, axis=-1) * np.linalg.norm(expected, axis=-1)
   )
   assert cosine.min() > 0.999
-  if target != "tensorrt":  # which has half as many steps behind rectifiers
+  # TensorRT has half as many steps behind rectifiers; where products would not
+  # be exact, the runtime changes the graph.
+  if target != "tensorrt" and not processor.saturates():
     off = np.abs(found - expected) > 1e-4 * np.abs(expected).max()
     assert off.mean() < 1e-3
 

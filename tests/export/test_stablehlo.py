@@ -87,8 +87,16 @@ def clips_of(module, sizes):
   return arrays
 
 
-def check_equal(name, folder, sizes, **quantization):
-  """Checks a program, run elsewhere, against `jax.jit(module.apply)`."""
+def check_equal(name, folder, sizes, off=0.0, **quantization):
+  """Checks a program, run elsewhere, against `jax.jit(module.apply)`.
+
+  Args:
+    name: of the network.
+    folder: takes the program.
+    sizes: of clips.
+    off: by how much of the largest entry it may differ.
+    **quantization: of the network.
+  """
   module, variables = network(name, **quantization)
   stablehlo.write(module, variables, {}, folder / "student.stablehlo")
   clips = clips_of(module, sizes)
@@ -108,7 +116,8 @@ def check_equal(name, folder, sizes, **quantization):
     wanted = embed(variables, x, clips[f"lengths_{which}"])
     assert found[which].dtype == np.float32
     assert np.ptp(found[which]) > 0.1
-    np.testing.assert_array_equal(found[which], wanted, f"{name} {which}")
+    most = off * np.abs(wanted).max()
+    assert np.abs(found[which] - wanted).max() <= most, f"{name} {which}"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +140,9 @@ def test_a_program_equals_the_network_to_the_bit(name, quantization, tmp_path):
   ids=lambda x: x if isinstance(x, str) else "w8a8" if x else "float",
 )
 def test_further_networks_equal_their_programs(name, quantization, tmp_path):
-  check_equal(name, tmp_path, MORE, **quantization)
+  # XLA sums GaitPart's in another order on processors with AVX2 alone.
+  off = 1e-6 if name == "gaitpart" else 0.0
+  check_equal(name, tmp_path, MORE, off, **quantization)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import onnxruntime
 
 from gaitkd_jax import models
 from gaitkd_jax.models import inputs
+from gaitkd_jax.runtime import processor
 from tests.helpers import networks
 from tests.helpers import quantized
 
@@ -125,13 +126,25 @@ def session(model, optimised=False, more=()):
   options = onnxruntime.SessionOptions()
   options.intra_op_num_threads = 1
   options.log_severity_level = 3
-  # Processors without VNNI add products in 16 bits otherwise.
-  options.add_session_config_entry("session.x64quantprecision", "1")
-  level = onnxruntime.GraphOptimizationLevel
-  options.graph_optimization_level = (
-    level.ORT_ENABLE_ALL if optimised else level.ORT_DISABLE_ALL
-  )
+  options.graph_optimization_level = level(model, optimised)
+  if processor.saturates():
+    options.add_session_config_entry("session.x64quantprecision", "1")
   return onnxruntime.InferenceSession(model.SerializeToString(), options)
+
+
+def level(model, optimised):
+  """How far a session changes a graph; at least so that products are exact.
+
+  Where a processor adds products of bytes in 16 bits, only graphs that are
+  changed take the way that "session.x64quantprecision" asks for.
+  """
+  levels = onnxruntime.GraphOptimizationLevel
+  if optimised:
+    return levels.ORT_ENABLE_ALL
+  products = {n.op_type for n in model.graph.node} & {"MatMulInteger"}
+  if products and processor.saturates():
+    return levels.ORT_ENABLE_EXTENDED
+  return levels.ORT_DISABLE_ALL
 
 
 def embed(run, x, lengths):

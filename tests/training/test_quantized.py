@@ -240,7 +240,8 @@ def test_eight_devices_equal_one(scales):
   alike = SECOND + 1
   for a, b in list(zip(history, others, strict=True))[:alike]:
     for key in ("loss", "triplet", "cross_entropy"):
-      np.testing.assert_allclose(b[key], a[key], rtol=1e-5, err_msg=key)
+      # 1.1e-5 was seen on a processor with AVX2 alone.
+      np.testing.assert_allclose(b[key], a[key], rtol=3e-5, err_msg=key)
   for a, b in list(zip(one, eight, strict=True))[:alike]:
     steps, other = (
       {n: x for n, x in flat(s.variables).items() if "step_size" in n}
