@@ -12,16 +12,15 @@ python scripts/study.py --workdir=runs/study --seeds=5 --report
 On the embedded data; --study names a file of scripts/studies/, which has a
 config for every row: objectives (the default), teaching, teaching_wide,
 teaching_deepgaitv2, teaching_search, quantisation, or quantisation_wide. Every
-run is a workdir of its own; what is
-finished is not done again, and what was stopped goes on. The table
-(docs/study.md, or docs/study_<study>.md) gives the mean of Rank-1 over
-conditions, its standard deviation over seeds, and the difference from the row
-that all are compared with, paired by seed, with its 95 % interval (Student's
-t); the plot is an SVG beside it, and with several lengths of training in
---steps another one has Rank-1 over steps. --recorded adds a test on recorded
-walks in CASIA-B's layout, which no network was trained on. A study whose
-teachers are the same in all rows runs them once a seed, over as many clips as a
-run draws.
+run is a workdir of its own; what is finished is not done again, and what was
+stopped goes on. The table (docs/study.md, or docs/study_<study>.md) gives the
+mean of Rank-1 over conditions, its standard deviation over seeds, and the
+difference from the row that all are compared with, paired by seed, with its
+95 % interval (Student's t); the plot is an SVG beside it, and with several
+lengths of training in --steps another one has Rank-1 over steps. --recorded
+adds a test on recorded walks in CASIA-B's layout, which no network was trained
+on. A study whose teachers are the same in all rows runs them once a seed, over
+as many clips as a run draws.
 --part=i/n takes every n-th run, for n processes side by side. Every run notes
 its machine, and the report names them.
 """
