@@ -13,7 +13,7 @@ of a size between them is taught first, and teaches (Mirzadeh et al., arXiv
 own (born-again networks, arXiv 1805.04770).
 
 Embedded data. Hardware: two CPU cores, some three minutes each, five for the
-assistant. To expect, Rank-1 after 400 steps, five seeds: the assistant 72.75,
+assistant. To expect: Rank-1 after 400 steps, five seeds: the assistant 72.75,
 its student 61.11, the student taught by itself 57.25; taught by the shipped
 teacher 62.74, alone 56.20 (docs/study_teaching.md).
 """
