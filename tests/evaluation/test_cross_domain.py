@@ -115,6 +115,7 @@ def test_what_cannot_be_tested_is_said_before_work_is_done(config, tmp_path):
     cross_domain.mode("all", "embed")
 
 
+@pytest.mark.slow
 def test_a_set_that_cannot_be_scored_is_not_at_hand(config, tmp_path, capsys):
   """Of all; what is named has to be scored."""
   c, _ = config

@@ -56,6 +56,7 @@ def test_strips_are_frames_of_the_sequence(embedder):
   np.testing.assert_array_equal(strip, whole[places])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["walkers_baseline", "walkers_teacher_maps"])
 def test_clips_are_the_middle_of_the_sequence(prepared, name):
   config = configs.smoke_config(prepared, name)

@@ -27,6 +27,7 @@ def test_a_step_is_timed_beside_the_roofline():
   assert "% of the roofline), forward " in row
 
 
+@pytest.mark.slow
 def test_families_are_timed_in_their_default_sizes():
   done = command.run(
     "--families=gaitset",

@@ -286,6 +286,7 @@ def test_refuses_a_zoo_in_one_line(args, words):
   assert words in error
 
 
+@pytest.mark.slow
 def test_there_and_back_in_a_store(gaitbase, bucket, tmp_path):
   state, config = gaitbase
   np.savez(tmp_path / "x.npz", **state)

@@ -138,6 +138,7 @@ def test_split_classes_fill_what_whole_ones_do(filled, tmp_path):
     assert of_whole == of_split
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_same_bytes(
   filled, prepared, trained, tmp_path
 ):
