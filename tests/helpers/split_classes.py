@@ -33,16 +33,10 @@ OBJECTIVES: dict[str, tuple[Any, Any, Any]] = {
     dict(decision="sum", boundary="agree", parts="overlap"),
     {},
   ),
-  "rivals": (
-    ALONE,
-    {},
-    {
-      "gdkd": dict(kind="gdkd"),
-      "dist": dict(kind="dist"),
-      "ofa": dict(kind="ofa"),
-      "ekd": dict(kind="ekd", rates=(10, 100)),
-    },
-  ),
+  "gdkd": (ALONE, {}, {"t": dict(kind="gdkd")}),
+  "dist": (ALONE, {}, {"t": dict(kind="dist")}),
+  "ofa": (ALONE, {}, {"t": dict(kind="ofa")}),
+  "ekd": (ALONE, {}, {"t": dict(kind="ekd", rates=(10, 100))}),
   "others": (
     ALONE,
     {},
