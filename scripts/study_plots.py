@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Gain(Protocol):
-  """What a plot of gains needs of a row; see `study.Row`."""
+  """What a plot of gains needs of a row; see `study_rows.Row`."""
 
   gain: float
 
