@@ -132,7 +132,7 @@ def test_learned_steps_move_until_they_are_frozen():
   for i in range(STEPS):
     moved = moves(states, "params", i)
     steps = {name: m for name, m in moved.items() if "step_size" in name}
-    assert len(steps) == (18 if scales == "learned" else 10)
+    assert len(steps) == 18
     if i < FROZEN:
       assert all(steps.values()), (i, steps)
     else:
